@@ -1,0 +1,7 @@
+"""`python -m equipoise`."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

@@ -1,0 +1,157 @@
+"""The verbs: each is what its flags fill in, and `run` returns the exit status."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import tyro
+from tyro.conf import Positional
+
+from .. import report, runs
+from ..recipe import Recipe
+from ..runs import pictures
+from . import display
+from .stopping import Stop
+
+Run = Annotated[Positional[Path], tyro.conf.arg(help="folder of a run")]
+Device = Annotated[str, tyro.conf.arg(help="auto, cpu, cuda or cuda:1")]
+Checkpoint = Annotated[str, tyro.conf.arg(help="latest, best (by score), or a file")]
+Raw = Annotated[bool, tyro.conf.arg(help="the weights that are trained instead of their average")]
+
+
+@dataclass(kw_only=True)
+class Train:
+    """Train a GAN on images; the same command again goes on where it stopped.
+
+    equipoise train photos/ --out runs/photos --size 64 --mirror
+    equipoise train cifar-10-python.tar.gz --out runs/cifar --preset sngan
+    equipoise train --out runs/mine --penalties "r1(weight=5)" --loss "mine.py:my_loss(beta=4)" --dry-run
+    """
+
+    out: Annotated[Path | None, tyro.conf.arg(help="run folder to make or to go on with (required)")] = None
+    preset: Annotated[str, tyro.conf.arg(help="where the defaults come from: equipoise list presets")] = "default"
+    dry_run: Annotated[bool, tyro.conf.arg(help="print the complete recipe and stop", aliases=["-n"])] = False
+    device: Device = "auto"
+    recipe: Recipe = field(default_factory=Recipe)
+
+    def run(self) -> int:
+        """Trains until the recipe's length is reached or a signal asks to stop."""
+        if self.out is None:
+            raise ValueError("train needs a folder for the run: --out runs/NAME")
+        device = chosen_device(self.device)
+        recipe = located(self.recipe)
+        complete, reasons = runs.resolve(recipe, self.out, device)
+        if self.dry_run:
+            display.recipe(complete, reasons)
+            return 0
+        with Stop() as stop, display.progress(complete, self.out) as show:
+            for progress in runs.train(recipe, self.out, device, stop):
+                show(progress)
+        page = report.write(self.out)
+        return stop.farewell() or display.finished(self.out, page)
+
+
+@dataclass(kw_only=True)
+class Sample:
+    """Write images from a trained generator: a grid, an .npz of arrays, or a folder of single files.
+
+    equipoise sample runs/x --count 64 --out grid.png
+    equipoise sample runs/x --count 1000 --out samples/ --seed 7 --truncation 0.7
+    equipoise sample runs/x --labels dress bag --out two-rows.png
+    """
+
+    run_folder: Annotated[Run, tyro.conf.arg(metavar="RUN")]
+    count: Annotated[int, tyro.conf.arg(help="images")] = 64
+    out: Annotated[Path, tyro.conf.arg(help="a picture, an .npz file or, without a suffix, a folder")] = Path("samples.png")
+    seed: Annotated[int, tyro.conf.arg(help="the same seed, the same images")] = 0
+    truncation: Annotated[float | None, tyro.conf.arg(help="draw latent values beyond this again: less varied, better")] = None
+    labels: Annotated[tuple[str, ...], tyro.conf.arg(help="classes by name or number, in turn; default: all")] = ()
+    raw: Raw = False
+    checkpoint: Checkpoint = "latest"
+    device: Device = "auto"
+
+    def run(self) -> int:
+        """Writes the images; refuses to overwrite."""
+        if self.count < 1:
+            raise ValueError(f"count must be at least 1, not {self.count}")
+        if self.out.exists():
+            raise ValueError(f"{self.out} exists and was not touched; choose another --out")
+        sampler = runs.Sampler(self.run_folder, self.raw, self.checkpoint, chosen_device(self.device))
+        labels = sampler.labels(self.count, self.labels)
+        images = torch.cat(list(sampler(self.count, self.seed, labels, self.truncation)))
+        print(pictures.write(images, labels, self.out))
+        return 0
+
+
+@dataclass(kw_only=True)
+class Evaluate:
+    """Score a run's generator (FID, KID) and add the values with their card to metrics.jsonl.
+
+    equipoise evaluate runs/x
+    equipoise evaluate runs/x --features inception --count 50000 --checkpoint best
+    """
+
+    run_folder: Annotated[Run, tyro.conf.arg(metavar="RUN")]
+    count: Annotated[int | None, tyro.conf.arg(help="generated images; default: as many as real ones, up to 10000")] = None
+    features: Annotated[str | None, tyro.conf.arg(help="equipoise list features; default: the run's")] = None
+    raw: Raw = False
+    checkpoint: Checkpoint = "latest"
+    seed: Annotated[int, tyro.conf.arg(help="seed of the generated images")] = 0
+    device: Device = "auto"
+
+    def run(self) -> int:
+        """Prints the values with their card."""
+        device = chosen_device(self.device)
+        row = runs.evaluate(
+            self.run_folder, self.count, self.features, self.raw, self.checkpoint, self.seed, device
+        )
+        display.card(row)
+        return 0
+
+
+@dataclass(kw_only=True)
+class Report:
+    """Write report.html into a run folder: samples over time, curves, scores and every choice on one page.
+
+    equipoise report runs/x
+    """
+
+    run_folder: Annotated[Run, tyro.conf.arg(metavar="RUN")]
+
+    def run(self) -> int:
+        """Prints where the page is."""
+        print(report.write(self.run_folder))
+        return 0
+
+
+@dataclass(kw_only=True)
+class List:
+    """List the components that a recipe can name, with their hyper-parameters.
+
+    equipoise list
+    equipoise list losses
+    """
+
+    kind: Annotated[Positional[str | None], tyro.conf.arg(help="losses, penalties, norms, networks, presets...")] = None
+
+    def run(self) -> int:
+        """Prints one kind or all."""
+        display.components(self.kind)
+        return 0
+
+
+def chosen_device(name: str) -> torch.device:
+    """The device of that name; "auto" is a GPU where there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.partition(":")[0] not in ("cpu", "cuda") or (name != "cpu" and not torch.cuda.is_available()):
+        raise ValueError(f"no device {name!r} here; possible: auto, cpu" + ", cuda" * torch.cuda.is_available())
+    return torch.device(name)
+
+
+def located(recipe: Recipe) -> Recipe:
+    """The recipe with its data as an absolute path, so that a run finds it from everywhere."""
+    from dataclasses import replace
+
+    return recipe if recipe.data == "builtin" else replace(recipe, data=str(Path(recipe.data).expanduser().resolve()))

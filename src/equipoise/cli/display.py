@@ -1,0 +1,126 @@
+"""What the command line shows: a progress bar in a terminal, plain lines elsewhere."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from .. import growth, losses, metrics, networks, norms, penalties, presets
+from ..metrics import features
+from ..recipe import Recipe
+from ..runs import Progress as RunProgress
+from ..spec import check_choice, kind, names, parameters
+
+KINDS = {kind(m): m for m in (losses, penalties, norms, networks, growth, metrics, features, presets)}
+SHOWN = {"loss_d": "D", "loss_g": "G", "penalty": "penalty"}
+PLAIN_LINES = 50  # in a whole run, where there is no terminal
+
+console = Console(highlight=False, soft_wrap=True)
+Show = Callable[[RunProgress], None]
+
+
+def progress(recipe: Recipe, out: Path) -> "Any":
+    """A context whose value shows how far a run is."""
+    return _bar(recipe) if console.is_terminal else _lines(recipe)
+
+
+@contextmanager
+def _bar(recipe: Recipe) -> Iterator[Show]:
+    columns = [
+        BarColumn(bar_width=24),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f} images"),
+        TextColumn("{task.fields[speed]}"),
+        TimeRemainingColumn(compact=True),
+        TextColumn("{task.fields[losses]}"),
+        TextColumn("[bold]{task.fields[score]}"),
+    ]
+    with Progress(*columns, console=console, speed_estimate_period=60) as bar:
+        task = bar.add_task("", total=recipe.images, speed="", losses="", score="")
+
+        def show(now: RunProgress) -> None:
+            bar.update(task, completed=now.seen)
+            speed = bar.tasks[0].speed
+            bar.update(task, speed=f"{speed:,.0f}/s" if speed else "", **_words(now))
+
+        yield show
+
+
+@contextmanager
+def _lines(recipe: Recipe) -> Iterator[Show]:
+    state = {"losses": "", "score": "", "line": -1}
+
+    def show(now: RunProgress) -> None:
+        state.update(_words(now))
+        line = now.seen * PLAIN_LINES // recipe.images
+        if (now.row and line > state["line"]) or now.score:
+            state["line"] = line
+            speed = f"{now.seen / now.row['seconds']:,.0f}/s" if now.row and now.row["seconds"] else ""
+            parts = (f"{now.seen:,} of {recipe.images:,} images", speed, state["losses"], state["score"])
+            print("  ".join(str(part) for part in parts if part), flush=True)
+
+    yield show
+
+
+def _words(now: RunProgress) -> dict[str, str]:
+    """The losses and the score, where they are new."""
+    words = {}
+    if now.row:
+        words["losses"] = "  ".join(f"{label} {now.row[name]:.2f}" for name, label in SHOWN.items() if now.row[name])
+    if now.score:
+        words["score"] = f"FID {now.score['fid']:.1f} ({now.score['features']})"
+    return words
+
+
+def finished(out: Path, page: Path) -> int:
+    """Says where everything is."""
+    print(f"done: {out}\nreport: {page}\nsamples: equipoise sample {out} --out grid.png")
+    return 0
+
+
+def recipe(complete: Recipe, reasons: dict[str, str]) -> None:
+    """Every field with its value and, where it was chosen, why."""
+    table = _table("field", "value", "chosen because")
+    for field in fields(complete):
+        table.add_row(field.name, repr(getattr(complete, field.name)), reasons.get(field.name, ""))
+    console.print(table)
+
+
+def card(row: dict[str, Any]) -> None:
+    """A row of metrics.jsonl."""
+    table = _table("", "")
+    for name, value in row.items():
+        text = f"{value:.4g}" if isinstance(value, float) else str(value)
+        table.add_row(name, ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else text)
+    console.print(table)
+
+
+def components(only: str | None) -> None:
+    """The components of one kind or of all: name, first line of the description, hyper-parameters."""
+    if only is not None:
+        check_choice(only, list(KINDS), f"no kind of component is called {only!r}")
+    for name, module in KINDS.items():
+        if only in (None, name):
+            console.print(f"[bold]{name}[/]")
+            console.print(_component_table(module))
+
+
+def _component_table(module: ModuleType) -> Table:
+    table = _table("name", "what it is", "hyper-parameters")
+    for name in names(module):
+        factory = getattr(module, name)
+        shown = name.replace("_", "-") if module is presets else name
+        table.add_row(shown, (factory.__doc__ or "").splitlines()[0], parameters(factory))
+    return table
+
+
+def _table(*headers: str) -> Table:
+    table = Table(box=None, show_header=any(headers), header_style="dim", pad_edge=False)
+    for header in headers:
+        table.add_column(header, overflow="fold")
+    return table

@@ -1,0 +1,39 @@
+"""Ctrl-C and SIGTERM: the first asks training to save and stop, the second ends the process at once."""
+
+import shlex
+import signal
+import sys
+from types import FrameType, TracebackType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stop:
+    """Within the context, becomes true when a signal has asked to stop."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def __call__(self) -> bool:
+        """Whether a signal has come."""
+        return self.signal is not None
+
+    def __enter__(self) -> "Stop":
+        self.before = {number: signal.signal(number, self._ask) for number in SIGNALS}
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.signal = number
+        signal.signal(number, signal.SIG_DFL)
+        print("\nstopping after this step...", file=sys.stderr)
+
+    def farewell(self) -> int:
+        """Says how to go on; the exit status of a process that a signal has ended, or 0 when none came."""
+        if self.signal is None:
+            return 0
+        print(f"saved; to go on: {shlex.join(['equipoise', *sys.argv[1:]])}", file=sys.stderr)
+        return 128 + self.signal

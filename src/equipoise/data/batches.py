@@ -1,0 +1,147 @@
+"""Endless batches, a pure function of the seed and of how many images were seen: a resumed run goes on where it was."""
+
+import os
+import signal
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64, UInt8
+from torch import Tensor
+from torch.utils import data
+
+from .dataset import Dataset, Decoder
+from .readers import Arrays
+
+MOST_WORKERS = 8
+Batch = tuple[Float[Tensor, "b c h w"], Int64[Tensor, " b"] | None]
+Step = tuple[Int64[np.ndarray, " b"], Bool[np.ndarray, " b"]]
+Decoded = tuple[UInt8[Tensor, "b c h w"], Int64[Tensor, " b"], dict[int, str], Bool[Tensor, " b"]]
+Raw = tuple[UInt8[Tensor, "b c h w"], Int64[Tensor, " b"], Bool[Tensor, " b"]]
+
+
+def batches(
+    dataset: Dataset,
+    batch: int,
+    seed: int,
+    start: int = 0,
+    mirror: bool = False,
+    dequantize: bool = False,
+    device: torch.device | str = "cpu",
+    workers: int | None = None,
+) -> Iterator[Batch]:
+    """Images in [-1, 1] and their labels on a device, after the first `start` images; global random state is untouched.
+
+    `mirror` flips every second image on average. `dequantize` adds uniform noise of the size of one grey level (Miyato
+    et al. 2018, arXiv:1802.05957). `workers` is how many processes decode a streamed set.
+    """
+    _check_at_least(1, batch=batch)
+    _check_at_least(0, seed=seed, start=start, workers=workers or 0)
+    where = torch.device(device)
+    plan = steps(len(dataset), batch, seed, start)
+    raw = _kept(dataset, plan, where) if dataset.images is not None else _streamed(dataset, plan, seed, where, workers)
+    return _finished(dataset, raw, mirror, (seed, start) if dequantize else None)
+
+
+def _check_at_least(least: int, **values: int) -> None:
+    for name, value in values.items():
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, got {value}")
+
+
+def steps(images: int, batch: int, seed: int, start: int = 0) -> Iterator[Step]:
+    """The indices of every batch and which of its images are mirrored: epoch after epoch a fresh permutation.
+
+    >>> whole, resumed = steps(5, batch=2, seed=0), steps(5, batch=2, seed=0, start=2)
+    >>> _ = next(whole)
+    >>> all((a == b).all() for a, b in zip(next(whole), next(resumed), strict=True))
+    True
+    """
+    epochs = _epochs(images, seed, start)
+    order, mirrored = next(epochs)
+    while True:
+        while len(order) < batch:
+            more, mirrored_too = next(epochs)
+            order, mirrored = np.concatenate([order, more]), np.concatenate([mirrored, mirrored_too])
+        yield order[:batch], mirrored[:batch]
+        order, mirrored = order[batch:], mirrored[batch:]
+
+
+def _epochs(images: int, seed: int, start: int) -> Iterator[Step]:
+    first, seen = divmod(start, images)
+    for epoch in count(first):
+        rng = np.random.default_rng([seed, epoch])
+        order, mirrored = rng.permutation(images), rng.random(images) < 0.5
+        yield order[seen:], mirrored[seen:]
+        seen = 0
+
+
+def _kept(dataset: Dataset, plan: Iterator[Step], device: torch.device) -> Iterator[Raw]:
+    assert dataset.images is not None
+    images = dataset.images.to(device)
+    for order, mirrored in plan:
+        indices = torch.from_numpy(order).to(device)
+        yield images[indices], indices, torch.from_numpy(mirrored).to(device)
+
+
+def _streamed(
+    dataset: Dataset, plan: Iterator[Step], seed: int, device: torch.device, workers: int | None
+) -> Iterator[Raw]:
+    default = 0 if isinstance(dataset.decoder.reader, Arrays) else min(MOST_WORKERS, os.cpu_count() or 1)
+    for images, indices, problems, mirrored in _loader(
+        dataset.decoder, plan, seed, default if workers is None else workers, device.type == "cuda"
+    ):
+        dataset.report(problems)
+        images, indices, mirrored = (part.to(device, non_blocking=True) for part in (images, indices, mirrored))
+        yield images, indices, mirrored
+
+
+def _loader(decoder: Decoder, plan: Iterator[Step], seed: int, workers: int, pin: bool) -> Iterator[Decoded]:
+    """The steps, decoded in order by worker processes that end when the iterator is closed or forgotten."""
+    loader = data.DataLoader(
+        _DecodedSteps(decoder),
+        batch_size=None,
+        sampler=plan,
+        num_workers=workers,
+        worker_init_fn=_ignore_interrupt,
+        generator=torch.Generator().manual_seed(seed),
+        pin_memory=pin,
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*fork", DeprecationWarning)  # Python 3.12 on; the workers use no thread
+        return iter(loader)
+
+
+@dataclass(frozen=True)
+class _DecodedSteps(data.Dataset[Decoded]):
+    decoder: Decoder
+
+    def __getitem__(self, step: Step) -> Decoded:
+        return *self.decoder.read(step[0]), torch.from_numpy(step[1])
+
+
+def _ignore_interrupt(worker: int) -> None:
+    """Ctrl-C is for the process that reads the batches; it ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _finished(dataset: Dataset, raw: Iterator[Raw], mirror: bool, noise: tuple[int, int] | None) -> Iterator[Batch]:
+    labels = None
+    for images, indices, mirrored in raw:
+        if labels is None and dataset.labels is not None:
+            labels = dataset.labels.to(indices.device)
+        turned = torch.where(mirrored[:, None, None, None], images.flip(-1), images) if mirror else images
+        yield scaled(turned, noise), labels[indices] if labels is not None else None
+        noise = noise and (noise[0], noise[1] + len(images))
+
+
+def scaled(images: UInt8[Tensor, "b c h w"], noise: tuple[int, int] | None = None) -> Float[Tensor, "b c h w"]:
+    """x / 127.5 - 1, or x / 128 - 1 + U(0, 1/128) drawn from the seed and position given as `noise`."""
+    if noise is None:
+        return images / 127.5 - 1
+    seed = int(np.random.SeedSequence(noise).generate_state(1, np.uint64)[0])
+    generator = torch.Generator(images.device).manual_seed(seed)
+    return images / 128 - 1 + torch.rand(images.shape, generator=generator, device=images.device) / 128

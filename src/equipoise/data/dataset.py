@@ -1,0 +1,179 @@
+"""The images that training reads: decoded once and kept in memory, or streamed."""
+
+import logging
+import math
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
+from .convert import MODES, BrokenImage, Format
+from .readers import Arrays, Reader
+from .sources import Source, inspect, require_labels
+
+CHUNK = 64
+log = logging.getLogger("equipoise.data")
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Decodes images by index, in any process."""
+
+    reader: Reader
+    format: Format
+
+    def read(
+        self, indices: Sequence[int] | Int64[np.ndarray, " b"]
+    ) -> tuple[UInt8[Tensor, "b c h w"], Int64[Tensor, " b"], dict[int, str]]:
+        """The images, the indices that were really read, and what was wrong with others.
+
+        A broken image is replaced by the next one that can be read.
+        """
+        problems: dict[int, str] = {}
+        images = np.zeros((len(indices), *self.format.shape), np.uint8)
+        found = [self._read_one(int(index), image, problems) for index, image in zip(indices, images, strict=True)]
+        return torch.from_numpy(images), torch.tensor(found, dtype=torch.int64), problems
+
+    def _read_one(self, index: int, out: UInt8[np.ndarray, "c h w"], problems: dict[int, str]) -> int:
+        for other in chain(range(index, len(self.reader)), range(index)):
+            try:
+                if other not in problems:
+                    out[...] = self.reader.pixels(other, self.format)
+                    return other
+            except ValueError as error:
+                problems[other] = str(error)
+        return index
+
+
+@dataclass(eq=False)
+class Dataset:
+    """Images with labels or without; `images` is None when they are streamed through `decoder`."""
+
+    name: str
+    decoder: Decoder
+    images: UInt8[Tensor, "n c h w"] | None
+    labels: Int64[Tensor, " n"] | None
+    classes: tuple[str, ...]
+    strict: bool = False
+    load_held_out: Callable[[], "Dataset | None"] = lambda: None
+    _reported: set[int] = field(default_factory=set, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.decoder.reader if self.images is None else self.images)
+
+    @property
+    def format(self) -> Format:
+        """What the images are."""
+        return self.decoder.format
+
+    @cached_property
+    def held_out(self) -> "Dataset | None":
+        """The published test images, loaded when first asked for; None when there are none."""
+        return self.load_held_out()
+
+    def take(self, indices: Sequence[int] | Int64[np.ndarray, " b"]) -> UInt8[Tensor, "b c h w"]:
+        """The images at some indices, decoded on demand when streamed."""
+        chosen = np.asarray(indices, np.int64)
+        if self.images is not None:
+            return self.images[torch.from_numpy(chosen)]
+        if chosen.size and not (-len(self) <= chosen.min() and chosen.max() < len(self)):
+            raise IndexError(f"index out of range for {len(self)} images")
+        chunks = np.split(chosen % len(self), range(CHUNK, len(chosen), CHUNK))
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            parts = list(pool.map(self.decoder.read, chunks))
+        for _, _, problems in parts:
+            self.report(problems)
+        return torch.cat([images for images, _, _ in parts])
+
+    def report(self, problems: dict[int, str]) -> None:
+        """Warns of broken images, of each once; raises ValueError if the user is strict or no image is left."""
+        for index in sorted(problems.keys() - self._reported):
+            _skip(problems[index], self.strict)
+        self._reported |= problems.keys()
+        if len(self._reported) == len(self):
+            raise ValueError(f"{self.name} has no image that can be read ({next(iter(problems.values()))})")
+
+
+def load(
+    source: Source | str | Path | None,
+    format: Format,
+    labels: bool = False,
+    strict: bool = False,
+    memory_limit: int = 4 * 2**30,
+) -> Dataset:
+    """The images of a source or a path, kept in memory if they need at most `memory_limit` bytes, else streamed."""
+    found = source if isinstance(source, Source) else inspect(source, labels, strict)
+    if labels:
+        require_labels(found)
+    _check_channels(found, format)
+    decoder = Decoder(found.reader, format)
+    streamed = found.count * math.prod(format.shape) > memory_limit
+    images, kept = (None, np.arange(found.count)) if streamed else _decode_all(found.name, decoder, strict)
+    return Dataset(
+        found.name,
+        decoder,
+        images,
+        torch.from_numpy(found.labels[kept]) if labels and found.labels is not None else None,
+        found.classes if labels else (),
+        strict,
+        partial(_load_held_out, found, format, labels, strict, memory_limit),
+    )
+
+
+def _load_held_out(source: Source, format: Format, labels: bool, strict: bool, memory_limit: int) -> Dataset | None:
+    held_out = source.held_out()
+    if held_out is None:
+        return None
+    return load(held_out, format, labels and held_out.labels is not None, strict, memory_limit)
+
+
+def _check_channels(source: Source, format: Format) -> None:
+    has, wants = source.typical.channels, format.channels
+    if has != wants and not (has in MODES and wants in MODES):
+        raise ValueError(f"{source.name}: images of {has} channels cannot become images of {wants} channels")
+
+
+def _decode_all(name: str, decoder: Decoder, strict: bool) -> tuple[UInt8[Tensor, "n c h w"], Int64[np.ndarray, " n"]]:
+    """All images that can be decoded, and their indices."""
+    reader, format = decoder.reader, decoder.format
+    if isinstance(reader, Arrays) and reader.array.shape[1:] == format.shape:
+        return torch.from_numpy(np.array(reader.array, order="C")), np.arange(len(reader))
+    images = np.empty((len(reader), *format.shape), np.uint8)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        chunks = pool.map(partial(_decode_chunk, decoder, images, strict), range(0, len(images), CHUNK))
+        problems = {index: problem for chunk in chunks for index, problem in chunk.items()}
+    for problem in problems.values():
+        _skip(problem, strict)
+    kept = np.setdiff1d(np.arange(len(images)), np.array(list(problems), np.int64))
+    if not len(kept):
+        raise ValueError(f"{name} has no image that can be read ({problems[0]})")
+    for new, old in enumerate(kept if problems else ()):  # in place: the images may fill the memory
+        images[new] = images[old]
+    return torch.from_numpy(images[: len(kept)]), kept
+
+
+def _decode_chunk(decoder: Decoder, out: UInt8[np.ndarray, "n c h w"], strict: bool, start: int) -> dict[int, str]:
+    """Decodes some images into `out`; returns what was wrong with the broken ones."""
+    problems = {}
+    for index in range(start, min(start + CHUNK, len(out))):
+        try:
+            out[index] = decoder.reader.pixels(index, decoder.format)
+        except BrokenImage as error:
+            if strict:
+                raise
+            problems[index] = str(error)
+    return problems
+
+
+def _skip(problem: str, strict: bool) -> None:
+    if strict:
+        raise BrokenImage(problem)
+    log.warning("skipped %s", problem)

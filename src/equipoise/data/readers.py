@@ -1,0 +1,141 @@
+"""Undecoded images, read by index, in any process: of a folder, of a zip file, of an array."""
+
+import os
+import stat
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from .convert import BrokenImage, Format, Look, convert_array, decode, look, one_line
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+LARGEST_FILE = 2**30
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Images that are already pixels."""
+
+    array: UInt8[np.ndarray, "n c h w"]
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def look(self, index: int) -> Look:
+        """The size and kind of every image."""
+        return Look(*self.array.shape[1:])
+
+    def pixels(self, index: int, format: Format) -> UInt8[np.ndarray, "c h w"]:
+        """One image, converted."""
+        return convert_array(self.array[index], format)
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The files of a folder; each is open only while it is read."""
+
+    path: Path
+
+    def read(self, name: str) -> bytes:
+        """The content of one file."""
+        return (self.path / name).read_bytes()
+
+    def names(self) -> Iterator[str]:
+        """All files below the folder, links to folders followed once."""
+        seen: set[str] = set()
+        for parent, folders, files in os.walk(self.path, followlinks=True):
+            seen.add(os.path.realpath(parent))
+            folders[:] = [f for f in folders if os.path.realpath(Path(parent, f)) not in seen]
+            yield from (Path(parent, file).relative_to(self.path).as_posix() for file in files)
+
+
+@dataclass
+class Archive:
+    """The files of a zip file, read without extraction; every process opens its own handle."""
+
+    path: Path
+    _handle: zipfile.ZipFile | None = None
+    _process: int = field(default_factory=os.getpid)
+
+    def read(self, name: str) -> bytes:
+        """The content of one file."""
+        size = self._zip().getinfo(name).file_size
+        if size > LARGEST_FILE:
+            raise ValueError(f"the file has {size} bytes, more than {LARGEST_FILE}")
+        return self._zip().read(name)
+
+    def names(self) -> Iterator[str]:
+        """All files in the zip file, refused when one of them is unsafe or encrypted."""
+        for member in self._zip().infolist():
+            _check_member(self.path, member)
+            if not member.is_dir():
+                yield member.filename
+
+    def _zip(self) -> zipfile.ZipFile:
+        if self._handle is None or self._process != os.getpid():
+            self._handle, self._process = _open_zip(self.path), os.getpid()
+        return self._handle
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_handle": None}
+
+
+Store = Folder | Archive
+
+
+@dataclass(frozen=True)
+class Files:
+    """Image files by index."""
+
+    store: Store
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def look(self, index: int) -> Look:
+        """The size and kind of one image."""
+        return look(self._read(index), self.names[index])
+
+    def pixels(self, index: int, format: Format) -> UInt8[np.ndarray, "c h w"]:
+        """One image, converted."""
+        return decode(self._read(index), format, self.names[index])
+
+    def _read(self, index: int) -> bytes:
+        try:
+            return self.store.read(self.names[index])
+        except Exception as error:  # a damaged zip member can raise zlib's, lzma's and zipfile's errors
+            raise BrokenImage(f"{self.names[index]}: {one_line(error)}") from None
+
+
+Reader = Arrays | Files
+
+
+def image_names(names: Iterable[str]) -> tuple[str, ...]:
+    """The sorted names of the images among files; hidden ones and those in __MACOSX are left out."""
+    return tuple(sorted(name for name in names if name.lower().endswith(SUFFIXES) and not _is_hidden(name)))
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+
+
+def _open_zip(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+        raise ValueError(f"{path} is not a zip file that can be read: {error}") from None
+
+
+def _check_member(path: Path, member: zipfile.ZipInfo) -> None:
+    name = member.orig_filename.replace("\\", "/")
+    is_link = stat.S_ISLNK(member.external_attr >> 16)
+    if name.startswith("/") or name[1:2] == ":" or ".." in name.split("/") or is_link:
+        raise ValueError(f"{path} has an unsafe member, {member.orig_filename!r}: a path out of the archive or a link")
+    if member.flag_bits & 1:
+        raise ValueError(f"{path} is encrypted (its member {member.orig_filename!r} needs a password); unpack it first")

@@ -1,0 +1,186 @@
+"""What a path holds: a folder or zip of images, CIFAR, idx files, arrays of numpy, or the built-in set."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from jaxtyping import Int64, UInt8
+
+from . import arrays, cifar, idx
+from .convert import BrokenImage, Look
+from .readers import SUFFIXES, Archive, Arrays, Files, Folder, Reader, Store, image_names
+
+SAMPLE = 64
+Labels = tuple[Int64[np.ndarray, " n"] | None, tuple[str, ...]]
+KINDS = "a folder or .zip of images, CIFAR-10 or CIFAR-100 (folder or .tar.gz), a folder of idx files, .npy, .npz"
+
+
+def nothing() -> None:
+    """The held-out part of a source that has none."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A set of images that was found, not yet decoded."""
+
+    kind: str  # folder, zip, cifar10, cifar100, idx, arrays or builtin
+    name: str
+    reader: Reader
+    typical: Look  # the fewest channels that hold every image of a sample; the median height and width
+    labels: Int64[np.ndarray, " n"] | None = None
+    classes: tuple[str, ...] = ()
+    held_out: Callable[[], "Source | None"] = nothing
+
+    @property
+    def count(self) -> int:
+        """How many images there are."""
+        return len(self.reader)
+
+
+def inspect(path: str | Path | None = None, labels: bool = False, strict: bool = False) -> Source:
+    """Finds out what a path holds; None or "builtin" is the built-in set. Up to 64 images of a folder are opened."""
+    source = _builtin() if path in (None, "builtin") else _find(Path(path or "").expanduser(), strict)
+    if labels:
+        require_labels(source)
+    return source
+
+
+def require_labels(source: Source) -> None:
+    """Raises ValueError when the source has no labels."""
+    if source.labels is not None:
+        return
+    loose = next((name for name in getattr(source.reader, "names", ()) if "/" not in name), None)
+    reason = f"{loose!r} lies in no sub-folder, and a class is a sub-folder" if loose else "it has none"
+    raise ValueError(f"{source.name} cannot be used with labels: {reason}")
+
+
+def _find(path: Path, strict: bool) -> Source:
+    if not path.exists():
+        raise ValueError(f"no such file or folder: {path}")
+    try:
+        return _folder(path, strict) if path.is_dir() else _file(path, strict)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None
+
+
+def _folder(path: Path, strict: bool) -> Source:
+    found = cifar.cifar_folder(path)
+    if found:
+        return _cifar(found[1], found[0])
+    train = idx.images_file(path)
+    if train:
+        return _idx(train)
+    folder = Folder(path)
+    return _files("folder", path, folder, image_names(folder.names()), strict)
+
+
+def _file(path: Path, strict: bool) -> Source:
+    suffix = path.suffix.lower()
+    if suffix == ".zip":
+        archive = Archive(path)
+        return _files("zip", path, archive, image_names(archive.names()), strict)
+    if suffix in (".npy", ".npz"):
+        return _arrays(path)
+    kind = cifar.cifar_tar(path) if suffix in (".gz", ".tgz", ".tar") else None
+    if kind:
+        return _cifar(path, kind)
+    what = "a single image" if suffix in SUFFIXES else "a file of unknown kind"
+    raise ValueError(f"{path} is {what}; possible: {KINDS}")
+
+
+def _files(kind: str, path: Path, store: Store, names: tuple[str, ...], strict: bool) -> Source:
+    if not names:
+        raise ValueError(f"{path} has no image: no file that ends in {', '.join(SUFFIXES)}; possible: {KINDS}")
+    files = Files(store, names)
+    labels, classes = _classes(names, kind == "zip")
+    return Source(kind, path.resolve().name, files, survey(files, str(path), strict), labels, classes)
+
+
+def survey(reader: Reader, name: str, strict: bool = False) -> Look:
+    """The fewest channels that hold every image of a sample, and the median height and width."""
+    looks, problem = [], ""
+    for index in np.unique(np.linspace(0, len(reader) - 1, SAMPLE).astype(int)):
+        try:
+            looks.append(reader.look(int(index)))
+        except BrokenImage as error:
+            problem = problem or str(error)
+            if strict:
+                raise
+    if not looks:
+        raise ValueError(f"{name} has no image that can be read ({problem})")
+    height, width = (int(np.median(sizes)) for sizes in zip(*((k.height, k.width) for k in looks), strict=True))
+    return Look(_channels({k.channels for k in looks}), height, width)
+
+
+def _channels(seen: set[int]) -> int:
+    """Grey+alpha and RGB together need RGBA."""
+    return 4 if {2, 3} <= seen else max(seen)
+
+
+def _classes(names: tuple[str, ...], packed: bool) -> Labels:
+    """Labels and classes by first-level sub-folder; the one folder that a zip file often packs is looked into."""
+    parts = [PurePosixPath(name).parts for name in names]
+    while packed and len({p[0] for p in parts}) == 1 and min(map(len, parts)) > 2:
+        parts = [p[1:] for p in parts]
+    if min(map(len, parts)) < 2:
+        return None, ()
+    classes, labels = np.unique([p[0] for p in parts], return_inverse=True)
+    return labels.astype(np.int64), tuple(str(name) for name in classes)
+
+
+def _pixels(
+    kind: str,
+    name: str,
+    images: UInt8[np.ndarray, "n c h w"],
+    labels: Labels,
+    held_out: Callable[[], Source | None] = nothing,
+) -> Source:
+    if images.size == 0:
+        raise ValueError(f"{name} has no image: its array is {list(images.shape)}")
+    return Source(kind, name, Arrays(images), Look(*images.shape[1:]), *labels, held_out)
+
+
+def _cifar(path: Path, kind: str) -> Source:
+    name = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}[kind]
+    return _pixels(kind, name, *cifar.read_cifar(path, kind), partial(_cifar_test, path, kind, f"{name} test"))
+
+
+def _cifar_test(path: Path, kind: str, name: str) -> Source:
+    return _pixels(kind, name, *cifar.read_cifar(path, kind, cifar.TEST))
+
+
+def _idx(train: Path) -> Source:
+    test = idx.images_file(train.parent, ("t10k", "test"))
+    name = train.parent.resolve().name
+    return _idx_file(train, name, partial(_idx_file, test, f"{name} test") if test else nothing)
+
+
+def _idx_file(path: Path, name: str, held_out: Callable[[], Source | None] = nothing) -> Source:
+    images, beside = idx.read_idx(path, 3), idx.labels_file(path)
+    numbers = {"labels": idx.read_idx(beside, 1)} if beside else {}
+    labels = arrays.read_labels(path, numbers, len(images)) if beside else (None, ())
+    return _pixels("idx", name, images[:, None], labels, held_out)
+
+
+def _arrays(path: Path) -> Source:
+    content = arrays.read_arrays(path)
+    images = arrays.read_images(path, content)
+    labels = arrays.read_labels(path, content, len(images)) if arrays.has_labels(content) else (None, ())
+    return _pixels("arrays", path.name, images, labels)
+
+
+def _builtin() -> Source:
+    content = arrays.read_arrays(arrays.BUILTIN)
+    name = "fashion-mnist-10k (built in)"
+    test = partial(_builtin_part, content, "held_out_", "fashion-mnist held-out 2k (built in)")
+    return _builtin_part(content, "", name, test)
+
+
+def _builtin_part(
+    content: dict[str, np.ndarray], prefix: str, name: str, held_out: Callable[[], Source | None] = nothing
+) -> Source:
+    images, labels = content[f"{prefix}images"], content[f"{prefix}labels"]
+    classes = tuple(str(c) for c in content["classes"])
+    return _pixels("builtin", name, images[:, None], (labels.astype(np.int64), classes), held_out)

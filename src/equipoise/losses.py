@@ -1,0 +1,99 @@
+"""Adversarial losses: what each player minimises, as pure functions of logits."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import relu, softplus
+
+Logits = Float[Tensor, "batch"]
+Scalar = Float[Tensor, ""]
+
+
+class Loss(NamedTuple):
+    """What each player minimises, given the logits of a real and of a fake batch: `d(real, fake)`, `g(real, fake)`."""
+
+    d: Callable[[Logits, Logits], Scalar]
+    g: Callable[[Logits, Logits], Scalar]
+    paired: bool = False
+    """Whether `g` looks at the real logits; where it does not, D is not run on reals for the generator's step."""
+
+
+def minimax() -> Loss:
+    """L_D = -E log D(x) - E log(1 - D(G)), L_G = E log(1 - D(G)) (Goodfellow 2014, arXiv:1406.2661, Eq. 1).
+
+    D is the sigmoid of the logit. The generator's gradient vanishes where the discriminator is sure of its fakes:
+    `non_saturating` is the cure.
+    """
+    return Loss(
+        d=lambda real, fake: softplus(-real).mean() + softplus(fake).mean(),
+        g=lambda real, fake: -softplus(fake).mean(),
+    )
+
+
+def non_saturating(real_target: float = 1.0) -> Loss:
+    """L_D = -E log D(x) - E log(1 - D(G)), L_G = -E log D(G) (Goodfellow 2014, arXiv:1406.2661, Sec. 3).
+
+    `real_target` below 1 is one-sided label smoothing (Salimans 2016, arXiv:1606.03498, Sec. 3.4): the target of reals
+    alone, since a smoothed fake target would reward bad samples.
+
+    >>> import torch
+    >>> round(non_saturating().d(torch.zeros(8), torch.zeros(8)).item(), 4)  # 2 log 2
+    1.3863
+    """
+    _check_between("real_target", real_target, 0.0, 1.0)
+    return Loss(
+        d=lambda real, fake: (softplus(-real) + (1 - real_target) * real).mean() + softplus(fake).mean(),
+        g=lambda real, fake: softplus(-fake).mean(),
+    )
+
+
+def least_squares(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> Loss:
+    """L_D = E (D(x) - b)^2 / 2 + E (D(G) - a)^2 / 2, L_G = E (D(G) - c)^2 / 2 (Mao 2017, arXiv:1611.04076, Eq. 2).
+
+    With b - c = 1 and b - a = 2, as in (a, b, c) = (-1, 1, 0), the optimal game minimises Pearson's chi-square.
+    """
+    return Loss(
+        d=lambda real, fake: ((real - b).square().mean() + (fake - a).square().mean()) / 2,
+        g=lambda real, fake: (fake - c).square().mean() / 2,
+    )
+
+
+def wasserstein() -> Loss:
+    """L_D = E D(G) - E D(x), L_G = -E D(G) (Arjovsky 2017, arXiv:1701.07875, Eq. 2); needs a Lipschitz critic."""
+    return Loss(
+        d=lambda real, fake: fake.mean() - real.mean(),
+        g=lambda real, fake: -fake.mean(),
+    )
+
+
+def hinge(margin: float = 1.0) -> Loss:
+    """L_D = E max(0, m - D(x)) + E max(0, m + D(G)), L_G = -E D(G) (Lim and Ye 2017, arXiv:1705.02894).
+
+    >>> import torch
+    >>> hinge().d(torch.ones(8), -torch.ones(8)).item()  # at the margins there is nothing left to learn
+    0.0
+    """
+    return Loss(
+        d=lambda real, fake: relu(margin - real).mean() + relu(margin + fake).mean(),
+        g=lambda real, fake: -fake.mean(),
+    )
+
+
+def relativistic() -> Loss:
+    """L_D = E softplus(D(G) - D(x)), L_G = E softplus(D(x) - D(G)) (Jolicoeur-Martineau 2018, arXiv:1807.00734).
+
+    Logits are compared in pairs, the i-th real with the i-th fake; stable with `r1` and `r2` (Huang 2024,
+    arXiv:2501.05441).
+    """
+    return Loss(
+        d=lambda real, fake: softplus(fake - real).mean(),
+        g=lambda real, fake: softplus(real - fake).mean(),
+        paired=True,
+    )
+
+
+def _check_between(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ValueError(f"{name} must be between {low} and {high}, not {value}")

@@ -1,0 +1,18 @@
+"""How far generated images are from real ones: `features` makes vectors of images, a metric compares two sets of them.
+
+>>> from equipoise.metrics import features, fid
+>>> import torch
+>>> images = torch.randint(256, (32, 3, 16, 16), dtype=torch.uint8)
+>>> look, metric = features.random(), fid()
+>>> metric.update(look(images), real=True)
+>>> metric.update(look(images.flip(0)), real=False)
+>>> metric.compute()["fid"] < 1e-6
+True
+"""
+
+from . import classifier, features, inception
+from .frechet import Moments, fid
+from .kernel import kid
+from .metric import Metric
+
+__all__ = ["Metric", "Moments", "classifier", "features", "fid", "inception", "kid"]

@@ -1,0 +1,54 @@
+"""Images of any kind, as the network that looks at them expects: channels, then size, each a pure function."""
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+LUMA = (0.299, 0.587, 0.114)
+
+
+def opaque(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n colours h w"]:
+    """x a + 255 (1 - a): two or four channels end in alpha and are laid over white; others only become floats."""
+    if images.shape[1] not in (2, 4):
+        return images.float()
+    colours, alpha = images[:, :-1].float(), images[:, -1:].float() / 255
+    return colours * alpha + 255 * (1 - alpha)
+
+
+def grey(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n 1 h w"]:
+    """0.299 R + 0.587 G + 0.114 B (ITU-R BT.601) for colours, the mean for any other number of channels."""
+    colours = opaque(images)
+    if colours.shape[1] != 3:
+        return colours.mean(1, keepdim=True)
+    return (colours * colours.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+
+
+def rgb(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n 3 h w"]:
+    """Three channels: colours as they are, anything else its grey repeated."""
+    return opaque(images) if images.shape[1] in (3, 4) else grey(images).expand(-1, 3, -1, -1)
+
+
+def bilinear(images: Float[Tensor, "n c h w"], size: int) -> Float[Tensor, "n c size size"]:
+    """Bilinear with half-pixel centres; when it shrinks, the triangle widens so that nothing aliases."""
+    if images.shape[-2:] == (size, size):
+        return images
+    return interpolate(images, (size, size), mode="bilinear", align_corners=False, antialias=True)
+
+
+def tensorflow_bilinear(images: Float[Tensor, "n c h w"], size: int) -> Float[Tensor, "n c size size"]:
+    """source = target * (old / new), without half-pixel centres (TensorFlow 1, `resize_bilinear`): the FID graph's.
+
+    >>> tensorflow_bilinear(torch.tensor([[[[0., 1.], [2., 3.]]]]), 4)[0, 0, 0].tolist()
+    [0.0, 0.5, 1.0, 1.0]
+    """
+    return _stretch(_stretch(images, 3, size), 2, size)
+
+
+def _stretch(images: Tensor, axis: int, size: int) -> Tensor:
+    old = images.shape[axis]
+    source = torch.arange(size, device=images.device, dtype=torch.float32) * (old / size)
+    low = source.long().clamp(max=old - 1)
+    left, right = images.index_select(axis, low), images.index_select(axis, (low + 1).clamp(max=old - 1))
+    shape = [-1 if i == axis else 1 for i in range(4)]
+    return left + (right - left) * (source - low).view(shape)

@@ -1,0 +1,61 @@
+"""What every network is built for: the shape of one image, and the grid that doubles up to it.
+
+Any height and width will do. A generator starts from the smallest grid that, doubled `levels` times, covers the image,
+and its result is cut to size around the centre; a discriminator mirrors that with zeros around the image.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from torch import nn
+
+from ..layers import CenterCrop, CenterPad
+
+
+class ImageShape(NamedTuple):
+    """Channels, height and width of an image, and the number of classes that labels choose from (0: no labels)."""
+
+    channels: int
+    height: int
+    width: int
+    classes: int = 0
+
+
+Architecture = Callable[[ImageShape], tuple[nn.Module, nn.Module]]
+
+
+def grid(shape: ImageShape, levels: int) -> tuple[int, int]:
+    """Height and width of the smallest grid that covers the image after `levels` doublings.
+
+    >>> grid(ImageShape(3, 32, 48), levels=3), grid(ImageShape(1, 28, 28), levels=3)
+    ((4, 6), (4, 4))
+    """
+    return -(-shape.height // 2**levels), -(-shape.width // 2**levels)
+
+
+def levels_to(shape: ImageShape, smallest: int) -> int:
+    """How often the image can be halved while its shorter side stays at least `smallest` (rounding up)."""
+    levels, side = 0, min(shape.height, shape.width)
+    while side > smallest:
+        levels, side = levels + 1, -(-side // 2)
+    return levels
+
+
+def crop(shape: ImageShape, levels: int) -> nn.Module:
+    """From the doubled grid to the image."""
+    height, width = grid(shape, levels)
+    exact = (height << levels, width << levels) == (shape.height, shape.width)
+    return nn.Identity() if exact else CenterCrop(shape.height, shape.width)
+
+
+def pad(shape: ImageShape, levels: int) -> nn.Module:
+    """From the image to the doubled grid."""
+    height, width = grid(shape, levels)
+    exact = (height << levels, width << levels) == (shape.height, shape.width)
+    return nn.Identity() if exact else CenterPad(height << levels, width << levels)
+
+
+def unconditional(name: str, shape: ImageShape) -> None:
+    """Raises ValueError when a network that takes no labels is asked for some."""
+    if shape.classes:
+        raise ValueError(f"{name} takes no labels, but the data has {shape.classes} classes; sn_resnet takes labels")

@@ -1,0 +1,136 @@
+"""A recipe: every choice that makes a run, as plain data."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from tyro.conf import Positional
+
+from .spec import check_choice
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Every choice that makes a run. A field that is None is chosen for the data and the machine when the run starts.
+
+    Components are calls written as strings, "r1(weight=5)"; time is counted in images shown to the discriminator.
+    """
+
+    data: Positional[str] = "builtin"
+    """Folder or zip of images, CIFAR-10, idx files, .npy, .npz; "builtin" comes along: a part of Fashion-MNIST."""
+    labels: bool = False
+    """Train on classes: sub-folders of a folder, or the labels of a published set."""
+    size: str | None = None
+    """Height and width of the images that are learnt: "64", or "48x96" for height x width."""
+    channels: int | None = None
+    """1 grey, 2 grey and alpha, 3 RGB, 4 RGBA."""
+    fit: Literal["crop", "stretch"] = "crop"
+    """How images get that size: scaled and cut around the centre, or stretched."""
+    strict: bool = False
+    """Refuse data with a broken image instead of leaving that image out."""
+    mirror: bool = False
+    """Show half of the images flipped left to right."""
+    dequantize: bool = False
+    """Add noise below one grey level to the real images."""
+
+    network: str = "sn_resnet"
+    """Generator and discriminator."""
+    loss: str = "hinge"
+    """What the two play for."""
+    penalties: tuple[str, ...] = ()
+    """Terms added to the discriminator's objective."""
+    d_norm: str = "spectral"
+    """Normalisation of the discriminator's weights."""
+    g_norm: str = "none"
+    """Normalisation of the generator's weights."""
+    growth: str = "fixed"
+    """How images and networks grow."""
+
+    images: int = 1_000_000
+    """Length of training, in real images shown."""
+    batch: int = 64
+    """Real images in a step of the discriminator, and as many fakes."""
+    g_batch: int | None = None
+    """Fakes in a step of the generator."""
+    d_steps: int = 1
+    """Steps of the discriminator for one of the generator."""
+    lr_g: float = 2e-4
+    """Learning rate of the generator (Adam)."""
+    lr_d: float = 2e-4
+    """Learning rate of the discriminator (Adam)."""
+    betas: tuple[float, float] = (0.0, 0.9)
+    """Adam's decay rates, for both players."""
+    decay_from: int | None = None
+    """From this many images on the learning rates fall linearly to zero; never if None."""
+    ema_images: int = 10_000
+    """Half-life of the averaged generator."""
+    precision: Literal["float32", "bfloat16"] | None = None
+    """What networks run in; penalties, power iteration, averages and metrics are float32 in any case."""
+    seed: int = 0
+    """The seed of weights, data order and noise: the same seed, the same run."""
+
+    features: str | None = None
+    """What looks at images for scores: builtin, random, pixels, inception."""
+    score_every: int | None = None
+    """Images between two scores during training."""
+    score_images: int | None = None
+    """Generated images for a score during training."""
+    sample_every: int | None = None
+    """Images between two pictures of samples."""
+    save_every: int | None = None
+    """Images between two checkpoints."""
+    keep: int = 2
+    """Newest checkpoints to keep, besides the best by score."""
+
+    def __post_init__(self) -> None:
+        for name in ("images", "batch", "d_steps", "ema_images", "keep"):
+            _require(getattr(self, name) >= 1, name, "at least 1", self)
+        for name in ("channels", "g_batch", "score_every", "sample_every", "save_every"):
+            _require((getattr(self, name) or 1) >= 1, name, "at least 1", self)
+        for name in ("lr_g", "lr_d"):
+            _require(getattr(self, name) > 0, name, "positive", self)
+        _require(all(0 <= beta < 1 for beta in self.betas), "betas", "in [0, 1)", self)
+        _require(self.seed >= 0, "seed", "at least 0", self)
+        _require((self.score_images or 2) >= 2, "score_images", "at least 2", self)
+        _require((self.decay_from or 0) in range(self.images), "decay_from", "below images", self)
+        self.height_width()
+
+    def height_width(self) -> tuple[int, int] | None:
+        """Height and width in pixels, or None while they are to be chosen."""
+        if self.size is None:
+            return None
+        match = re.fullmatch(r"(\d+)(?:x(\d+))?", self.size)
+        height, width = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+        _require(min(height, width) >= 8, "size", "pixels like 64 or, height x width, 48x96, and at least 8", self)
+        return height, width
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, as written to recipe.json."""
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Recipe":
+        """The inverse of `to_json`; raises ValueError for a name that is no field."""
+        known = [field.name for field in fields(cls)]
+        for name in values:
+            check_choice(name, known, f"a recipe has no field {name!r}")
+        plain: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        return cls(**plain)
+
+    def save(self, path: Path, **context: object) -> None:
+        """Writes the recipe and what is worth knowing beside it."""
+        path.write_text(json.dumps({"recipe": self.to_json(), **context}, indent=2) + "\n")
+
+
+def differences(new: Recipe, old: Recipe) -> list[str]:
+    """What `new` asks for that `old` does not hold, one line a field; fields of `new` left open do not count."""
+    pairs = ((f.name, getattr(new, f.name), getattr(old, f.name)) for f in fields(new))
+    return [f"{name}: {was!r} there, {now!r} here" for name, now, was in pairs if now is not None and now != was]
+
+
+def _require(holds: bool, name: str, rule: str, recipe: Recipe) -> None:
+    if not holds:
+        raise ValueError(f"{name} must be {rule}, not {getattr(recipe, name)!r}")

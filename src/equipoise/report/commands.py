@@ -1,0 +1,39 @@
+"""The commands that go on from a run folder."""
+
+import shlex
+from typing import Any
+
+from ..recipe import Recipe
+from .record import Record
+
+
+def commands(record: Record) -> list[tuple[str, str]]:
+    """What can be done next, and the command for it."""
+    run = shlex.quote(str(record.path))
+    go_on = [] if record.finished else [("Go on training", f"equipoise train {_given(record)}--out {run}")]
+    return [
+        *go_on,
+        ("Make images", f"equipoise sample {run}"),
+        ("Score it against the data", f"equipoise evaluate {run}"),
+        ("Write this page again", f"equipoise report {run}"),
+    ]
+
+
+def given(record: Record) -> dict[str, Any]:
+    """The fields of the recipe that somebody set: neither defaults nor chosen by the program."""
+    usual, chosen = Recipe().to_json(), record.context.get("chosen", {})
+    return {name: value for name, value in record.recipe.items() if name not in chosen and value != usual.get(name)}
+
+
+def _given(record: Record) -> str:
+    fields = given(record)
+    data = [str(fields.pop("data"))] if "data" in fields else []
+    words = data + [word for name, value in fields.items() for word in _flag(name.replace("_", "-"), value)]
+    return "".join(f"{shlex.quote(word)} " for word in words)
+
+
+def _flag(name: str, value: Any) -> list[str]:
+    if isinstance(value, bool):
+        return [f"--{name}" if value else f"--no-{name}"]
+    values = value if isinstance(value, list) else [value]
+    return [f"--{name}", *map(str, values)]

@@ -1,0 +1,93 @@
+"""Samples as pictures inside the page."""
+
+import base64
+import io
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from .record import Record
+
+STRIP = 10  # pictures over time
+TILES = 4  # samples beside each other in those
+LARGE, SMALL = 1344, 512  # pixels
+LARGE_BYTES, SMALL_BYTES = 1_500_000, 120_000  # a PNG above becomes a JPEG
+
+
+class Shown(NamedTuple):
+    """A picture as it stands in the page."""
+
+    seen: int
+    uri: str
+    width: int
+    height: int
+
+
+def latest(record: Record) -> Shown | None:
+    """The newest picture that can be read, large."""
+    found = (_show(seen, file, None, LARGE, LARGE_BYTES) for seen, file in reversed(record.pictures))
+    return next((shown for shown in found if shown), None)
+
+
+def over_time(record: Record) -> list[Shown]:
+    """A few pictures from first to last, the same samples in each."""
+    tile = _tile(record)
+    found = (_show(seen, file, tile, SMALL, SMALL_BYTES) for seen, file in _evenly(record.pictures))
+    return [shown for shown in found if shown]
+
+
+def data_uri(kind: str, content: bytes) -> str:
+    """Content as an address."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _evenly(pictures: list[tuple[int, Path]]) -> list[tuple[int, Path]]:
+    at = np.linspace(0, len(pictures) - 1, min(len(pictures), STRIP)).round().astype(int)
+    return [pictures[i] for i in at]
+
+
+def _tile(record: Record) -> tuple[int, int] | None:
+    """Width and height of one sample."""
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", str(record.recipe.get("size")))
+    return (int(match[2] or match[1]), int(match[1])) if match else None
+
+
+def _show(seen: int, file: Path, tile: tuple[int, int] | None, side: int, most: int) -> Shown | None:
+    try:
+        with Image.open(file) as image:
+            image.load()
+    except (OSError, SyntaxError, ValueError):  # not whole, or not a picture
+        return None
+    fitted = _fit(_corner(image, tile) if tile else image, side)
+    return Shown(seen, _encode(fitted, most), *fitted.size)
+
+
+def _corner(image: Image.Image, tile: tuple[int, int]) -> Image.Image:
+    width, height = tile
+    rows = max(1, round(TILES * width / height))
+    return image.crop((0, 0, min(TILES * width, image.width), min(rows * height, image.height)))
+
+
+def _fit(image: Image.Image, side: int) -> Image.Image:
+    """Small pictures keep their hard pixels; large ones are made smaller."""
+    longest = max(image.size)
+    if longest > side:
+        scale = side / longest
+        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        return image.resize(size, Image.Resampling.LANCZOS)
+    times = side // longest
+    return image.resize((image.width * times, image.height * times), Image.Resampling.NEAREST)
+
+
+def _encode(image: Image.Image, most: int) -> str:
+    out = io.BytesIO()
+    image.save(out, "PNG", optimize=True)
+    if out.tell() <= most:
+        return data_uri("png", out.getvalue())
+    white = Image.new("RGBA", image.size, "white")
+    out = io.BytesIO()
+    Image.alpha_composite(white, image.convert("RGBA")).convert("RGB").save(out, "JPEG", quality=87)
+    return data_uri("jpeg", out.getvalue())

@@ -1,0 +1,144 @@
+"""Curves as SVG."""
+
+import io
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from . import words
+from .record import Values
+from .themes import Theme
+
+INCHES = (4.7, 2.75)
+FONT = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',sans-serif"
+STYLE = {
+    "svg.hashsalt": "equipoise",
+    "svg.fonttype": "none",
+    "font.family": "DejaVu Sans",
+    "font.size": 8.5,
+    "path.simplify_threshold": 0.3,
+    "axes.unicode_minus": True,
+}
+NOISY = 40  # from so many points on a line is smoothed
+
+
+class Line(NamedTuple):
+    """A curve: its name, the theme's colour that it has, and its points."""
+
+    name: str
+    colour: str
+    x: Values
+    y: Values
+
+
+class Mark(NamedTuple):
+    """A point with a word to it."""
+
+    x: float
+    y: float
+    text: str
+
+
+class Plot(NamedTuple):
+    """Curves with the words around them."""
+
+    title: str
+    caption: str
+    x_label: str
+    lines: list[Line]
+    log: bool = False
+    mark: Mark | None = None
+    floor: float | None = None
+
+
+def svg(plot: Plot, theme: Theme) -> bytes:
+    """A plot as SVG: the same bytes for the same data, whatever the user's matplotlib is set to."""
+    plain = {name: value for name, value in matplotlib.rcParamsDefault.items() if not name.startswith("backend")}
+    settings: Any = {**plain, **STYLE}
+    with matplotlib.rc_context(settings):
+        figure = Figure(figsize=INCHES)
+        figure.subplots_adjust(left=0.1, right=0.985, top=0.95, bottom=0.18)
+        _draw(figure.add_subplot(), plot, theme)
+        out = io.BytesIO()
+        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return re.sub(r"'DejaVu Sans'[^;\"]*", FONT, out.getvalue().decode()).encode()
+
+
+def _draw(axes: Axes, plot: Plot, theme: Theme) -> None:
+    for line in plot.lines:
+        _curve(axes, line, getattr(theme, line.colour))
+    if plot.floor is not None:
+        axes.axhline(plot.floor, color=theme.soft, linewidth=1, dashes=(4, 3))
+    if plot.mark:
+        _mark(axes, plot.mark, theme, getattr(theme, plot.lines[-1].colour))
+    _frame(axes, plot, theme)
+
+
+def _curve(axes: Axes, line: Line, colour: str) -> None:
+    noisy = len(line.x) >= NOISY
+    point = "o" if len(line.x) < NOISY else ""
+    axes.plot(
+        line.x,
+        line.y,
+        color=colour,
+        linewidth=0.7 if noisy else 1.5,
+        alpha=0.35 if noisy else 1,
+        marker=point,
+        markersize=2.4,
+        solid_joinstyle="round",
+    )
+    if noisy:
+        axes.plot(line.x, smooth(line.y), color=colour, linewidth=1.5, solid_joinstyle="round")
+
+
+def _mark(axes: Axes, mark: Mark, theme: Theme, colour: str) -> None:
+    axes.plot([mark.x], [mark.y], marker="o", markersize=6, markerfacecolor=theme.card, markeredgecolor=colour, mew=1.6)
+    low, high = axes.get_xlim()
+    right = mark.x > (low + high) / 2
+    axes.annotate(
+        mark.text,
+        (mark.x, mark.y),
+        (-2 if right else 2, 9),
+        textcoords="offset points",
+        ha="right" if right else "left",
+        color=theme.ink,
+        weight="bold",
+    )
+
+
+def _frame(axes: Axes, plot: Plot, theme: Theme) -> None:
+    if plot.log:
+        _log_scale(axes)
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.margins(x=0.02, y=0.1)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda number, _: words.short(round(number, 9))))
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(theme.rule)
+    axes.grid(axis="y", color=theme.rule, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=theme.soft, length=0, pad=4)
+    axes.set_xlabel(plot.x_label, color=theme.soft)
+
+
+def _log_scale(axes: Axes) -> None:
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,), numticks=9))
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def smooth(y: Values) -> Values:
+    """The mean of each point and its neighbours, a twenty-fifth of all points; gaps stay gaps."""
+    window = np.ones(2 * (len(y) // 50) + 1)
+    known = np.isfinite(y)
+    around: Callable[[Values], Values] = lambda values: np.convolve(values, window, mode="same")
+    return np.where(known, around(np.where(known, y, 0)) / np.maximum(around(known.astype(np.float64)), 1), np.nan)

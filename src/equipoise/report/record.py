@@ -1,0 +1,129 @@
+"""What a run folder says, read once; whatever is not there yet is empty."""
+
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..runs.folder import RunFolder, read_rows
+
+Row = dict[str, Any]
+Values = NDArray[np.float64]
+METRICS = {"fid": "FID", "kid": "KID"}  # smaller is better
+
+
+@dataclass(frozen=True)
+class Record:
+    """The contents of a run folder."""
+
+    path: Path
+    context: dict[str, Any]
+    stats: list[Row]
+    training: list[Row]
+    evaluations: list[Row]
+    pictures: list[tuple[int, Path]]
+    seen: int
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.path.resolve().name
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The recipe as it was written, by whatever version."""
+        recipe: dict[str, Any] = self.context.get("recipe", {})
+        return recipe
+
+    @property
+    def images(self) -> int:
+        """The length that the run should have."""
+        return int(self.recipe.get("images") or self.seen)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has that length."""
+        return self.seen >= self.images
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it has trained."""
+        return number(self.stats[-1], "seconds") if self.stats else None
+
+    def seconds_at(self, seen: Values) -> Values:
+        """How long it had trained when it had seen so many images."""
+        at = np.concatenate([[0.0], column(self.stats, "seen")])
+        seconds = np.concatenate([[0.0], column(self.stats, "seconds")])
+        return np.asarray(np.interp(seen, at, seconds), dtype=np.float64)
+
+    def scored(self) -> tuple[str, list[Row]]:
+        """The metric to speak of and its scores, by the features that were used last; ("", []) without scores."""
+        for metric in METRICS:
+            rows = [row for row in self.training if number(row, metric) is not None]
+            if rows:
+                return metric, by_features(rows)[features_key(rows[-1])]
+        return "", []
+
+
+def read(run: str | Path) -> Record:
+    """Reads a run folder; raises ValueError for a folder that is none."""
+    folder = RunFolder(run)
+    context = folder.context()
+    stats, metrics = rows(folder.stats_file), rows(folder.metrics_file)
+    pictures = sorted((int(file.stem), file) for file in folder.samples.glob("*.png") if file.stem.isdecimal())
+    saved = [int(file.stem) for file in folder.checkpoint_files() if file.stem.isdecimal()]
+    training = [row for row in metrics if row.get("when") == "training"]
+    evaluations = [row for row in metrics if row.get("when") == "evaluate"]
+    reached = [int(row["seen"]) for row in stats + metrics] + [seen for seen, _ in pictures] + saved
+    return Record(folder.path, context, stats, training, evaluations, pictures, max(reached, default=0))
+
+
+def rows(file: Path) -> list[Row]:
+    """The rows that say when they were written, in that order."""
+    return [row for row in read_rows(file) if isinstance(row, dict) and number(row, "seen") is not None]
+
+
+def number(row: Row, key: str) -> float | None:
+    """A finite number in a row, or None."""
+    found = row.get(key)
+    return float(found) if isinstance(found, int | float) and isfinite(found) else None
+
+
+def column(rows: list[Row], key: str) -> Values:
+    """A key's numbers over all rows, NaN where a row has none."""
+    found = (number(row, key) for row in rows)
+    return np.array([np.nan if n is None else n for n in found], dtype=np.float64)
+
+
+def by_features(rows: list[Row]) -> dict[str, list[Row]]:
+    """Rows that may be compared with each other, by what looked at the images."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(features_key(row), []).append(row)
+    return groups
+
+
+def features_key(row: Row) -> str:
+    """What tells features apart."""
+    return str(row.get("features_hash", ""))
+
+
+def best(rows: list[Row], metric: str) -> Row | None:
+    """The row with the smallest score; of equal ones the last, as the run keeps it."""
+    known = [row for row in reversed(rows) if number(row, metric) is not None]
+    return min(known, key=lambda row: float(row[metric]), default=None)
+
+
+def real_floor(record: Record, features: str, metric: str) -> float | None:
+    """What held-out real images scored with these features, by the last evaluation that knows."""
+    same = (row for row in reversed(record.evaluations) if features_key(row) == features)
+    known = (number(row, f"real_{metric}") for row in same)
+    return next((score for score in known if score is not None), None)
+
+
+def score_before(rows: list[Row], seen: int) -> Row | None:
+    """The last score of a run when it had seen so many images."""
+    return next((row for row in reversed(rows) if row["seen"] <= seen), None)

@@ -1,0 +1,125 @@
+"""What a run was made of, as tables: recipe, evaluations, scores, machine."""
+
+from typing import Any
+
+from . import words
+from .commands import given
+from .html import Markup, Node, element, join, scrolling, table
+from .record import METRICS, Record, Row, column, number
+
+CLASSES = 30  # names that are shown
+
+
+def recipe(record: Record) -> Markup:
+    """Every field: those that were set, those that were chosen and why, and the defaults."""
+    chosen, own = record.context.get("chosen", {}), given(record)
+    rest = [name for name in record.recipe if name not in chosen and name not in own]
+    groups = (
+        ("Set for this run", own, "set"),
+        ("Chosen for this data and machine", [name for name in record.recipe if name in chosen], "chosen"),
+        ("Left as usual", rest, "default"),
+    )
+    head = element("thead", element("tr", *(element("th", name, scope="col") for name in ("Field", "Value", "Why"))))
+    bodies = [_group(record, title, list(names), why) for title, names, why in groups if names]
+    return scrolling(element("caption", "Recipe"), head, *bodies, label="Recipe")
+
+
+def _group(record: Record, title: str, names: list[str], why: str) -> Markup:
+    head = element("tr", element("th", title, colspan=3, scope="rowgroup", class_="group"))
+    reasons = record.context.get("chosen", {})
+    rows = [
+        element(
+            "tr",
+            element("th", name, scope="row"),
+            element("td", element("code", plain(record.recipe[name]))),
+            element("td", f"chosen: {reasons[name]}" if name in reasons else why),
+        )
+        for name in names
+    ]
+    return element("tbody", head, *rows)
+
+
+def plain(value: Any) -> str:
+    """A value of the recipe as people write it."""
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "none"}[value]
+    if isinstance(value, list):
+        return ", ".join(map(plain, value)) or "none"
+    return words.count(value) if isinstance(value, int) and value >= 10_000 else str(value)
+
+
+def evaluations(record: Record) -> Markup:
+    """A row for each evaluation, with what has to be known before two are compared."""
+    metrics = [metric for metric in METRICS if any(metric in row for row in record.evaluations)]
+    names = [name for metric in metrics for name in (METRICS[metric], f"{METRICS[metric]} of real images")]
+    head = ("At image", *names, "Features", "Generated", "Real", "Reference", "Weights", "Seed", "Resizer", "Precision")
+    rows = [
+        (_seen(row), *(cell for metric in metrics for cell in _values(row, metric)), *_card(row))
+        for row in record.evaluations
+    ]
+    return table(head, rows, "Evaluations")
+
+
+def _seen(row: Row) -> str:
+    return words.count(row["seen"])
+
+
+def _values(row: Row, metric: str) -> tuple[Node, Node]:
+    floor = number(row, f"real_{metric}")
+    return element("strong", words.value(number(row, metric))), "none held out" if floor is None else words.value(floor)
+
+
+def _card(row: Row) -> list[Node]:
+    counts = [words.count(n) if (n := number(row, key)) is not None else "" for key in ("n_fake", "n_real")]
+    rest = [str(row.get(key, "")) for key in ("reference", "weights", "seed", "resizer", "precision")]
+    return [
+        join((str(row.get("features", "")), " ", element("code", str(row.get("features_hash", ""))))),
+        *counts,
+        *rest,
+    ]
+
+
+def scores(record: Record) -> Markup:
+    """All scores of training, as numbers."""
+    metrics = [metric for metric in METRICS if any(metric in row for row in record.training)]
+    head = ("At image", *(METRICS[metric] for metric in metrics), "Features", "Generated", "Real")
+    rows = [
+        (_seen(row), *(words.value(number(row, metric)) for metric in metrics), *_card(row)[:3])
+        for row in record.training
+    ]
+    return table(head, rows, "Scores during training")
+
+
+def machine(record: Record) -> Markup:
+    """Hardware, versions, speed, memory and classes."""
+    hardware = [(f"Hardware: {name}", str(value)) for name, value in record.context.get("hardware", {}).items()]
+    versions = [(f"Version: {name}", str(value)) for name, value in record.context.get("versions", {}).items()]
+    return table(("What", "Value"), [*_speed(record), *hardware, *versions, *_classes(record)], "Machine and speed")
+
+
+def _speed(record: Record) -> list[tuple[str, str]]:
+    if not record.stats:
+        return [("Speed", "no statistics yet")]
+    memory = column(record.stats, "memory")
+    peak = words.size(max(memory[memory > 0])) if (memory > 0).any() else "not known"
+    return [
+        ("Time in training", words.duration(record.seconds or 0)),
+        ("Speed overall", words.speed(record.stats[-1]["seen"], record.seconds or 0)),
+        ("Speed lately", lately(record.stats)),
+        ("Most memory", peak),
+    ]
+
+
+def lately(stats: list[Row]) -> str:
+    """Speed over the last tenth of the rows."""
+    recent = stats[-max(2, len(stats) // 10) :]
+    images, seconds = (column(recent, key) for key in ("seen", "seconds"))
+    return words.speed(images[-1] - images[0], seconds[-1] - seconds[0])
+
+
+def _classes(record: Record) -> list[tuple[str, str]]:
+    names = [str(name) for name in record.context.get("classes", [])]
+    if not names:
+        return []
+    more = f" and {words.count(len(names) - CLASSES)} more" if len(names) > CLASSES else ""
+    return [("Classes", f"{len(names)}: {', '.join(names[:CLASSES])}{more}")]

@@ -1,0 +1,50 @@
+"""A run in a sentence."""
+
+from . import words
+from .record import METRICS, Record, Row, best, number
+
+
+def verdict(record: Record) -> str:
+    """How the scores went, and whether the run is over."""
+    return f"{_scores(record)}{_ending(record)}."
+
+
+def _scores(record: Record) -> str:
+    metric, rows = record.scored()
+    if len(rows) > 1:
+        return _course(record, metric, rows)
+    if rows:
+        return _moment(rows[-1], metric)
+    for metric in METRICS:
+        known = [row for row in record.evaluations if number(row, metric) is not None]
+        if known:
+            return _moment(known[-1], metric) + ", by an evaluation"
+    return "No score yet"
+
+
+def _course(record: Record, metric: str, rows: list[Row]) -> str:
+    first, last = rows[0][metric], rows[-1][metric]
+    went = "fell" if last < first else "rose" if last > first else "went"
+    took = f", {words.duration(_seconds(record, rows[-1]))}" if record.stats else ""
+    top = best(rows, metric) or rows[-1]
+    peak = ", its best" if top is rows[-1] else f"; best {words.value(top[metric])} at {words.count(top['seen'])}"
+    course = f"{_subject(rows[-1], metric)} {went} from {words.value(first)} to {words.value(last)}"
+    return f"{course} in {words.count(rows[-1]['seen'])} images{took}{peak}"
+
+
+def _moment(row: Row, metric: str) -> str:
+    return f"{_subject(row, metric)} is {words.value(row[metric])} at {words.count(row['seen'])} images"
+
+
+def _subject(row: Row, metric: str) -> str:
+    return f"{METRICS[metric]} on {row.get('features', 'unnamed')} features"
+
+
+def _seconds(record: Record, row: Row) -> float:
+    return float(record.seconds_at(row["seen"]))
+
+
+def _ending(record: Record) -> str:
+    if record.finished:
+        return ""
+    return f". The run is unfinished: {words.count(record.seen)} of {words.count(record.images)} images"

@@ -1,0 +1,95 @@
+"""A component named in a string is a Python call.
+
+`"r1(weight=5)"` is `penalties.r1(weight=5)`; `"mine.py:smooth(beta=4)"` calls `smooth` of the file mine.py. Strings are
+parsed, never evaluated: only the named function is called, with literal arguments.
+"""
+
+import ast
+import importlib.util
+from difflib import get_close_matches
+from functools import cache
+from inspect import Parameter, signature
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+
+def build(spec: str, module: ModuleType) -> Any:
+    """Calls the factory that `spec` names, found in `module` or in the file that it gives.
+
+    Raises ValueError for an unknown name (with the nearest one and all choices), a wrong hyper-parameter, or a string
+    that is not of the form `name` or `name(key=value, ...)`.
+    """
+    path, _, call = spec.rpartition(":") if ".py:" in spec else ("", "", spec)
+    name, arguments = parse(call)
+    source = load_file(Path(path)) if path else module
+    check_choice(name, names(source), f"{Path(path).name if path else kind(module)} has no {name!r}")
+    factory = getattr(source, name)
+    try:
+        signature(factory).bind(**arguments)
+    except TypeError as error:
+        raise ValueError(f"{spec!r}: {error}; its hyper-parameters: {parameters(factory)}") from None
+    return factory(**arguments)
+
+
+def names(module: ModuleType) -> list[str]:
+    """The components of a module: its own public functions that can be called without arguments.
+
+    >>> from equipoise import losses
+    >>> "hinge" in names(losses)
+    True
+    """
+    return sorted(name for name, member in vars(module).items() if name[0] != "_" and _is_component(member, module))
+
+
+def check_choice(name: str, choices: list[str], problem: str) -> None:
+    """Raises ValueError when `name` is not among `choices`: the problem, the nearest choice, all choices."""
+    if name in choices:
+        return
+    near = get_close_matches(name, choices, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    raise ValueError(f"{problem}{hint}; choices: {', '.join(choices)}")
+
+
+def parameters(factory: FunctionType) -> str:
+    """The hyper-parameters of a component with their defaults, as one would write them."""
+    return ", ".join(f"{p.name}={p.default!r}" for p in signature(factory).parameters.values()) or "none"
+
+
+def kind(module: ModuleType) -> str:
+    """The last part of a module's name: the kind of component that it holds."""
+    return module.__name__.rpartition(".")[2]
+
+
+def parse(call: str) -> tuple[str, dict[str, Any]]:
+    """Splits a call into its name and its keyword arguments, which must be literals.
+
+    >>> parse("r1(weight=5)")
+    ('r1', {'weight': 5})
+    """
+    try:
+        tree = ast.parse(call.strip(), mode="eval").body
+        if isinstance(tree, ast.Name):
+            return tree.id, {}
+        if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and not tree.args:
+            return tree.func.id, {str(k.arg): ast.literal_eval(k.value) for k in tree.keywords}
+    except (SyntaxError, ValueError):
+        pass
+    raise ValueError(f"{call!r} is not of the form name or name(key=value, ...)")
+
+
+def _is_component(member: object, module: ModuleType) -> bool:
+    if not isinstance(member, FunctionType) or not member.__module__.startswith(module.__name__):
+        return False
+    return all(p.default is not Parameter.empty for p in signature(member).parameters.values())
+
+
+@cache
+def load_file(path: Path) -> ModuleType:
+    """Imports a Python file given by its path: how a user's own component enters."""
+    info = importlib.util.spec_from_file_location(path.stem, path) if path.is_file() else None
+    if info is None or info.loader is None:
+        raise ValueError(f"no such file: {path}")
+    module = importlib.util.module_from_spec(info)
+    info.loader.exec_module(module)
+    return module

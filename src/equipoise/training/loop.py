@@ -1,0 +1,123 @@
+"""The loop: a generator that trains for as long as it is iterated."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ..growth import Growth, fixed
+from ..losses import Loss
+from ..penalties import Penalty
+from .critic import Critic
+from .precision import FLOAT32, Precision
+from .state import State, update_average
+
+Batch = tuple[Tensor, Tensor | None]  # images [b, c, h, w] in [-1, 1], labels [b]
+Stats = dict[str, Tensor]
+Rate = Callable[[int], float]  # images seen -> factor of both learning rates
+
+
+def steps(
+    state: State,
+    batches: Iterator[Batch],
+    loss: Loss,
+    penalties: Sequence[Penalty] = (),
+    growth: Growth | None = None,
+    d_steps: int = 1,
+    g_batch: int | None = None,
+    ema_images: float = 10_000,
+    rate: Rate = lambda seen: 1.0,
+    precision: Precision = FLOAT32,
+    seed: int = 0,
+) -> Iterator[Stats]:
+    """Trains for as long as it is iterated; yields the statistics of each generator update, which stay on the device.
+
+    A step is `d_steps` updates of the discriminator on fresh batches, then one of the generator on `g_batch` samples
+    (as many as a batch has where that is None). `ema_images` is the half-life of the averaged generator. The
+    randomness of a step is drawn from (seed, images seen), so that a resumed run is the same run.
+    """
+    growth = growth or fixed()
+    state.G.train(), state.D.train()
+    while True:
+        start = state.seen
+        with seeded(seed, start, next(state.G.parameters()).device):
+            set_rate(rate(start), state.opt_g, state.opt_d)
+            for _ in range(d_steps):
+                real, labels = next(batches)
+                real = growth(state.seen, real, state.G, state.D, state.ema)
+                stats = update_d(state, real, labels, loss, penalties, precision)
+                state.seen += len(real)
+            stats |= update_g(state, real, labels, loss, g_batch or len(real), precision)
+            update_average(state.ema, state.G, decay=0.5 ** ((state.seen - start) / ema_images))
+        yield stats
+
+
+def update_d(
+    state: State, real: Tensor, labels: Tensor | None, loss: Loss, penalties: Sequence[Penalty], precision: Precision
+) -> Stats:
+    """One step of the discriminator."""
+    critic = Critic(state.D, labels)
+    with precision.autocast(real.device):
+        with torch.no_grad():
+            fake = state.G(noise(len(real), state.G, real.device), labels).float()
+        if penalties and precision.dtype == torch.float32:  # then penalties can share the loss's run of D
+            real, fake = real.requires_grad_(), fake.requires_grad_()
+        real_logits, fake_logits = critic(real), critic(fake)
+    adversarial = loss.d(real_logits, fake_logits)
+    penalty = sum((p(critic, real, fake) for p in penalties), start=torch.zeros_like(adversarial))
+    norm = descend(state.opt_d, adversarial + penalty)
+    means = {"real": real_logits.mean(), "fake": fake_logits.mean()}
+    return detached({"loss_d": adversarial, "penalty": penalty, **means, "gradient_d": norm})
+
+
+def update_g(
+    state: State, real: Tensor, labels: Tensor | None, loss: Loss, count: int, precision: Precision
+) -> Stats:
+    """One step of the generator, through a frozen discriminator. Its fakes wear the labels of the reals, in turn."""
+    labels = None if labels is None else labels.repeat(-(-count // len(labels)))[:count]
+    critic = Critic(state.D.requires_grad_(False), labels)
+    with precision.autocast(real.device):
+        fake_logits = critic(state.G(noise(count, state.G, real.device), labels))
+        real_logits = critic(real.detach()) if loss.paired else fake_logits.detach()
+    objective = loss.g(real_logits, fake_logits)
+    norm = descend(state.opt_g, objective)
+    state.D.requires_grad_(True)
+    return detached({"loss_g": objective, "gradient_g": norm})
+
+
+def descend(optimizer: Optimizer, objective: Tensor) -> Tensor:
+    """One step down the objective; the norm of its gradient."""
+    optimizer.zero_grad(set_to_none=True)
+    objective.backward()
+    optimizer.step()
+    weights = (weight for group in optimizer.param_groups for weight in group["params"])
+    return nn.utils.get_total_norm(weight.grad for weight in weights if weight.grad is not None)
+
+
+def noise(count: int, G: nn.Module, device: torch.device) -> Tensor:
+    """Latent vectors z ~ N(0, I)."""
+    return torch.randn(count, cast(int, G.z_dim), device=device)
+
+
+def set_rate(factor: float, *optimizers: Optimizer) -> None:
+    """Multiplies the first learning rates by `factor`."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
+
+
+def detached(stats: Stats) -> Stats:
+    """The statistics without their graphs."""
+    return {name: value.detach() for name, value in stats.items()}
+
+
+@contextmanager
+def seeded(seed: int, seen: int, device: torch.device) -> Iterator[None]:
+    """Draws torch's randomness from (seed, images seen) inside; leaves the caller's untouched."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(int(np.random.SeedSequence([seed, seen]).generate_state(1, np.uint64)[0]))
+        yield
