@@ -1,3 +1,16 @@
-"""Train generative adversarial networks that stay stable."""
+"""Train generative adversarial networks that stay stable.
+
+Parts for a GAN of your own: `losses`, `penalties`, `norms`, `layers`, `networks`, `metrics`, `training.steps`.
+Whole runs: the command line `equipoise`, or `runs.train(presets.default(), "runs/x")`.
+"""
 
 __version__ = "0.1.0.dev0"
+
+from . import growth as growth
+from . import layers as layers
+from . import losses as losses
+from . import metrics as metrics
+from . import networks as networks
+from . import norms as norms
+from . import penalties as penalties
+from . import training as training

@@ -107,7 +107,7 @@ def _best_mark(axis: Axis, top: Row, metric: str) -> Mark:
 def _caption(floor: float | None, lines: int) -> str:
     parts = ["Healthy: falls fast, then slowly; lower is better."]
     if floor is not None:
-        parts.append(f"Dashed: held-out real images score {words.value(floor)}; a perfect generator would too.")
+        parts.append(f"Dashed: {words.value(floor)}, what held-out real images score.")
     if lines > 1:
         parts.append("Different features: the lines cannot be compared with each other.")
     return " ".join(parts)

@@ -84,7 +84,7 @@ def _fit(image: Image.Image, side: int) -> Image.Image:
 
 def _encode(image: Image.Image, most: int) -> str:
     out = io.BytesIO()
-    image.save(out, "PNG", optimize=True)
+    image.save(out, "PNG")
     if out.tell() <= most:
         return data_uri("png", out.getvalue())
     white = Image.new("RGBA", image.size, "white")

@@ -15,7 +15,7 @@ from . import words
 from .record import Values
 from .themes import Theme
 
-INCHES = (4.7, 2.75)
+INCHES = (4.2, 2.55)
 FONT = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',sans-serif"
 STYLE = {
     "svg.hashsalt": "equipoise",
@@ -63,7 +63,7 @@ def svg(plot: Plot, theme: Theme) -> bytes:
     settings: Any = {**plain, **STYLE}
     with matplotlib.rc_context(settings):
         figure = Figure(figsize=INCHES)
-        figure.subplots_adjust(left=0.1, right=0.985, top=0.95, bottom=0.18)
+        figure.subplots_adjust(left=0.115, right=0.98, top=0.95, bottom=0.19)
         _draw(figure.add_subplot(), plot, theme)
         out = io.BytesIO()
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
@@ -100,24 +100,26 @@ def _curve(axes: Axes, line: Line, colour: str) -> None:
 def _mark(axes: Axes, mark: Mark, theme: Theme, colour: str) -> None:
     axes.plot([mark.x], [mark.y], marker="o", markersize=6, markerfacecolor=theme.card, markeredgecolor=colour, mew=1.6)
     low, high = axes.get_xlim()
-    right = mark.x > (low + high) / 2
+    place = (mark.x - low) / (high - low)
     axes.annotate(
         mark.text,
         (mark.x, mark.y),
-        (-2 if right else 2, 9),
+        (0, -7),
         textcoords="offset points",
-        ha="right" if right else "left",
+        ha="left" if place < 0.15 else "right" if place > 0.85 else "center",
+        va="top",
         color=theme.ink,
         weight="bold",
+        bbox={"facecolor": theme.card, "edgecolor": "none", "pad": 1},
     )
 
 
 def _frame(axes: Axes, plot: Plot, theme: Theme) -> None:
-    if plot.log:
+    if plot.log and _varies(plot):
         _log_scale(axes)
     else:
         axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.margins(x=0.02, y=0.1)
+    axes.margins(x=0.02, y=0.18 if plot.mark else 0.1)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda number, _: words.short(round(number, 9))))
@@ -129,10 +131,18 @@ def _frame(axes: Axes, plot: Plot, theme: Theme) -> None:
     axes.set_xlabel(plot.x_label, color=theme.soft)
 
 
+def _varies(plot: Plot) -> bool:
+    y = np.concatenate([line.y for line in plot.lines])
+    return bool(np.nanmax(y) > 1.5 * np.nanmin(y))
+
+
 def _log_scale(axes: Axes) -> None:
     axes.set_yscale("log")
     low, high = axes.get_ylim()
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,), numticks=9))
+    if high < 10 * low:
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+    else:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,), numticks=9))
     axes.yaxis.set_minor_locator(NullLocator())
 
 

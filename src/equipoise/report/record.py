@@ -55,8 +55,8 @@ class Record:
 
     def seconds_at(self, seen: Values) -> Values:
         """How long it had trained when it had seen so many images."""
-        at = np.concatenate([[0.0], column(self.stats, "seen")])
-        seconds = np.concatenate([[0.0], column(self.stats, "seconds")])
+        known = [row for row in self.stats if number(row, "seconds") is not None]
+        at, seconds = (np.concatenate([[0.0], column(known, key)]) for key in ("seen", "seconds"))
         return np.asarray(np.interp(seen, at, seconds), dtype=np.float64)
 
     def scored(self) -> tuple[str, list[Row]]:

@@ -1,5 +1,6 @@
 """The parts of the page, from top to bottom."""
 
+import re
 from collections.abc import Callable
 
 from . import curves, pictures, tables, words
@@ -18,9 +19,9 @@ def top(record: Record) -> Markup:
     mark = element("span", state, class_="state done" if record.finished else "state")
     return element(
         "header",
-        element("p", "equipoise run", mark, class_="eyebrow"),
+        element("p", "equipoise run ", mark, class_="eyebrow"),
         element("h1", record.name),
-        element("p", verdict(record), class_="verdict"),
+        element("p", re.sub(r"(\d) (min|[dhs])\b", "\\1\u00a0\\2", verdict(record)), class_="verdict"),
     )
 
 
@@ -44,12 +45,17 @@ def facts(record: Record) -> Markup:
     pairs = [
         ("Images seen", words.count(record.seen), f"of {words.count(record.images)}"),
         ("Time", words.duration(record.seconds) if record.seconds else "not known", "in training"),
-        ("Speed", tables.lately(record.stats) if record.stats else "not known", "lately"),
+        ("Speed", *_speed(record)),
     ]
     if top_row:
         at = f"at {words.count(top_row['seen'])} images"
         pairs.insert(0, (f"Best {METRICS[metric]}", words.value(top_row[metric]), at))
     return _cards(pairs)
+
+
+def _speed(record: Record) -> tuple[str, str]:
+    lately = tables.lately(record.stats) if record.stats else "not known"
+    return lately.removesuffix(" images/s"), "images/s lately"
 
 
 def over_time(record: Record) -> Markup | None:
@@ -76,7 +82,7 @@ def _score(record: Record, seen: int) -> str:
     if not row:
         return ""
     at = "" if row["seen"] == seen else f" at {words.count(row['seen'])}"
-    return f"{METRICS[metric]} {words.value(row[metric])}{at}"
+    return f"{METRICS[metric]}\u00a0{words.value(row[metric])}{at}"
 
 
 def _image(shown: Shown, alt: str) -> Markup:
@@ -159,7 +165,7 @@ def machine(record: Record) -> Markup:
 def next_steps(record: Record) -> Markup:
     """The commands that go on from here."""
     items = [
-        element("div", element("dt", what), element("dd", element("pre", element("code", line), tabindex=0)))
+        element("div", element("dt", what), element("dd", element("pre", element("code", line))))
         for what, line in commands(record)
     ]
     return _section("What next", element("dl", *items, class_="commands"))

@@ -4,7 +4,7 @@ from typing import Any
 
 from . import words
 from .commands import given
-from .html import Markup, Node, element, join, scrolling, table
+from .html import Markup, Node, element, scrolling, table
 from .record import METRICS, Record, Row, column, number
 
 CLASSES = 30  # names that are shown
@@ -32,7 +32,7 @@ def _group(record: Record, title: str, names: list[str], why: str) -> Markup:
             "tr",
             element("th", name, scope="row"),
             element("td", element("code", plain(record.recipe[name]))),
-            element("td", f"chosen: {reasons[name]}" if name in reasons else why),
+            element("td", f"chosen: {reasons[name]}" if name in reasons else why, class_="why"),
         )
         for name in names
     ]
@@ -45,49 +45,49 @@ def plain(value: Any) -> str:
         return {True: "yes", False: "no", None: "none"}[value]
     if isinstance(value, list):
         return ", ".join(map(plain, value)) or "none"
-    return words.count(value) if isinstance(value, int) and value >= 10_000 else str(value)
+    return words.count(value) if isinstance(value, int) and value >= 1_000 else str(value)
 
 
 def evaluations(record: Record) -> Markup:
     """A row for each evaluation, with what has to be known before two are compared."""
-    metrics = [metric for metric in METRICS if any(metric in row for row in record.evaluations)]
+    metrics = _metrics(record.evaluations)
     names = [name for metric in metrics for name in (METRICS[metric], f"{METRICS[metric]} of real images")]
-    head = ("At image", *names, "Features", "Generated", "Real", "Reference", "Weights", "Seed", "Resizer", "Precision")
     rows = [
-        (_seen(row), *(cell for metric in metrics for cell in _values(row, metric)), *_card(row))
+        (words.count(row["seen"]), str(row.get("weights", "")), *_values(row, metrics), _card(row))
         for row in record.evaluations
     ]
-    return table(head, rows, "Evaluations")
+    return table(("Images seen", "Weights", *names, "Measured with"), rows, "Evaluations")
 
 
-def _seen(row: Row) -> str:
-    return words.count(row["seen"])
+def _metrics(rows: list[Row]) -> list[str]:
+    return [metric for metric in METRICS if any(metric in row for row in rows)]
 
 
-def _values(row: Row, metric: str) -> tuple[Node, Node]:
-    floor = number(row, f"real_{metric}")
-    return element("strong", words.value(number(row, metric))), "none held out" if floor is None else words.value(floor)
+def _values(row: Row, metrics: list[str]) -> list[Node]:
+    scores = [element("strong", words.value(number(row, metric))) for metric in metrics]
+    floors = [number(row, f"real_{metric}") for metric in metrics]
+    shown = ["none held out" if floor is None else words.value(floor) for floor in floors]
+    return [cell for pair in zip(scores, shown, strict=True) for cell in pair]
 
 
-def _card(row: Row) -> list[Node]:
-    counts = [words.count(n) if (n := number(row, key)) is not None else "" for key in ("n_fake", "n_real")]
-    rest = [str(row.get(key, "")) for key in ("reference", "weights", "seed", "resizer", "precision")]
-    return [
-        join((str(row.get("features", "")), " ", element("code", str(row.get("features_hash", ""))))),
-        *counts,
-        *rest,
-    ]
+def _card(row: Row) -> Markup:
+    generated, real = (words.count(number(row, key)) for key in ("n_fake", "n_real"))
+    name, digest, resizer = (str(row.get(key, "not known")) for key in ("features", "features_hash", "resizer"))
+    against = f"{generated} generated against {real} real images of {row.get('reference', 'unnamed data')}; "
+    rest = f"; {resizer}; {row.get('precision', 'precision not known')}; seed {row.get('seed', 'not known')}"
+    return element("div", against, f"{name} features ", element("code", digest), rest, class_="card")
 
 
 def scores(record: Record) -> Markup:
     """All scores of training, as numbers."""
-    metrics = [metric for metric in METRICS if any(metric in row for row in record.training)]
-    head = ("At image", *(METRICS[metric] for metric in metrics), "Features", "Generated", "Real")
+    metrics = _metrics(record.training)
     rows = [
-        (_seen(row), *(words.value(number(row, metric)) for metric in metrics), *_card(row)[:3])
+        (words.count(row["seen"]), *(words.value(number(row, metric)) for metric in metrics), _card(row))
         for row in record.training
     ]
-    return table(head, rows, "Scores during training")
+    return table(
+        ("Images seen", *(METRICS[metric] for metric in metrics), "Measured with"), rows, "Scores during training"
+    )
 
 
 def machine(record: Record) -> Markup:

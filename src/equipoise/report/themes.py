@@ -20,7 +20,7 @@ class Theme(NamedTuple):
 
 
 THEMES = {
-    "light": Theme("#faf9f6", "#ffffff", "#1c1e22", "#5c616b", "#e3e1da", "#1f63a6", "#c25408", "#0e7569"),
+    "light": Theme("#faf9f6", "#ffffff", "#1c1e22", "#5c616b", "#e3e1da", "#1f63a6", "#b54d06", "#0e7569"),
     "dark": Theme("#131417", "#1b1d21", "#e9e9eb", "#a5aab4", "#31343b", "#7db5ee", "#f2a35e", "#5fcbb9"),
 }
 

@@ -1,7 +1,7 @@
 """A run in a sentence."""
 
 from . import words
-from .record import METRICS, Record, Row, best, number
+from .record import METRICS, Record, Row, best, column, number
 
 
 def verdict(record: Record) -> str:
@@ -25,7 +25,7 @@ def _scores(record: Record) -> str:
 def _course(record: Record, metric: str, rows: list[Row]) -> str:
     first, last = rows[0][metric], rows[-1][metric]
     went = "fell" if last < first else "rose" if last > first else "went"
-    took = f", {words.duration(_seconds(record, rows[-1]))}" if record.stats else ""
+    took = f", {words.duration(float(record.seconds_at(column(rows, 'seen'))[-1]))}" if record.seconds else ""
     top = best(rows, metric) or rows[-1]
     peak = ", its best" if top is rows[-1] else f"; best {words.value(top[metric])} at {words.count(top['seen'])}"
     course = f"{_subject(rows[-1], metric)} {went} from {words.value(first)} to {words.value(last)}"
@@ -38,10 +38,6 @@ def _moment(row: Row, metric: str) -> str:
 
 def _subject(row: Row, metric: str) -> str:
     return f"{METRICS[metric]} on {row.get('features', 'unnamed')} features"
-
-
-def _seconds(record: Record, row: Row) -> float:
-    return float(record.seconds_at(row["seen"]))
 
 
 def _ending(record: Record) -> str:

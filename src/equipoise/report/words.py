@@ -5,16 +5,16 @@ from math import floor, isfinite, log10
 SCALES = ((1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 
-def count(number: float) -> str:
+def count(number: int | float | None) -> str:
     """Thousands set apart.
 
     >>> count(200000)
     '200,000'
     """
-    return f"{number:,.0f}"
+    return "not known" if number is None else f"{number:,.0f}"
 
 
-def short(number: float) -> str:
+def short(number: int | float) -> str:
     """As short as an axis needs it.
 
     >>> short(50000), short(1.5e6), short(0.25)
@@ -26,7 +26,7 @@ def short(number: float) -> str:
     return f"{number:g}".replace("-", "\u2212")
 
 
-def value(number: float | None) -> str:
+def value(number: int | float | None) -> str:
     """Three digits that count.
 
     >>> value(321.4), value(14.23), value(0.51291)
@@ -41,7 +41,7 @@ def value(number: float | None) -> str:
     return text.replace("-", "\u2212")
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: int | float) -> str:
     """Two units of time at most.
 
     >>> duration(230), duration(5.25), duration(93784)
@@ -57,7 +57,7 @@ def duration(seconds: float) -> str:
     return " ".join(part for part in parts[first : first + 2] if not part.startswith("0 "))
 
 
-def size(number: float) -> str:
+def size(number: int | float) -> str:
     """Bytes in a unit that suits them.
 
     >>> size(710811648)
@@ -69,7 +69,7 @@ def size(number: float) -> str:
     return f"{number:.0f} bytes"
 
 
-def speed(images: float, seconds: float) -> str:
+def speed(images: int | float, seconds: int | float) -> str:
     """Images in a second.
 
     >>> speed(200000, 230)
@@ -78,7 +78,7 @@ def speed(images: float, seconds: float) -> str:
     return f"{value(images / seconds)} images/s" if seconds > 0 and images > 0 else "not known"
 
 
-def part(done: float, whole: float) -> str:
+def part(done: int | float, whole: int | float) -> str:
     """Whole per cent; 100 only where nothing is left.
 
     >>> part(1999, 2000)

@@ -29,7 +29,7 @@ def steps(
     growth: Growth | None = None,
     d_steps: int = 1,
     g_batch: int | None = None,
-    ema_images: float = 10_000,
+    ema_images: int = 10_000,
     rate: Rate = lambda seen: 1.0,
     precision: Precision = FLOAT32,
     seed: int = 0,

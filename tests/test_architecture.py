@@ -1,0 +1,80 @@
+"""The layers of the package, and its public names."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import equipoise
+from equipoise import losses, metrics, networks, norms, penalties, presets, spec
+from equipoise.metrics import features
+
+SRC = Path(equipoise.__file__).parent
+LAYERS = [  # a module imports only from layers above its own
+    {"losses", "penalties", "norms", "layers", "growth", "metrics", "spec"},
+    {"networks"},
+    {"training"},
+    {"recipe", "presets", "data"},
+    {"runs"},
+    {"report"},
+    {"cli"},
+]
+WITHIN_A_LAYER = {("presets", "recipe")}  # a preset is a recipe
+ANYWHERE = {"spec"}  # strings become calls on every layer
+
+
+def part_of(path):
+    return path.relative_to(SRC).parts[0].removesuffix(".py")
+
+
+def imported_parts(path):
+    """The parts of the package that a file imports."""
+    depth = len(path.relative_to(SRC).parts)
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level == depth:
+            yield from [node.module.split(".")[0]] if node.module else [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("equipoise"):
+            yield from node.module.split(".")[1:2] or [alias.name for alias in node.names]
+        elif isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("equipoise."))
+
+
+MODULES = sorted(path for path in SRC.rglob("*.py") if part_of(path) not in ("__init__", "__main__"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SRC)))
+def test_imports_point_down(path):
+    own = part_of(path)
+    level = next(number for number, layer in enumerate(LAYERS) if own in layer)
+    allowed = set().union(*LAYERS[:level]) | {own, "__version__"} | ANYWHERE
+    allowed |= {other for part, other in WITHIN_A_LAYER if part == own}
+    assert set(imported_parts(path)) <= allowed
+
+
+def test_every_module_has_a_layer():
+    assert {part_of(path) for path in MODULES} == set().union(*LAYERS)
+
+
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [
+        (losses, "hinge least_squares minimax non_saturating relativistic wasserstein"),
+        (penalties, "r1 r2 wgan_gp"),
+        (norms, "none spectral"),
+        (networks, "dcgan mlp sn_cnn sn_resnet"),
+        (equipoise.growth, "fixed"),
+        (metrics, "fid kid"),
+        (features, "builtin inception pixels random"),
+        (presets, "dcgan default sngan sngan_projection sngan_resnet wgan_gp"),
+    ],
+)
+def test_public_components(module, expected):
+    assert spec.names(module) == expected.split()
+
+
+@pytest.mark.parametrize("module", [losses, penalties, norms, networks, metrics, features, presets, equipoise.growth])
+def test_every_component_can_be_called_without_arguments_and_says_what_it_is(module):
+    for name in spec.names(module):
+        assert getattr(module, name).__doc__.splitlines()[0].endswith((".", ")"))
+        if (module, name) != (features, "inception"):  # its weights may have to be downloaded
+            spec.build(name, module)

@@ -1,0 +1,65 @@
+import json
+from dataclasses import fields, replace
+
+import pytest
+
+from equipoise import presets, spec
+from equipoise.recipe import Recipe, differences
+
+PRESETS = [spec.build(name, presets) for name in spec.names(presets)]
+
+
+@pytest.mark.parametrize("recipe", PRESETS)
+def test_a_recipe_survives_json(recipe):
+    assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch": 0}, "batch must be at least 1, not 0"),
+        ({"images": -5}, "images must be at least 1, not -5"),
+        ({"lr_d": 0.0}, r"lr_d must be positive, not 0.0"),
+        ({"betas": (0.5, 1.0)}, r"betas must be in \[0, 1\), not \(0.5, 1.0\)"),
+        ({"size": "big"}, "size must be pixels like 64 or, height x width, 48x96, and at least 8, not 'big'"),
+        ({"size": "4"}, "size must be"),
+        ({"seed": -1}, "seed must be at least 0, not -1"),
+        ({"score_images": 1}, "score_images must be at least 2, not 1"),
+        ({"images": 10, "decay_from": 10}, "decay_from must be below images, not 10"),
+    ],
+)
+def test_impossible_values_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        Recipe(**change)
+
+
+def test_an_unknown_field_is_refused_with_the_nearest():
+    with pytest.raises(ValueError, match=r"a recipe has no field 'bacth' \(did you mean 'batch'\?\)"):
+        Recipe.from_json({"bacth": 3})
+
+
+def test_size_is_height_by_width():
+    assert Recipe(size="48x96").height_width() == (48, 96)
+    assert Recipe(size="64").height_width() == (64, 64)
+    assert Recipe().height_width() is None
+
+
+def test_differences_leave_open_fields_out():
+    old = Recipe(size="64", batch=32)
+    assert differences(Recipe(batch=32), old) == []
+    assert differences(Recipe(size="32", batch=64), old) == ["size: '64' there, '32' here", "batch: 32 there, 64 here"]
+
+
+def test_every_field_is_described():
+    """The command line shows the text below each field."""
+    source = __import__("inspect").getsource(Recipe)
+    for field in fields(Recipe):
+        after = source.split(f"\n    {field.name}: ", 1)[1].split("\n", 2)[1]
+        assert after.strip().startswith('"""'), field.name
+
+
+def test_recipes_cannot_be_changed_in_place():
+    recipe = Recipe()
+    with pytest.raises(AttributeError):
+        recipe.batch = 2
+    assert replace(recipe, batch=2).batch == 2

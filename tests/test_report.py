@@ -1,0 +1,316 @@
+"""The page of a run: it needs nothing beside it, hides nothing, and runs nothing that a folder holds."""
+
+import html
+import json
+import re
+from base64 import b64decode
+from collections.abc import Callable
+from dataclasses import fields
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from equipoise.recipe import Recipe
+from equipoise.report import write
+
+VOID = {"meta", "img", "input", "source"}
+EVIL = "<script>alert('&')</script>"
+CARD = {
+    "features": "builtin",
+    "features_hash": "aa11bb22cc33dd44",
+    "resizer": "bilinear to 28x28",
+    "n_real": 10000,
+    "n_fake": 2000,
+    "reference": "fashion",
+    "precision": "float32",
+}
+
+
+class Parsed(HTMLParser):
+    """The elements of a page, and its text; fails where tags do not match."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(page)
+        self.close()
+        assert self.open == []
+        self.text = " ".join("".join(self.words).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+        if tag in ("p", "td", "th", "dd", "dt", "h1", "h2", "h3", "li", "figcaption", "style"):
+            self.words.append(" ")
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.words.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def score(seen: int, fid: float, when: str = "training", **more: Any) -> dict[str, Any]:
+    return {"seen": seen, "weights": "averaged", "seed": 1, "when": when, "fid": fid, "kid": fid / 100, **CARD, **more}
+
+
+def stat(seen: int) -> dict[str, Any]:
+    losses = {"loss_d": 1.5, "loss_g": 0.5, "penalty": 0.0, "real": 0.4, "fake": -0.3}
+    return {"seen": seen, "seconds": seen / 500, **losses, "gradient_d": 4.0, "gradient_g": 2.0, "memory": 700_000_000}
+
+
+def make(path: Path, scores: Any = (), stats: Any = (), samples: Any = (), **context: Any) -> Path:
+    recipe = Recipe(**{"size": "28", "images": 200_000, **context.pop("recipe", {})}).to_json()
+    known = {"chosen": {"size": "the images' own size"}, "classes": [], "hardware": {}, "versions": {}}
+    path.mkdir()
+    (path / "recipe.json").write_text(json.dumps({"recipe": recipe, **known, **context}))
+    for name, rows in (("metrics", scores), ("stats", stats)):
+        if rows:
+            (path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for seen in samples:
+        (path / "samples").mkdir(exist_ok=True)
+        Image.new("L", (224, 224), seen % 256).save(path / "samples" / f"{seen:010d}.png")
+    return path
+
+
+def full(path: Path, **context: Any) -> Path:
+    falling = [score(seen, fid) for seen, fid in ((0, 321.4), (100_000, 20), (190_000, 13.91), (200_000, 14.23))]
+    evaluation = score(200_000, 12.5, "evaluate", n_fake=10_000, real_fid=1.75, real_kid=0.002)
+    stats = [stat(seen) for seen in range(4_000, 200_001, 4_000)]
+    return make(path, [*falling, evaluation], stats, range(0, 200_001, 10_000), **context)
+
+
+def parse(run: Path) -> Parsed:
+    return Parsed(write(run).read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Parsed:
+    hardware = {"device": "cuda", "name": "NVIDIA H200"}
+    return parse(full(tmp_path_factory.mktemp("runs") / "fashion", hardware=hardware, versions={"torch": "2.13"}))
+
+
+def test_the_page_fetches_nothing(whole: Parsed) -> None:
+    addresses = [
+        attributes[name] for _, attributes in whole.elements for name in ("src", "srcset", "href") if name in attributes
+    ]
+    assert len(addresses) > 20
+    assert all(address and address.startswith("data:image/") for address in addresses)
+    assert not {"script", "link", "iframe", "object", "base"} & {tag for tag, _ in whole.elements}
+
+
+def test_the_style_fetches_nothing(tmp_path: Path) -> None:
+    styles = re.findall(r"<style>(.*?)</style>", write(make(tmp_path / "run")).read_text("utf-8"), re.S)
+    assert len(styles) == 1
+    assert not re.search(r"url\(|@import|https?:", styles[0])
+
+
+def test_the_plots_fetch_nothing(whole: Parsed) -> None:
+    sources = [str(image["src"]) for image in whole.all("img")] + [
+        str(source["srcset"]) for source in whole.all("source")
+    ]
+    drawings = [b64decode(source.split(",")[1]).decode() for source in sources if "svg" in source]
+    addresses = [address for drawing in drawings for address in re.findall(r"(?:href=\"|url\()([^\")]+)", drawing)]
+    assert addresses
+    assert all(address.startswith("#") for address in addresses)
+
+
+def test_every_plot_is_there_for_light_and_dark(whole: Parsed) -> None:
+    dark = [source for source in whole.all("source") if source["media"] == "(prefers-color-scheme: dark)"]
+    drawn = [image for image in whole.all("img") if str(image["src"]).startswith("data:image/svg")]
+    assert len(drawn) == len(dark) == len(whole.all("picture")) == 10  # FID, KID, losses, logits, gradients; two axes
+    assert all(image["src"] != source["srcset"] for image, source in zip(drawn, dark, strict=True))
+
+
+def test_every_picture_has_words(whole: Parsed) -> None:
+    assert all(image["alt"] for image in whole.all("img"))
+    assert all(head.get("scope") in ("col", "row", "rowgroup") for head in whole.all("th"))
+
+
+def test_headings_leave_no_level_out(whole: Parsed) -> None:
+    levels = [int(tag[1]) for tag, _ in whole.elements if tag in ("h1", "h2", "h3")]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+
+
+def test_ids_are_unique_and_labels_have_their_boxes(whole: Parsed) -> None:
+    ids = [attributes["id"] for _, attributes in whole.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert [label["for"] for label in whole.all("label")] == ids
+
+
+def test_the_verdict_of_a_whole_run(whole: Parsed) -> None:
+    expected = "FID on builtin features fell from 321 to 14.2 in 200,000 images, 6 min 40 s; best 13.9 at 190,000."
+    assert expected in whole.text
+    assert "unfinished" not in whole.text
+
+
+@pytest.mark.parametrize(
+    ("scores", "verdict"),
+    [
+        ([], "No score yet."),
+        ([score(0, 50.0)], "FID on builtin features is 50.0 at 0 images."),
+        ([score(0, 50.0), score(1000, 60.0)], "rose from 50.0 to 60.0 in 1,000 images; best 50.0 at 0."),
+        ([score(0, 50.0), score(1000, 40.0)], "fell from 50.0 to 40.0 in 1,000 images, its best."),
+        ([score(0, 50.0), score(1000, float("nan"))], "is 50.0 at 0 images."),
+        ([score(1000, 12.5, "evaluate")], "FID on builtin features is 12.5 at 1,000 images, by an evaluation."),
+        ([{"seen": 8, "when": "training", "kid": 0.5, **CARD}], "KID on builtin features is 0.500 at 8 images."),
+    ],
+)
+def test_verdicts(tmp_path: Path, scores: list[dict[str, Any]], verdict: str) -> None:
+    assert verdict in parse(make(tmp_path / "run", scores, recipe={"images": 1000}, samples=[1000])).text
+
+
+def test_an_unfinished_run_says_so(tmp_path: Path) -> None:
+    page = parse(make(tmp_path / "run", stats=[stat(64), stat(50_000)]))
+    assert "No score yet. The run is unfinished: 50,000 of 200,000 images." in page.text
+    assert "unfinished, 25 %" in page.text
+    assert "equipoise train --images 200000 --out" in page.text
+
+
+def test_only_an_unfinished_run_is_gone_on_with(whole: Parsed) -> None:
+    assert "equipoise sample" in whole.text
+    assert "equipoise evaluate" in whole.text
+    assert "equipoise train" not in whole.text
+
+
+def test_the_command_names_what_was_set(tmp_path: Path) -> None:
+    recipe = {"data": "my photos", "penalties": ("r1(weight=5)", "r2"), "mirror": True, "betas": (0.5, 0.9)}
+    page = parse(make(tmp_path / "my run", recipe=recipe))
+    flags = "--mirror --penalties 'r1(weight=5)' r2 --images 200000 --betas 0.5 0.9"
+    assert f"equipoise train 'my photos' {flags} --out '{tmp_path / 'my run'}'" in page.text
+
+
+def test_every_field_of_the_recipe_is_there_with_its_reason(tmp_path: Path) -> None:
+    chosen = {"size": "the images' own size", "channels": "all images are grey", "features": "needs no download"}
+    run = make(tmp_path / "run", chosen=chosen, recipe={"channels": 1, "features": "random", "loss": "wasserstein"})
+    row = r'<tr><th scope="row">(\w+)</th><td><code>([^<]+)</code></td><td class="why">([^<]+)</td></tr>'
+    found = {name: (value, html.unescape(why)) for name, value, why in re.findall(row, write(run).read_text("utf-8"))}
+    assert set(found) == {field.name for field in fields(Recipe)}
+    assert found["loss"] == ("wasserstein", "set")
+    assert found["images"] == ("200,000", "set")
+    assert found["betas"] == ("0.0, 0.9", "default")
+    assert {name: found[name][1] for name in chosen} == {name: f"chosen: {reason}" for name, reason in chosen.items()}
+
+
+def test_evaluations_come_with_their_card(whole: Parsed) -> None:
+    expected = (
+        "200,000 averaged 12.5 1.75 0.125 0.00200 10,000 generated against 10,000 real images of fashion; "
+        "builtin features aa11bb22cc33dd44; bilinear to 28x28; float32; seed 1"
+    )
+    assert expected in whole.text
+
+
+def test_machine_and_speed(whole: Parsed) -> None:
+    assert (
+        "Time in training 6 min 40 s Speed overall 500 images/s Speed lately 500 images/s Most memory 700 MB"
+        in whole.text
+    )
+    assert "NVIDIA H200" in whole.text
+    assert "Version: torch 2.13" in whole.text
+
+
+def test_samples_over_time_are_few_and_have_their_scores(whole: Parsed) -> None:
+    strip = [str(image["alt"]) for image in whole.all("img") if str(image["alt"]).startswith("Samples after")]
+    assert len(strip) == 10
+    assert strip[0] == "Samples after 0 images"
+    assert strip[-1] == "Samples after 200,000 images"
+    assert "180,000 FID 20.0 at 100,000" in whole.text
+
+
+def test_text_from_the_folder_is_inert(tmp_path: Path) -> None:
+    evil = {"classes": [EVIL], "hardware": {EVIL: EVIL}, "versions": {EVIL: EVIL}, "chosen": {"size": EVIL}}
+    card = dict.fromkeys(("features", "features_hash", "resizer", "reference", "precision", "weights"), EVIL)
+    rows = [score(8, 3.0, **card), score(8, 3.0, "evaluate", **card)]
+    run = make(tmp_path / "a<b>&'\"", rows, recipe={"data": EVIL, "network": EVIL}, **evil)
+    page = parse(run)
+    assert not page.all("script")
+    assert page.text.count(EVIL) >= 16
+    assert "a<b>&'\"" in page.text
+
+
+def test_names_that_are_no_unicode(tmp_path: Path) -> None:
+    assert "b?d" in parse(make(tmp_path / "run", classes=["b\udce9d"])).text
+
+
+def cut(file: str) -> Callable[[Path], None]:
+    return lambda run: (run / file).write_bytes((run / file).read_bytes()[:-20])
+
+
+def drop(file: str) -> Callable[[Path], None]:
+    return lambda run: (run / file).unlink()
+
+
+def empty_samples(run: Path) -> None:
+    for file in (run / "samples").iterdir():
+        file.unlink()
+
+
+def broken_samples(run: Path) -> None:
+    for file in (run / "samples").iterdir():
+        file.write_bytes(file.read_bytes()[:60])
+
+
+def last_sample_cut(run: Path) -> None:
+    file = run / "samples" / "0000200000.png"
+    file.write_bytes(file.read_bytes()[:100])
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (cut("metrics.jsonl"), "best 13.9 at 190,000"),
+        (cut("stats.jsonl"), "Speed overall 500 images/s"),
+        (drop("metrics.jsonl"), "No score yet"),
+        (drop("stats.jsonl"), "no statistics yet"),
+        (empty_samples, "No samples yet."),
+        (broken_samples, "No sample can be read."),
+        (last_sample_cut, "The averaged generator after 190,000 images."),
+    ],
+)
+def test_a_part_that_is_missing_or_cut_short(tmp_path: Path, damage: Callable[[Path], None], says: str) -> None:
+    run = full(tmp_path / "run")
+    damage(run)
+    assert says in parse(run).text
+
+
+def test_a_run_that_has_just_begun(tmp_path: Path) -> None:
+    page = parse(make(tmp_path / "run"))
+    assert "No statistics and no scores yet." in page.text
+    assert "No samples yet." in page.text
+    assert not page.all("img")
+
+
+def test_rows_of_another_version(tmp_path: Path) -> None:
+    rows = [{"seen": 0, "when": "training"}, {"seen": 64, "when": "evaluate"}, {"other": 1}, [1, 2]]
+    page = parse(make(tmp_path / "run", rows, [{"seen": 64}, {"seen": 128, "loss_d": None, "real": 1.0}]))
+    assert "No score yet" in page.text
+
+
+def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is not a run folder"):
+        write(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_same_folder_gives_the_same_page(tmp_path: Path) -> None:
+    run = full(tmp_path / "run")
+    assert write(run).read_bytes() == write(run).read_bytes()
+
+
+def test_the_page_stays_small_with_large_pictures(tmp_path: Path) -> None:
+    run = full(tmp_path / "run", recipe={"size": "256"})
+    for file in sorted((run / "samples").iterdir())[-2:]:
+        Image.effect_noise((1600, 1600), 90).convert("RGB").save(file, compress_level=0)
+    assert write(run).stat().st_size < 6_000_000

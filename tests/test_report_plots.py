@@ -1,0 +1,138 @@
+"""The curves of a run: what is joined, what is marked, and that drawing them disturbs nothing."""
+
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import matplotlib
+import numpy as np
+import pytest
+
+from equipoise.report.curves import axes, plots
+from equipoise.report.plots import NOISY, Line, Mark, Plot, smooth, svg
+from equipoise.report.record import Record
+from equipoise.report.themes import THEMES, Theme
+
+LIGHT = THEMES["light"]
+
+
+def score(seen: int, fid: float, features: str = "a", when: str = "training", **more: Any) -> dict[str, Any]:
+    return {"seen": seen, "when": when, "fid": fid, "features": "random", "features_hash": features, **more}
+
+
+def record(metrics: list[dict[str, Any]], stats: list[dict[str, Any]] | None = None) -> Record:
+    training = [row for row in metrics if row["when"] == "training"]
+    evaluations = [row for row in metrics if row["when"] == "evaluate"]
+    return Record(Path("run"), {}, stats or [], training, evaluations, [], 100)
+
+
+def drawn(metrics: list[dict[str, Any]], stats: list[dict[str, Any]] | None = None, axis: int = 0) -> dict[str, Plot]:
+    run = record(metrics, stats)
+    return {plot.title: plot for plot in plots(run, axes(run)[axis])}
+
+
+def test_the_best_is_marked_where_it_is() -> None:
+    plot = drawn([score(0, 50.0), score(10, 7.0), score(20, 9.0)])["FID"]
+    assert plot.mark == Mark(10, 7.0, "best 7.00")
+    assert b"best 7.00" in svg(plot, LIGHT)
+
+
+def test_of_equal_scores_the_last_is_the_best() -> None:
+    plot = drawn([score(0, 7.0), score(10, 7.0), score(20, 9.0)])["FID"]
+    assert plot.mark
+    assert plot.mark.x == 10
+
+
+def test_different_features_are_not_joined() -> None:
+    plot = drawn([score(0, 50.0), score(10, 40.0), score(20, 3.0, "b"), score(30, 2.0, "b"), score(40, 30.0, "a")])[
+        "FID"
+    ]
+    assert [line.y.tolist() for line in plot.lines] == [[50.0, 40.0, 30.0], [3.0, 2.0]]
+    assert len({line.colour for line in plot.lines}) == 2
+    assert "cannot be compared" in plot.caption
+
+
+def test_the_floor_is_that_of_the_same_features() -> None:
+    other = score(30, 1.0, "b", "evaluate", real_fid=0.1)
+    same = score(20, 8.0, "a", "evaluate", real_fid=1.25)
+    assert drawn([score(0, 50.0), same, other])["FID"].floor == 1.25
+    assert drawn([score(0, 50.0), other])["FID"].floor is None
+
+
+def test_scores_that_are_no_numbers_are_left_out() -> None:
+    rows = [score(0, 50.0), score(10, float("nan")), score(20, float("inf")), score(30, 40.0)]
+    assert drawn(rows)["FID"].lines[0].y.tolist() == [50.0, 40.0]
+
+
+def test_seconds_are_those_of_the_statistics() -> None:
+    stats = [{"seen": 10, "seconds": 2.0, "real": 0.5}, {"seen": 20, "seconds": 6.0, "real": 0.25}]
+    plots = drawn([score(0, 50.0), score(15, 40.0)], stats, axis=1)
+    assert plots["FID"].lines[0].x.tolist() == [0.0, 4.0]
+    assert plots["Mean logits"].lines[0].x.tolist() == [2.0, 6.0]
+    assert plots["FID"].x_label == "seconds"
+
+
+def test_a_penalty_is_drawn_where_there_is_one() -> None:
+    rows = lambda penalty: [{"seen": seen, "penalty": penalty, "loss_d": 1.0} for seen in (1, 2)]
+    assert "Penalty" not in drawn([], rows(0.0))
+    assert drawn([], rows(0.5))["Penalty"].lines[0].y.tolist() == [0.5, 0.5]
+
+
+def test_statistics_that_are_no_numbers_are_gaps() -> None:
+    rows = [{"seen": seen, "gradient_d": value} for seen, value in ((1, 5.0), (2, float("inf")), (3, None), (4, 7.0))]
+    line = drawn([], rows)["Gradient norms"].lines[0]
+    np.testing.assert_array_equal(line.y, [5.0, np.nan, np.nan, 7.0])
+    ElementTree.fromstring(svg(drawn([], rows)["Gradient norms"], LIGHT))
+
+
+def test_smoothing_keeps_a_constant_and_its_gaps() -> None:
+    y = np.full(200, 3.0)
+    y[50] = np.nan
+    np.testing.assert_allclose(smooth(y), y)
+
+
+def test_smoothing_is_a_mean_of_neighbours() -> None:
+    y = np.random.default_rng(0).normal(size=100)
+    np.testing.assert_allclose(smooth(y)[50], y[48:53].mean())
+
+
+@pytest.mark.parametrize("low", [1e-4, 7.0, 950.0])
+@pytest.mark.parametrize("ratio", [1.0, 1.01, 3.0, 30.0, 1e5])
+@pytest.mark.parametrize("count", [1, NOISY])
+def test_every_range_has_ticks(low: float, ratio: float, count: int) -> None:
+    y = np.geomspace(low, low * ratio, count)
+    drawing = svg(
+        Plot("t", "c", "images seen", [Line("n", "first", np.arange(count) * 1e3, y)], log=True), LIGHT
+    ).decode()
+    assert drawing.count('id="ytick_') >= 2
+
+
+def test_drawing_leaves_settings_alone_and_ignores_them() -> None:
+    plot = Plot("t", "c", "images seen", [Line("n", "first", np.arange(9.0), np.arange(9.0))])
+    plain, before = svg(plot, LIGHT), dict(matplotlib.rcParams)
+    assert dict(matplotlib.rcParams) == before
+    with matplotlib.rc_context({"axes.facecolor": "red", "font.size": 30, "lines.marker": "x"}):
+        assert svg(plot, LIGHT) == plain
+
+
+def test_a_plot_has_only_colours_of_its_theme() -> None:
+    plot = drawn([score(0, 50.0), score(10, 7.0)])["FID"]
+    for name, theme in THEMES.items():
+        (other,) = (theme for key, theme in THEMES.items() if key != name)
+        assert theme.third.encode() in svg(plot, theme)
+        assert not any(colour.encode() in svg(plot, theme) for colour in other)
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.mark.parametrize("theme", THEMES.values(), ids=THEMES)
+@pytest.mark.parametrize("text", ["ink", "soft", "first", "second", "third"])
+@pytest.mark.parametrize("ground", ["page", "card"])
+def test_text_can_be_read_on_its_ground(theme: Theme, text: str, ground: str) -> None:
+    """WCAG 2.2, 1.4.3: a contrast of at least 4.5."""
+    dark, light = sorted(luminance(getattr(theme, name)) for name in (text, ground))
+    assert (light + 0.05) / (dark + 0.05) >= 4.5

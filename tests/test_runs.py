@@ -1,0 +1,330 @@
+"""Runs as folders: what is written, what goes on, what is refused."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from equipoise import presets, runs, spec
+from equipoise.recipe import Recipe
+from equipoise.runs import RunFolder
+from equipoise.runs.folder import load_checkpoint, read_rows
+from equipoise.runs.sampling import latents, to_uint8
+from equipoise.runs.scoring import Scorer
+from equipoise.runs.train import NotFinite
+
+CPU = torch.device("cpu")
+SMALL = {
+    "dcgan": "dcgan(g_width=4, d_width=4)",
+    "sn_cnn": "sn_cnn(g_width=4, d_width=4)",
+    "sn_resnet": "sn_resnet(g_scale=0.03, d_scale=0.03)",
+}
+
+
+@pytest.fixture(scope="session")
+def arrays(tmp_path_factory):
+    """Sixty labelled colour images of three kinds, as a file."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    images = (rng.integers(0, 80, (60, 12, 10, 3)) + 80 * labels[:, None, None, None]).astype(np.uint8)
+    file = tmp_path_factory.mktemp("data") / "images.npz"
+    np.savez(file, images=images, labels=labels)
+    return str(file)
+
+
+def small(recipe, data, **changes):
+    """A recipe cut down to a few seconds."""
+    network = SMALL[recipe.network.partition("(")[0]]
+    length = 4 * recipe.d_steps * 6  # six steps
+    few = {"batch": 4, "g_batch": None, "images": length, "precision": "float32", "features": "pixels(size=2)"}
+    every = {"save_every": length // 6, "score_every": length // 2, "sample_every": length // 2, "score_images": 8}
+    return replace(recipe, data=data, network=network, **few | every | changes)
+
+
+def finish(recipe, out):
+    return [*runs.train(recipe, out)]
+
+
+def same_state(a, b):
+    a, b = (load_checkpoint(RunFolder(out).newest_checkpoint(), CPU) for out in (a, b))
+    flat = lambda x: [y for v in (x.values() if isinstance(x, dict) else x) for y in flat(v)] if isinstance(x, dict | list | tuple) else [x]
+    pairs = list(zip(flat(a), flat(b), strict=True))
+    assert len(pairs) > 20
+    return all(torch.equal(x, y) if isinstance(x, torch.Tensor) else x == y for x, y in pairs)
+
+
+def lines(file, without=("seconds", "memory")):
+    return [{k: v for k, v in row.items() if k not in without} for row in read_rows(file)]
+
+
+@pytest.fixture(scope="module")
+def finished(arrays, tmp_path_factory):
+    """A finished run and all that it told."""
+    out = tmp_path_factory.mktemp("runs") / "done"
+    return out, finish(small(presets.default(), arrays), out)
+
+
+def test_a_run_folder_holds_everything(finished):
+    out, told = finished
+    recipe = RunFolder(out).recipe()
+    assert told[-1].seen == recipe.images
+    assert [row["seen"] for row in read_rows(out / "stats.jsonl")] == [progress.seen for progress in told if progress.row]
+    assert [row["seen"] for row in read_rows(out / "metrics.jsonl")] == [0, 12, 24]
+    assert sorted(file.name for file in (out / "samples").iterdir()) == [f"{n:010d}.png" for n in (0, 12, 24)]
+    assert sorted(file.name for file in (out / "checkpoints").iterdir()) == ["0000000020.pt", "0000000024.pt", "best.pt"]
+    context = json.loads((out / "recipe.json").read_text())
+    assert {"size", "channels", "g_batch"} <= context["chosen"].keys()
+    assert recipe.size == "12x10"
+    assert None not in [getattr(recipe, name) for name in ("channels", "features", "score_every", "g_batch")]
+    with Image.open(out / "samples" / "0000000000.png") as picture:
+        assert picture.size == (9 * 10, 8 * 12)
+
+
+def test_the_best_checkpoint_is_the_best_by_score(finished):
+    out, _ = finished
+    rows = [row for row in read_rows(out / "metrics.jsonl") if row["seen"]]
+    best = min(rows, key=lambda row: row["fid"])
+    assert load_checkpoint(out / "checkpoints" / "best.pt", CPU)["seen"] == best["seen"]
+
+
+def test_a_finished_run_does_nothing_more(finished):
+    out, _ = finished
+    before = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
+    assert finish(RunFolder(out).recipe(), out) == []
+    assert {file: file.read_bytes() for file in out.rglob("*") if file.is_file()} == before
+
+
+def test_stopping_saves_and_the_same_recipe_goes_on(arrays, finished, tmp_path):
+    recipe, steps = small(presets.default(), arrays), []
+    told = [*runs.train(recipe, tmp_path / "x", stop=lambda: len(steps) == 2 or steps.append(1))]
+    assert told[-1].seen == 8
+    assert [progress.seen for progress in finish(recipe, tmp_path / "x")] == [8, 12, 16, 20, 24]
+    assert same_state(tmp_path / "x", finished[0])
+    assert [row["seen"] for row in read_rows(tmp_path / "x" / "metrics.jsonl")] == [0, 12, 24]
+
+
+KILLED = """
+import json, os, signal, sys
+import torch
+from equipoise import runs
+from equipoise.recipe import Recipe
+torch.set_num_threads(1)
+for progress in runs.train(Recipe.from_json(json.loads(sys.argv[1])), sys.argv[2]):
+    if progress.seen >= int(sys.argv[3]):
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("name", spec.names(presets))
+def test_a_killed_run_ends_bit_for_bit_where_an_unbroken_one_ends(name, arrays, tmp_path):
+    """N steps = k steps, a process killed in the middle of things, and N - k steps in a new process."""
+    recipe = small(spec.build(name, presets), arrays, mirror=True)
+    recipe = replace(recipe, save_every=recipe.save_every * 2, score_every=recipe.images)  # the kill comes between checkpoints
+    finish(recipe, tmp_path / "whole")
+    step = 4 * recipe.d_steps
+    killed = subprocess.run([sys.executable, "-c", KILLED, json.dumps(recipe.to_json()), str(tmp_path / "x"), str(3 * step)])
+    assert killed.returncode == -signal.SIGKILL
+    assert RunFolder(tmp_path / "x").newest_checkpoint().stem == f"{2 * step:010d}"
+    finish(recipe, tmp_path / "x")
+    assert same_state(tmp_path / "x", tmp_path / "whole")
+    for file in ("stats.jsonl", "metrics.jsonl"):
+        seen = [row["seen"] for row in read_rows(tmp_path / "x" / file)]
+        assert seen == [row["seen"] for row in read_rows(tmp_path / "whole" / file)]
+    assert lines(tmp_path / "x" / "metrics.jsonl") == lines(tmp_path / "whole" / "metrics.jsonl")
+    images = [torch.cat(list(s(8, labels=s.labels(8)))) for s in map(runs.Sampler, (tmp_path / "x", tmp_path / "whole"))]
+    assert torch.equal(*images)
+
+
+def test_another_recipe_is_refused_with_the_differences(finished, arrays):
+    out, _ = finished
+    before = (out / "recipe.json").read_bytes()
+    other = small(presets.default(), arrays, batch=8, loss="wasserstein")
+    with pytest.raises(ValueError, match=r"holds another recipe; nothing was changed. It differs in loss: 'hinge' there, 'wasserstein' here; batch: 4 there, 8 here"):
+        finish(other, out)
+    assert (out / "recipe.json").read_bytes() == before
+
+
+def test_a_folder_of_other_things_is_refused(arrays, tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(ValueError, match="exists and is no run folder; nothing in it was touched"):
+        finish(small(presets.default(), arrays), tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_two_processes_cannot_train_in_one_folder(arrays, tmp_path):
+    recipe = small(presets.default(), arrays)
+    first = runs.train(recipe, tmp_path / "x")
+    next(first)
+    with pytest.raises(ValueError, match="is being trained by another process"):
+        next(runs.train(recipe, tmp_path / "x"))
+    first.close()
+
+
+def test_a_non_finite_loss_stops_with_the_step_and_keeps_the_last_good_checkpoint(arrays, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from equipoise.losses import Loss, hinge\n\n"
+        "calls = []\n\n"
+        "def breaks(after=3):\n"
+        "    def d(real, fake):\n"
+        "        calls.append(1)\n"
+        "        return hinge().d(real, fake) * (float('nan') if len(calls) > after else 1)\n"
+        "    return Loss(d=d, g=hinge().g)\n"
+    )
+    recipe = small(presets.default(), arrays, loss=f"{tmp_path}/mine.py:breaks", save_every=8, score_every=24)
+    with pytest.raises(NotFinite, match=r"training broke at image 16 \(step 4\): loss_d nan, .*; the last good checkpoint is .*0000000008.pt"):
+        finish(recipe, tmp_path / "x")
+    state = load_checkpoint(RunFolder(tmp_path / "x").newest_checkpoint(), CPU)
+    assert all(value.isfinite().all() for value in state["G"].values())
+    assert all(json.loads(line)["loss_d"] == json.loads(line)["loss_d"] for line in (tmp_path / "x" / "stats.jsonl").read_text().splitlines())
+
+
+def test_a_damaged_checkpoint_is_named(finished, tmp_path):
+    file = tmp_path / "0000000004.pt"
+    file.write_bytes((finished[0] / "checkpoints" / "0000000024.pt").read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"0000000004.pt cannot be read .* remove it to go on from an older checkpoint"):
+        load_checkpoint(file, CPU)
+
+
+def test_a_checkpoint_that_would_execute_code_is_refused(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path}/executed",)
+
+    torch.save({"G": Evil()}, tmp_path / "bad.pt")
+    with pytest.raises(ValueError, match="cannot be read"):
+        load_checkpoint(tmp_path / "bad.pt", CPU)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_line_cut_short_by_a_crash_ends_a_log(tmp_path):
+    (tmp_path / "x.jsonl").write_text('{"seen": 1}\n{"se')
+    assert list(read_rows(tmp_path / "x.jsonl")) == [{"seen": 1}]
+
+
+def test_parts_that_cannot_work_together_are_refused(arrays, tmp_path):
+    with pytest.raises(ValueError, match="relativistic compares reals and fakes in pairs: g_batch must be 4 like batch, not 8"):
+        finish(small(presets.default(), arrays, loss="relativistic", g_batch=8), tmp_path / "x")
+    with pytest.raises(ValueError, match="sn_cnn takes no labels"):
+        finish(small(presets.sngan(), arrays, labels=True), tmp_path / "y")
+    assert not list(tmp_path.glob("*/checkpoints"))
+
+
+class TestSampler:
+    def test_a_seed_gives_its_images_whatever_the_count(self, finished):
+        sampler = runs.Sampler(finished[0])
+        few, many = (torch.cat(list(sampler(count, seed=3))) for count in (5, 70))
+        assert torch.equal(few[:5], many[:5])
+        assert few.dtype == torch.uint8
+        assert few.shape == (5, 3, 12, 10)
+        assert not torch.equal(few, torch.cat(list(sampler(5, seed=4))))
+
+    def test_raw_weights_differ_from_their_average(self, finished):
+        images = [torch.cat(list(runs.Sampler(finished[0], raw)(4))) for raw in (False, True)]
+        assert not torch.equal(*images)
+
+    def test_truncation_bounds_the_latents(self, finished):
+        G = runs.Sampler(finished[0]).net
+        assert latents(G, 50, 0, truncation=0.5).abs().max() <= 0.5
+        assert latents(G, 50, 0).abs().max() > 2
+        with pytest.raises(ValueError, match="truncation must be positive"):
+            latents(G, 2, 0, truncation=0.0)
+
+    def test_classes_by_name_or_number(self, arrays, tmp_path):
+        finish(small(presets.sngan_projection(), arrays), tmp_path / "x")
+        sampler = runs.Sampler(tmp_path / "x")
+        assert sampler.labels(5).tolist() == [0, 1, 2, 0, 1]
+        assert sampler.labels(3, ["2", "0"]).tolist() == [2, 0, 2]
+        with pytest.raises(ValueError, match=r"has no class 'cat'; classes: 0, 1, 2"):
+            sampler.labels(3, ["cat"])
+
+    def test_a_run_without_classes_has_no_labels(self, finished):
+        assert runs.Sampler(finished[0]).labels(3) is None
+        with pytest.raises(ValueError, match="has no class 'cat'; classes: none"):
+            runs.Sampler(finished[0]).labels(3, ["cat"])
+
+    def test_no_run_no_checkpoint(self, tmp_path):
+        with pytest.raises(ValueError, match="is not a run folder"):
+            runs.Sampler(tmp_path)
+
+
+def test_every_grey_level_survives_the_way_to_the_network_and_back():
+    levels = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
+    assert torch.equal(to_uint8(levels / 127.5 - 1), levels)
+
+
+class TestScores:
+    def test_evaluate_adds_a_row_with_its_card(self, finished):
+        before = len(lines(finished[0] / "metrics.jsonl"))
+        row = runs.evaluate(finished[0], count=10, features="random")
+        assert {"fid", "kid", "features", "features_hash", "resizer", "n_real", "n_fake", "reference", "weights", "versions"} <= row.keys()
+        assert (row["n_real"], row["n_fake"], row["features"]) == (60, 10, "random(seed=0)")
+        assert len(lines(finished[0] / "metrics.jsonl")) == before + 1
+
+    def test_held_out_images_score_far_better_than_an_untrained_generator(self, tmp_path):
+        recipe = replace(presets.default(), network=SMALL["sn_resnet"], images=64, precision="float32", score_images=64)
+        finish(recipe, tmp_path / "x")
+        row = runs.evaluate(tmp_path / "x", count=200)
+        assert row["features"] == "builtin"
+        assert row["real_fid"] * 20 < row["fid"]
+
+    def test_references_are_kept_and_give_the_same_score(self, arrays, monkeypatch):
+        dataset = runs.dataset.load_dataset(small(presets.default(), arrays, size="12x10", channels=3))
+        images = [torch.randint(256, (40, 3, 12, 10), dtype=torch.uint8)]
+        first = Scorer(dataset, "pixels(size=2)", CPU).score(images)
+        monkeypatch.setattr("equipoise.runs.scoring.real_batches", lambda dataset: pytest.fail("looked at the real images again"))
+        assert Scorer(dataset, "pixels(size=2)", CPU).score(images) == first
+
+
+class TestChoices:
+    def choose(self, path, **changes):
+        from equipoise.data import inspect
+
+        recipe = Recipe(data=str(path), precision="float32", **changes)
+        return runs.choose(recipe, inspect(path), CPU)
+
+    def folder(self, path, size, mode="RGB"):
+        for number in range(3):
+            Image.new(mode, size, number).save(path / f"{number}.png")
+        return path
+
+    @pytest.mark.parametrize(("size", "chosen"), [((100, 70), "64"), ((33, 200), "32"), ((900, 900), "128"), ((9, 9), "8")])
+    def test_size_of_a_folder(self, tmp_path, size, chosen):
+        recipe, reasons = self.choose(self.folder(tmp_path, size))
+        assert recipe.size == chosen
+        assert f"about {size[0]} wide and {size[1]} high" in reasons["size"]
+
+    @pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3), ("LA", 1), ("RGBA", 3)])
+    def test_channels(self, tmp_path, mode, channels):
+        recipe, reasons = self.choose(self.folder(tmp_path, (16, 16), mode))
+        assert recipe.channels == channels
+        assert ("alpha" in reasons["channels"]) == mode.endswith("A")
+
+    def test_what_was_asked_for_is_kept_and_needs_no_reason(self, tmp_path):
+        recipe, reasons = self.choose(self.folder(tmp_path, (16, 16)), size="24x32", save_every=5)
+        assert (recipe.size, recipe.save_every) == ("24x32", 5)
+        assert not {"size", "save_every"} & reasons.keys()
+
+
+def test_sigterm_saves_and_says_how_to_go_on(arrays, tmp_path):
+    out = tmp_path / "x"
+    command = [sys.executable, "-m", "equipoise", "train", arrays, "--out", str(out), "--size", "8", "--network", SMALL["sn_resnet"]]
+    command += ["--precision", "float32", "--features", "pixels", "--score-images", "8"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (out / "stats.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "saved; to go on: equipoise train" in errors
+    assert "Traceback" not in errors
+    state = load_checkpoint(RunFolder(out).newest_checkpoint(), CPU)
+    assert state["seen"] == list(read_rows(out / "stats.jsonl"))[-1]["seen"] > 0

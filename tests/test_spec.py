@@ -1,0 +1,49 @@
+import pytest
+import torch
+
+from equipoise import losses, spec
+
+
+def test_a_string_is_a_call():
+    assert spec.parse("r1(weight=5, sided='two')") == ("r1", {"weight": 5, "sided": "two"})
+    assert spec.build("hinge(margin=2.0)", losses).d(torch.zeros(1), torch.zeros(1)) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("hing", r"losses has no 'hing' \(did you mean 'hinge'\?\); choices: hinge, least_squares"),
+        ("hinge(marginn=1)", "'hinge\\(marginn=1\\)': got an unexpected keyword argument 'marginn'; .* margin=1.0"),
+        ("hinge(1)", "not of the form"),
+        ("hinge(margin=open('x'))", "not of the form"),
+        ("hinge(**{'margin': 1})", "unexpected keyword"),
+        ("__import__('os')", "not of the form"),
+        ("Loss", "losses has no 'Loss'"),
+        ("", "not of the form"),
+    ],
+)
+def test_bad_strings_are_refused_with_the_choices(text, message):
+    with pytest.raises(ValueError, match=message):
+        spec.build(text, losses)
+
+
+def test_a_wrong_value_keeps_its_own_message():
+    with pytest.raises(ValueError, match="real_target must be between"):
+        spec.build("non_saturating(real_target=2.0)", losses)
+
+
+def test_a_users_own_file(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from equipoise.losses import Loss\n\n"
+        "def scaled(a=1.0):\n"
+        "    return Loss(d=lambda real, fake: a * (fake - real).mean(), g=lambda real, fake: -fake.mean())\n\n"
+        "def helper(required):\n"
+        "    return required\n"
+    )
+    loss = spec.build(f"{file}:scaled(a=3.0)", losses)
+    assert loss.d(torch.zeros(2), torch.ones(2)) == 3
+    with pytest.raises(ValueError, match=r"mine.py has no 'helper'; choices: scaled"):
+        spec.build(f"{file}:helper", losses)
+    with pytest.raises(ValueError, match="no such file"):
+        spec.build(f"{tmp_path}/other.py:scaled", losses)
