@@ -77,7 +77,9 @@ def test_relativistic_compares_in_pairs_not_means():
 def test_optimal_discriminator_of_the_minimax_game_is_the_log_ratio():
     """Three reals for every fake at the same point: f* = log q/p = log 3."""
     loss, logits = losses.minimax(), torch.linspace(-6, 6, 12001, dtype=torch.float64)
-    values = torch.stack([loss.d(f.expand(3), f[None]) + 2 * loss.d(f.expand(3), torch.tensor([-99.0]).double()) for f in logits[::10]])
+    values = torch.stack(
+        [loss.d(f.expand(3), f[None]) + 2 * loss.d(f.expand(3), torch.tensor([-99.0]).double()) for f in logits[::10]]
+    )
     assert logits[::10][values.argmin()].item() == pytest.approx(log(3), abs=1e-2)
 
 

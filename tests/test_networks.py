@@ -13,7 +13,13 @@ SMALL = {
     "sn_cnn": "sn_cnn(g_width=4, d_width=4)",
     "sn_resnet": "sn_resnet(g_scale=0.03, d_scale=0.03)",
 }
-SHAPES = [ImageShape(1, 28, 28), ImageShape(3, 32, 32), ImageShape(3, 48, 64), ImageShape(4, 40, 72), ImageShape(2, 37, 53)]
+SHAPES = [
+    ImageShape(1, 28, 28),
+    ImageShape(3, 32, 32),
+    ImageShape(3, 48, 64),
+    ImageShape(4, 40, 72),
+    ImageShape(2, 37, 53),
+]
 
 
 def count(net):
@@ -60,7 +66,7 @@ def test_every_pixel_is_made_and_seen(name):
     ],
 )
 def test_published_parameter_counts(text, shape, generator, discriminator):
-    """Batch normalisation counts with its gain and bias where the tables do; DCGAN's has none in its discriminator's first layer."""
+    """As counted for the tables of the papers."""
     G, D = spec.build(text, networks)(ImageShape(*shape))
     assert (count(G), count(D)) == (generator, discriminator)
 
@@ -101,7 +107,11 @@ class TestLabels:
         G, D = self.pair()
         labels = torch.tensor([0, 1, 3, 3])
         D(G(torch.randn(4, G.z_dim), labels), labels).square().sum().backward()
-        for table in [D.embed, *(n.gain for n in G.modules() if hasattr(n, "gain")), *(n.bias for n in G.modules() if hasattr(n, "gain"))]:
+        for table in [
+            D.embed,
+            *(n.gain for n in G.modules() if hasattr(n, "gain")),
+            *(n.bias for n in G.modules() if hasattr(n, "gain")),
+        ]:
             assert (table.weight.grad.abs().sum(1) > 0).tolist() == [True, True, False, True, False]
 
     def test_labels_matter_to_the_generator_once_its_rows_differ(self):
@@ -116,5 +126,7 @@ class TestLabels:
 
     @pytest.mark.parametrize("name", ["mlp", "dcgan", "sn_cnn"])
     def test_networks_without_labels_say_so(self, name):
-        with pytest.raises(ValueError, match=f"{name} takes no labels, but the data has 5 classes; sn_resnet takes labels"):
+        with pytest.raises(
+            ValueError, match=f"{name} takes no labels, but the data has 5 classes; sn_resnet takes labels"
+        ):
             spec.build(name, networks)(self.shape)

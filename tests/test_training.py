@@ -16,7 +16,12 @@ from equipoise.training.precision import BFLOAT16, choose
 from equipoise.training.state import update_average
 
 SHAPE = ImageShape(1, 8, 8)
-NETS = ["mlp(width=8)", "dcgan(g_width=4, d_width=4)", "sn_cnn(g_width=4, d_width=4)", "sn_resnet(g_scale=0.02, d_scale=0.03)"]
+NETS = [
+    "mlp(width=8)",
+    "dcgan(g_width=4, d_width=4)",
+    "sn_cnn(g_width=4, d_width=4)",
+    "sn_resnet(g_scale=0.02, d_scale=0.03)",
+]
 
 
 def start(network=NETS[-1], shape=SHAPE, norm="spectral", components=()):
@@ -46,7 +51,9 @@ def test_every_loss_and_penalty_trains_every_network(network, loss, penalty):
         assert {"loss_d", "loss_g", "penalty", "real", "fake", "gradient_d", "gradient_g"} == stats.keys()
     assert state.seen == 8
     for net in ("G", "D", "ema"):
-        changed = [not torch.equal(before[net][name], value) for name, value in getattr(state, net).state_dict().items()]
+        changed = [
+            not torch.equal(before[net][name], value) for name, value in getattr(state, net).state_dict().items()
+        ]
         assert sum(changed) > len(changed) / 2
 
 
@@ -57,7 +64,13 @@ def test_resuming_is_exact(network, precision):
         for net in (state.G, state.D, state.ema):
             precision.place(net, torch.device("cpu"))
         updates = steps(
-            state, endless(position=state.seen), losses.hinge(), [penalties.wgan_gp()], d_steps=2, precision=precision, seed=3
+            state,
+            endless(position=state.seen),
+            losses.hinge(),
+            [penalties.wgan_gp()],
+            d_steps=2,
+            precision=precision,
+            seed=3,
         )
         return [*islice(updates, count)][-1]
 
@@ -129,7 +142,9 @@ def test_the_discriminator_runs_once_a_batch():
 
 def test_penalties_run_in_float32_under_bfloat16():
     state, seen = start(), []
-    state.D.register_forward_hook(lambda module, args, output: seen.append((torch.is_autocast_enabled("cpu"), output.dtype)))
+    state.D.register_forward_hook(
+        lambda module, args, output: seen.append((torch.is_autocast_enabled("cpu"), output.dtype))
+    )
     next(steps(state, endless(), losses.hinge(), [penalties.r1()], precision=BFLOAT16))
     assert seen == [(True, torch.bfloat16), (True, torch.bfloat16), (False, torch.float32), (True, torch.bfloat16)]
 

@@ -56,6 +56,11 @@ def parameters(factory: FunctionType) -> str:
     return ", ".join(f"{p.name}={p.default!r}" for p in signature(factory).parameters.values()) or "none"
 
 
+def first_line(thing: object) -> str:
+    """The first line of the documentation."""
+    return (thing.__doc__ or "").splitlines()[0]
+
+
 def kind(module: ModuleType) -> str:
     """The last part of a module's name: the kind of component that it holds."""
     return module.__name__.rpartition(".")[2]

@@ -1,30 +1,50 @@
 """The command line: one sub-command a verb."""
 
+import inspect
+import logging
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Union
 
 import torch
 import tyro
+from tyro import MISSING_NONPROP
 
 from .. import __version__, presets
-from ..spec import build
-from .commands import Evaluate, List, Report, Sample, Train
+from ..spec import build, check_choice, first_line
+from .commands import Command, Evaluate, List, Report, Sample, Train
 
-DESCRIPTION = """Train generative adversarial networks that stay stable.
+COMMANDS: dict[str, type[Command]] = {
+    "train": Train,
+    "sample": Sample,
+    "evaluate": Evaluate,
+    "report": Report,
+    "list": List,
+}
+
+HELP = """usage: equipoise COMMAND ...
+
+Train generative adversarial networks that stay stable.
+
+{commands}
 
   equipoise train --out runs/first              the built-in images, a few minutes on two CPU cores
   equipoise train photos/ --out runs/photos     a folder or zip of your own; the same command goes on
   equipoise sample runs/first --out grid.png    64 images from the trained generator
-  equipoise report runs/first                   one page: samples, curves, scores, every choice"""
+  equipoise report runs/first                   one page: samples, curves, scores, every choice
+
+equipoise COMMAND --help says more; equipoise --version names the versions."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; the exit status: 0, 1 for a problem that is named in one line, 2 for wrong usage."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments in (["--version"], ["-V"]):
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(help_text())
+        return 0
+    if arguments[0] in ("-V", "--version"):
         print(f"equipoise {__version__} (torch {torch.__version__})")
         return 0
+    logging.basicConfig(format="equipoise: %(message)s")
     try:
         return parse(arguments).run()
     except (ValueError, OSError, torch.OutOfMemoryError) as error:
@@ -34,25 +54,40 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def parse(arguments: list[str]) -> Train | Sample | Evaluate | Report | List:
+def help_text() -> str:
+    """The page of help: every command with its first line, and examples."""
+    lines = (f"  {name:9} {first_line(command)}" for name, command in COMMANDS.items())
+    return HELP.format(commands="\n".join(lines))
+
+
+def parse(arguments: list[str]) -> Command:
     """The command that was asked for; flags of `train` default to what its preset says."""
-    name = preset_named(arguments)
-    start = Train(recipe=build(name.replace("-", "_"), presets), preset=name)
-    train = Annotated[Train, tyro.conf.subcommand("train", default=start)]
-    others = (Annotated[c, tyro.conf.subcommand(c.__name__.lower())] for c in (Sample, Evaluate, Report, List))
-    command: Train | Sample | Evaluate | Report | List = tyro.cli(
-        Union[train, *others],  # type: ignore[arg-type]  # noqa: UP007
-        prog="equipoise",
-        description=DESCRIPTION,
-        args=arguments or ["--help"],
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
+    verb, *flags = arguments
+    check_choice(verb, list(COMMANDS), f"no command is called {verb!r}")
+    command = COMMANDS[verb]
+    return tyro.cli(
+        command,
+        prog=f"equipoise {verb}",
+        description=described(command),
+        args=flags,
+        default=train_like(preset_named(flags)) if command is Train else MISSING_NONPROP,
+        config=(tyro.conf.OmitArgPrefixes,),
     )
-    return command
+
+
+def described(command: type[Command]) -> str:
+    """The documentation of a command, its examples indented so that each keeps its line."""
+    return inspect.cleandoc(command.__doc__ or "").replace("\nequipoise", "\n  equipoise")
+
+
+def train_like(preset: str) -> Train:
+    """The defaults of `train` for a preset."""
+    return Train(recipe=build(preset.replace("-", "_"), presets), preset=preset)
 
 
 def preset_named(arguments: Sequence[str]) -> str:
     """The value of --preset, which decides the other defaults and so is needed before them."""
-    for flag, value in zip(arguments, [*arguments[1:], ""], strict=True):
+    for flag, value in zip(arguments, [*arguments[1:], "default"], strict=False):
         if flag == "--preset":
             return value
         if flag.startswith("--preset="):

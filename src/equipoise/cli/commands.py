@@ -1,6 +1,7 @@
 """The verbs: each is what its flags fill in, and `run` returns the exit status."""
 
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -20,8 +21,16 @@ Checkpoint = Annotated[str, tyro.conf.arg(help="latest, best (by score), or a fi
 Raw = Annotated[bool, tyro.conf.arg(help="the weights that are trained instead of their average")]
 
 
+class Command(ABC):
+    """One verb with its flags filled in."""
+
+    @abstractmethod
+    def run(self) -> int:
+        """Does it; the exit status."""
+
+
 @dataclass(kw_only=True)
-class Train:
+class Train(Command):
     """Train a GAN on images; the same command again goes on where it stopped.
 
     equipoise train photos/ --out runs/photos --size 64 --mirror
@@ -43,9 +52,9 @@ class Train:
         recipe = located(self.recipe)
         complete, reasons = runs.resolve(recipe, self.out, device)
         if self.dry_run:
-            display.recipe(complete, reasons)
+            display.plan(runs.Run(complete, runs.RunFolder(self.out), device), reasons)
             return 0
-        with Stop() as stop, display.progress(complete, self.out) as show:
+        with Stop() as stop, display.progress(complete) as show:
             for progress in runs.train(recipe, self.out, device, stop):
                 show(progress)
         page = report.write(self.out)
@@ -53,7 +62,7 @@ class Train:
 
 
 @dataclass(kw_only=True)
-class Sample:
+class Sample(Command):
     """Write images from a trained generator: a grid, an .npz of arrays, or a folder of single files.
 
     equipoise sample runs/x --count 64 --out grid.png
@@ -63,9 +72,13 @@ class Sample:
 
     run_folder: Annotated[Run, tyro.conf.arg(metavar="RUN")]
     count: Annotated[int, tyro.conf.arg(help="images")] = 64
-    out: Annotated[Path, tyro.conf.arg(help="a picture, an .npz file or, without a suffix, a folder")] = Path("samples.png")
+    out: Annotated[Path, tyro.conf.arg(help="a picture, an .npz file or, without a suffix, a folder")] = Path(
+        "samples.png"
+    )
     seed: Annotated[int, tyro.conf.arg(help="the same seed, the same images")] = 0
-    truncation: Annotated[float | None, tyro.conf.arg(help="draw latent values beyond this again: less varied, better")] = None
+    truncation: Annotated[
+        float | None, tyro.conf.arg(help="draw latent values beyond this again: less varied, better")
+    ] = None
     labels: Annotated[tuple[str, ...], tyro.conf.arg(help="classes by name or number, in turn; default: all")] = ()
     raw: Raw = False
     checkpoint: Checkpoint = "latest"
@@ -85,7 +98,7 @@ class Sample:
 
 
 @dataclass(kw_only=True)
-class Evaluate:
+class Evaluate(Command):
     """Score a run's generator (FID, KID) and add the values with their card to metrics.jsonl.
 
     equipoise evaluate runs/x
@@ -93,7 +106,9 @@ class Evaluate:
     """
 
     run_folder: Annotated[Run, tyro.conf.arg(metavar="RUN")]
-    count: Annotated[int | None, tyro.conf.arg(help="generated images; default: as many as real ones, up to 10000")] = None
+    count: Annotated[int | None, tyro.conf.arg(help="generated images; default: as many as real ones, up to 10000")] = (
+        None
+    )
     features: Annotated[str | None, tyro.conf.arg(help="equipoise list features; default: the run's")] = None
     raw: Raw = False
     checkpoint: Checkpoint = "latest"
@@ -103,15 +118,13 @@ class Evaluate:
     def run(self) -> int:
         """Prints the values with their card."""
         device = chosen_device(self.device)
-        row = runs.evaluate(
-            self.run_folder, self.count, self.features, self.raw, self.checkpoint, self.seed, device
-        )
+        row = runs.evaluate(self.run_folder, self.count, self.features, self.raw, self.checkpoint, self.seed, device)
         display.card(row)
         return 0
 
 
 @dataclass(kw_only=True)
-class Report:
+class Report(Command):
     """Write report.html into a run folder: samples over time, curves, scores and every choice on one page.
 
     equipoise report runs/x
@@ -126,7 +139,7 @@ class Report:
 
 
 @dataclass(kw_only=True)
-class List:
+class List(Command):
     """List the components that a recipe can name, with their hyper-parameters.
 
     equipoise list
@@ -152,6 +165,4 @@ def chosen_device(name: str) -> torch.device:
 
 def located(recipe: Recipe) -> Recipe:
     """The recipe with its data as an absolute path, so that a run finds it from everywhere."""
-    from dataclasses import replace
-
     return recipe if recipe.data == "builtin" else replace(recipe, data=str(Path(recipe.data).expanduser().resolve()))

@@ -1,7 +1,7 @@
 """What the command line shows: a progress bar in a terminal, plain lines elsewhere."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
@@ -10,12 +10,14 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from torch import nn
 
 from .. import growth, losses, metrics, networks, norms, penalties, presets
 from ..metrics import features
 from ..recipe import Recipe
 from ..runs import Progress as RunProgress
-from ..spec import check_choice, kind, names, parameters
+from ..runs import Run
+from ..spec import check_choice, first_line, kind, names, parameters
 
 KINDS = {kind(m): m for m in (losses, penalties, norms, networks, growth, metrics, features, presets)}
 SHOWN = {"loss_d": "D", "loss_g": "G", "penalty": "penalty"}
@@ -25,7 +27,7 @@ console = Console(highlight=False, soft_wrap=True)
 Show = Callable[[RunProgress], None]
 
 
-def progress(recipe: Recipe, out: Path) -> "Any":
+def progress(recipe: Recipe) -> AbstractContextManager[Show]:
     """A context whose value shows how far a run is."""
     return _bar(recipe) if console.is_terminal else _lines(recipe)
 
@@ -44,25 +46,24 @@ def _bar(recipe: Recipe) -> Iterator[Show]:
         task = bar.add_task("", total=recipe.images, speed="", losses="", score="")
 
         def show(now: RunProgress) -> None:
+            bar.tasks[task].fields.update(_words(now))
             bar.update(task, completed=now.seen)
-            speed = bar.tasks[0].speed
-            bar.update(task, speed=f"{speed:,.0f}/s" if speed else "", **_words(now))
 
         yield show
 
 
 @contextmanager
 def _lines(recipe: Recipe) -> Iterator[Show]:
-    state = {"losses": "", "score": "", "line": -1}
+    words: dict[str, str] = {}
+    printed = -1
 
     def show(now: RunProgress) -> None:
-        state.update(_words(now))
+        nonlocal printed
+        words.update(_words(now))
         line = now.seen * PLAIN_LINES // recipe.images
-        if (now.row and line > state["line"]) or now.score:
-            state["line"] = line
-            speed = f"{now.seen / now.row['seconds']:,.0f}/s" if now.row and now.row["seconds"] else ""
-            parts = (f"{now.seen:,} of {recipe.images:,} images", speed, state["losses"], state["score"])
-            print("  ".join(str(part) for part in parts if part), flush=True)
+        if (now.row and line > printed) or now.score:
+            printed = line
+            print("  ".join([f"{now.seen:,} of {recipe.images:,} images", *words.values()]), flush=True)
 
     yield show
 
@@ -71,6 +72,7 @@ def _words(now: RunProgress) -> dict[str, str]:
     """The losses and the score, where they are new."""
     words = {}
     if now.row:
+        words["speed"] = f"{now.row['speed']:,.0f} images/s"
         words["losses"] = "  ".join(f"{label} {now.row[name]:.2f}" for name, label in SHOWN.items() if now.row[name])
     if now.score:
         words["score"] = f"FID {now.score['fid']:.1f} ({now.score['features']})"
@@ -83,12 +85,20 @@ def finished(out: Path, page: Path) -> int:
     return 0
 
 
-def recipe(complete: Recipe, reasons: dict[str, str]) -> None:
-    """Every field with its value and, where it was chosen, why."""
+def plan(run: Run, reasons: dict[str, str]) -> None:
+    """Every field of a recipe with its value and, where it was chosen, why; what it is about."""
     table = _table("field", "value", "chosen because")
-    for field in fields(complete):
-        table.add_row(field.name, repr(getattr(complete, field.name)), reasons.get(field.name, ""))
+    for field in fields(run.recipe):
+        table.add_row(field.name, repr(getattr(run.recipe, field.name)), reasons.get(field.name, ""))
     console.print(table)
+    weights = ", ".join(f"{name} {count_weights(net):,}" for name, net in (("G", run.state.G), ("D", run.state.D)))
+    classes = f" of {len(run.dataset.classes)} classes" if run.dataset.classes else ""
+    print(f"{len(run.dataset):,} images{classes} in {run.dataset.name}; weights: {weights}; nothing was written")
+
+
+def count_weights(net: nn.Module) -> int:
+    """How many numbers are trained."""
+    return sum(weight.numel() for weight in net.parameters())
 
 
 def card(row: dict[str, Any]) -> None:
@@ -115,7 +125,7 @@ def _component_table(module: ModuleType) -> Table:
     for name in names(module):
         factory = getattr(module, name)
         shown = name.replace("_", "-") if module is presets else name
-        table.add_row(shown, (factory.__doc__ or "").splitlines()[0], parameters(factory))
+        table.add_row(shown, first_line(factory), parameters(factory))
     return table
 
 

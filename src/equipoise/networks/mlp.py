@@ -9,7 +9,7 @@ from .shape import Architecture, ImageShape, unconditional
 
 
 def mlp(width: int = 512, depth: int = 3, z_dim: int = 128) -> Architecture:
-    """`depth` hidden layers of `width` units with ReLU in both networks (Gulrajani 2017, arXiv:1704.00028, toy code)."""
+    """`depth` hidden layers of `width` units with ReLU in both networks (Gulrajani 2017, arXiv:1704.00028)."""
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:
         unconditional("mlp", shape)

@@ -44,7 +44,8 @@ def sn_resnet(g_scale: float = 1.0, d_scale: float = 1.0, z_dim: int = 128) -> A
     """Residual blocks and global sum pooling (Miyato 2018, arXiv:1802.05957, Tables 4-6).
 
     The discriminator has no norm of its own: give it one. With labels: conditional batch normalisation in the
-    generator and the projection discriminator, logit = w' h + e_y' h (Miyato and Koyama 2018, arXiv:1802.05637, Eq. 3). `g_scale` and `d_scale` multiply all widths.
+    generator and the projection discriminator, logit = w' h + e_y' h (Miyato and Koyama 2018, arXiv:1802.05637).
+    `g_scale` and `d_scale` multiply all widths.
     """
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:

@@ -14,8 +14,8 @@ WARM_UP = 15  # iterations at the start, so that sigma is right from the first f
 def spectral(iterations: int = 1) -> Callable[[nn.Module], nn.Module]:
     """W / sigma(W), sigma = u' W v by persistent power iteration (Miyato 2018, arXiv:1802.05957, Alg. 1).
 
-    Each forward in training mode takes `iterations` steps, v <- W'u / |W'u| and u <- Wv / |Wv|, where W is the weight as
-    a matrix [outputs, rest]. u and v are kept between forwards, stay as they are in eval mode, are saved with the
+    Each forward in training mode takes `iterations` steps, v <- W'u / |W'u| and u <- Wv / |Wv|, where W is the weight
+    as a matrix [outputs, rest]. u and v are kept between forwards, stay as they are in eval mode, are saved with the
     module, and are constants for the gradient: dL/dW = (G - <G, W/sigma> u v') / sigma (Eq. 12). For a convolution
     this bounds the reshaped matrix as in the paper, not the operator, whose norm can be larger by up to the kernel's
     width.

@@ -16,7 +16,7 @@ def dcgan() -> Recipe:
 
 
 def wgan_gp() -> Recipe:
-    """WGAN-GP: a residual critic under a gradient penalty, no norm (Gulrajani 2017, arXiv:1704.00028): IS 7.86 on CIFAR-10.
+    """WGAN-GP: a residual critic under a gradient penalty (Gulrajani 2017, arXiv:1704.00028): IS 7.86 on CIFAR-10.
 
     The networks are SN-GAN's, with the generator at the width of WGAN-GP's.
     """

@@ -3,7 +3,7 @@
 import shlex
 from typing import Any
 
-from ..recipe import Recipe
+from .. import presets
 from .record import Record
 
 
@@ -20,8 +20,8 @@ def commands(record: Record) -> list[tuple[str, str]]:
 
 
 def given(record: Record) -> dict[str, Any]:
-    """The fields of the recipe that somebody set: neither defaults nor chosen by the program."""
-    usual, chosen = Recipe().to_json(), record.context.get("chosen", {})
+    """The fields of the recipe that differ from what `train` starts with and were not chosen by it."""
+    usual, chosen = presets.default().to_json(), record.context.get("chosen", {})
     return {name: value for name, value in record.recipe.items() if name not in chosen and value != usual.get(name)}
 
 

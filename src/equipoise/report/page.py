@@ -3,7 +3,7 @@
 from importlib.resources import files
 from pathlib import Path
 
-from ..runs.folder import write_whole
+from ..runs.folder import RunFolder, write_whole
 from . import sections
 from .html import Markup, element
 from .record import Record, read
@@ -17,7 +17,7 @@ def write(run: str | Path) -> Path:
     """Writes report.html into a run folder, from what is in that folder; raises ValueError where it is no run."""
     record = read(run)
     content = page(record).encode(errors="replace")
-    file = record.path / "report.html"
+    file = RunFolder(run).report_file
     write_whole(file, lambda beside: beside.write_bytes(content))
     return file
 

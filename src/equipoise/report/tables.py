@@ -4,7 +4,7 @@ from typing import Any
 
 from . import words
 from .commands import given
-from .html import Markup, Node, element, scrolling, table
+from .html import Markup, Node, element, join, scrolling, table
 from .record import METRICS, Record, Row, column, number
 
 CLASSES = 30  # names that are shown
@@ -79,15 +79,15 @@ def _card(row: Row) -> Markup:
 
 
 def scores(record: Record) -> Markup:
-    """All scores of training, as numbers."""
-    metrics = _metrics(record.training)
+    """All scores of training, as numbers; how they were measured once where that never changed."""
+    metrics, cards = _metrics(record.training), [_card(row) for row in record.training]
+    same = len(set(cards)) == 1
     rows = [
-        (words.count(row["seen"]), *(words.value(number(row, metric)) for metric in metrics), _card(row))
-        for row in record.training
+        (words.count(row["seen"]), *(words.value(number(row, metric)) for metric in metrics), *([] if same else [card]))
+        for row, card in zip(record.training, cards, strict=True)
     ]
-    return table(
-        ("Images seen", *(METRICS[metric] for metric in metrics), "Measured with"), rows, "Scores during training"
-    )
+    head = ("Images seen", *(METRICS[metric] for metric in metrics), *([] if same else ["Measured with"]))
+    return join((cards[0] if same else None, table(head, rows, "Scores during training")))
 
 
 def machine(record: Record) -> Markup:

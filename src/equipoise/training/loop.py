@@ -74,9 +74,7 @@ def update_d(
     return detached({"loss_d": adversarial, "penalty": penalty, **means, "gradient_d": norm})
 
 
-def update_g(
-    state: State, real: Tensor, labels: Tensor | None, loss: Loss, count: int, precision: Precision
-) -> Stats:
+def update_g(state: State, real: Tensor, labels: Tensor | None, loss: Loss, count: int, precision: Precision) -> Stats:
     """One step of the generator, through a frozen discriminator. Its fakes wear the labels of the reals, in turn."""
     labels = None if labels is None else labels.repeat(-(-count // len(labels)))[:count]
     critic = Critic(state.D.requires_grad_(False), labels)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 WORTHWHILE = 1.3  # the least speed-up for which bfloat16 is chosen
+ROUNDS = 8
 
 
 class Precision(NamedTuple):
@@ -35,16 +36,13 @@ BFLOAT16 = Precision(torch.bfloat16, channels_last=True)
 
 def choose(device: torch.device) -> tuple[Precision, str]:
     """The precision that pays on this device, and why: bfloat16 with channels last if a probe runs faster in it."""
-    ratio = _seconds(FLOAT32, device) / _seconds(BFLOAT16, device)
+    best = {precision: float("inf") for precision in (FLOAT32, BFLOAT16)}
+    for precision in [FLOAT32, BFLOAT16] * ROUNDS:  # in turn, so that other work on the machine slows both alike
+        layer = precision.place(nn.Conv2d(64, 64, 3, padding=1), device)
+        best[precision] = min(best[precision], _once(layer, torch.ones(16, 64, 32, 32, device=device), precision))
+    ratio = best[FLOAT32] / best[BFLOAT16]
     chosen = BFLOAT16 if ratio > WORTHWHILE else FLOAT32
     return chosen, f"a convolution in bfloat16 with channels last ran {ratio:.1f} times as fast as in float32 here"
-
-
-def _seconds(precision: Precision, device: torch.device) -> float:
-    """The best time of a convolution, forward and backward."""
-    layer = precision.place(nn.Conv2d(64, 64, 3, padding=1), device)
-    images = torch.ones(16, 64, 32, 32, device=device)
-    return min(_once(layer, images, precision) for _ in range(4))
 
 
 def _once(layer: nn.Module, images: torch.Tensor, precision: Precision) -> float:

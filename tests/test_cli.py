@@ -1,0 +1,225 @@
+"""The command line as its user meets it: exit status, one clear line, nothing lost."""
+
+import os
+import pty
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from equipoise import __version__, cli
+
+TINY = ["--network", "sn_resnet(g_scale=0.02,d_scale=0.03)", "--precision", "float32"]
+TINY += ["--batch", "4", "--images", "24", "--score-images", "8"]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """A folder of photographs of two classes, one of them broken."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        file = folder / ("cats" if number % 2 else "dogs") / f"{number}.png"
+        file.parent.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (20, 30, 3)).astype(np.uint8)).save(file)
+    (folder / "cats" / "broken.png").write_bytes(b"\x89PNG")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(photos, tmp_path_factory):
+    """A finished run on classes."""
+    out = tmp_path_factory.mktemp("runs") / "x"
+    assert cli.main(["train", str(photos), "--out", str(out), "--labels", "--size", "12x16", *TINY]) == 0
+    return out
+
+
+def test_version(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith(f"equipoise {__version__} (torch ")
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h", "help"])
+def test_help_shows_every_command_with_examples(flag, capsys):
+    assert cli.main([flag]) == 0
+    out = capsys.readouterr().out
+    assert all(f"\n  {name}" in out for name in cli.COMMANDS)
+    assert "equipoise train photos/ --out runs/photos" in out
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_help_of_a_command_has_an_example_on_a_line_of_its_own(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([command, "--help"])
+    assert stop.value.code == 0
+    assert any(line.strip().startswith(f"equipoise {command}") for line in capsys.readouterr().out.splitlines())
+
+
+def test_help_of_train_shows_the_defaults_of_the_preset(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--preset", "sngan", "--help"])
+    assert "sn_cnn" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("trian", "no command is called 'trian' (did you mean 'train'?); choices: train, sample"),
+        ("train --out {tmp}/x --preset sngann", "presets has no 'sngann' (did you mean 'sngan'?)"),
+        ("train {tmp}/none --out {tmp}/x", "no such file or folder"),
+        ("train", "train needs a folder for the run: --out runs/NAME"),
+        ("train --out {tmp}/x --device tpu", "no device 'tpu' here; possible: auto, cpu"),
+        ("train --out {tmp}/x --loss hing", "losses has no 'hing' (did you mean 'hinge'?)"),
+        ("train --out {tmp}/x --penalties r1(wieght=2)", "unexpected keyword argument 'wieght'"),
+        ("train --out {tmp}/x --labels --network dcgan", "dcgan takes no labels, but the data has 10 classes"),
+        ("train --out {tmp}/x --features inceptoin", "features has no 'inceptoin' (did you mean 'inception'?)"),
+        ("sample {tmp}", "is not a run folder"),
+        ("evaluate {tmp}", "is not a run folder"),
+        ("report {tmp}", "is not a run folder"),
+        ("list lossess", "no kind of component is called 'lossess' (did you mean 'losses'?)"),
+    ],
+)
+def test_a_mistake_gets_one_line_and_changes_nothing(arguments, message, tmp_path, capsys):
+    assert cli.main(arguments.format(tmp=tmp_path).split()) == 1
+    errors = capsys.readouterr().err
+    assert message in errors
+    assert errors.startswith("equipoise: ")
+    assert errors.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("flags", [["--batch", "0"], ["--batch", "many"], ["--bacth", "3"], ["--fit", "cut"]])
+def test_a_wrong_flag_is_refused(flags, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["train", "--out", str(tmp_path / "x"), *flags])
+    assert stop.value.code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_dry_run_prints_every_field_with_its_reason_and_writes_nothing(photos, tmp_path, capsys):
+    flags = ["--penalties", "r1(weight=5)", "--dry-run", "--precision", "float32"]
+    assert cli.main(["train", str(photos), "--out", str(tmp_path / "x"), *flags]) == 0
+    out = capsys.readouterr().out
+    for text in ("r1(weight=5)", "at most 128 unless asked for", "as many as the discriminator's", "lr_d", "seed"):
+        assert text in " ".join(out.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_training_prints_plain_lines_where_there_is_no_terminal(photos, tmp_path, capsys):
+    assert cli.main(["train", str(photos), "--out", str(tmp_path / "x"), "--size", "8", *TINY]) == 0
+    out = capsys.readouterr().out
+    assert "24 of 24 images" in out
+    assert "FID" in out
+    assert "\x1b" not in out
+    assert (tmp_path / "x" / "report.html").is_file()
+
+
+def test_the_same_command_goes_on_and_another_is_refused(run, photos, capsys):
+    same = ["train", str(photos), "--out", str(run), "--labels", "--size", "12x16", *TINY]
+    assert cli.main(same) == 0
+    assert cli.main([*same, "--lr-d", "0.5"]) == 1
+    assert "It differs in lr_d: 0.0002 there, 0.5 here" in capsys.readouterr().err
+
+
+def test_a_broken_image_is_named_once_or_refused(photos, tmp_path, caplog, capsys):
+    command = ["train", str(photos), "--out", str(tmp_path / "x"), "--size", "8", *TINY]
+    assert cli.main(command) == 0
+    assert [record.getMessage() for record in caplog.records if "broken.png" in record.getMessage()] != []
+    assert cli.main([*command[:3], str(tmp_path / "y"), *command[4:], "--strict"]) == 1
+    assert "broken.png" in capsys.readouterr().err
+
+
+class TestSample:
+    def sample(self, run, out, *flags):
+        return cli.main(["sample", str(run), "--out", str(out), "--count", "6", *flags])
+
+    def test_grid(self, run, tmp_path):
+        assert self.sample(run, tmp_path / "grid.png") == 0
+        with Image.open(tmp_path / "grid.png") as picture:
+            assert picture.size == (3 * 16, 2 * 12)
+            assert picture.mode == "RGB"
+
+    def test_arrays_with_labels(self, run, tmp_path):
+        assert self.sample(run, tmp_path / "s.npz", "--labels", "dogs") == 0
+        with np.load(tmp_path / "s.npz") as arrays:
+            assert arrays["images"].shape == (6, 3, 12, 16)
+            assert arrays["images"].dtype == np.uint8
+            assert arrays["labels"].tolist() == [1] * 6
+
+    def test_single_files(self, run, tmp_path):
+        assert self.sample(run, tmp_path / "many", "--truncation", "0.5", "--raw", "--checkpoint", "best") == 0
+        assert len(list((tmp_path / "many").glob("*.png"))) == 6
+
+    def test_nothing_is_overwritten(self, run, tmp_path, capsys):
+        (tmp_path / "grid.png").write_text("precious")
+        assert self.sample(run, tmp_path / "grid.png") == 1
+        assert "exists and was not touched" in capsys.readouterr().err
+        assert (tmp_path / "grid.png").read_text() == "precious"
+
+    @pytest.mark.parametrize(
+        ("flags", "message"),
+        [
+            (["--labels", "bird"], "has no class 'bird'; classes: cats, dogs"),
+            (["--truncation", "0"], "truncation must be positive"),
+            (["--count", "0"], "count must be at least 1"),
+            (["--checkpoint", "nope.pt"], "no such checkpoint: nope.pt"),
+        ],
+    )
+    def test_mistakes(self, run, tmp_path, capsys, flags, message):
+        assert self.sample(run, tmp_path / "x.png", *flags) == 1
+        assert message in capsys.readouterr().err
+        assert not (tmp_path / "x.png").exists()
+
+    def test_an_unknown_picture_format_is_named(self, run, tmp_path, capsys):
+        assert self.sample(run, tmp_path / "x.foo") == 1
+        assert "unknown file extension: .foo" in capsys.readouterr().err
+
+
+def test_evaluate_prints_the_card(run, capsys):
+    assert cli.main(["evaluate", str(run), "--count", "8", "--features", "pixels"]) == 0
+    out = capsys.readouterr().out
+    assert all(word in out for word in ("fid", "kid", "pixels(size=8)", "n_real", "n_fake"))
+
+
+def test_list_shows_names_meanings_and_hyper_parameters(capsys):
+    assert cli.main(["list", "penalties"]) == 0
+    out = capsys.readouterr().out
+    assert "wgan_gp" in out
+    assert "arXiv:1704.00028" in out
+    assert "weight=10.0" in out
+    assert cli.main(["list"]) == 0
+    assert "sngan-projection" in capsys.readouterr().out
+
+
+def test_a_progress_bar_in_a_terminal(photos, tmp_path):
+    """Run with a pseudo-terminal, as a person would."""
+    master, slave = pty.openpty()
+    command = [
+        sys.executable,
+        "-m",
+        "equipoise",
+        "train",
+        str(photos),
+        "--out",
+        str(tmp_path / "x"),
+        "--size",
+        "8",
+        *TINY,
+    ]
+    environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "160"}
+    process = subprocess.Popen(command, stdout=slave, stderr=slave, env=environment)
+    os.close(slave)
+    shown = b""
+    try:
+        while part := os.read(master, 65536):
+            shown += part
+    except OSError:  # the other end is closed
+        pass
+    os.close(master)
+    assert process.wait() == 0
+    text = shown.decode()
+    assert "24 of 24 images" in text
+    assert "\x1b[" in text
+    assert "FID" in text

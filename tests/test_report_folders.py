@@ -1,0 +1,99 @@
+"""The page of folders that are hostile, broken or barely begun."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from test_report import full, make, parse, score
+
+from equipoise.report import write
+
+EVIL = "<script>alert('&')</script>"
+
+
+def test_text_from_the_folder_is_inert(tmp_path: Path) -> None:
+    evil = {"classes": [EVIL], "hardware": {EVIL: EVIL}, "versions": {EVIL: EVIL}, "chosen": {"size": EVIL}}
+    card = dict.fromkeys(("features", "features_hash", "resizer", "reference", "precision", "weights"), EVIL)
+    rows = [score(8, 3.0, **card), score(8, 3.0, "evaluate", **card)]
+    run = make(tmp_path / "a<b>&'\"", rows, recipe={"data": EVIL, "network": EVIL}, **evil)
+    page = parse(run)
+    assert not page.all("script")
+    assert page.text.count(EVIL) >= 16
+    assert "a<b>&'\"" in page.text
+
+
+def test_names_that_are_no_unicode(tmp_path: Path) -> None:
+    assert "b?d" in parse(make(tmp_path / "run", classes=["b\udce9d"])).text
+
+
+def cut(file: str) -> Callable[[Path], None]:
+    return lambda run: (run / file).write_bytes((run / file).read_bytes()[:-20])
+
+
+def drop(file: str) -> Callable[[Path], None]:
+    return lambda run: (run / file).unlink()
+
+
+def empty_samples(run: Path) -> None:
+    for file in (run / "samples").iterdir():
+        file.unlink()
+
+
+def broken_samples(run: Path) -> None:
+    for file in (run / "samples").iterdir():
+        file.write_bytes(file.read_bytes()[:60])
+
+
+def last_sample_cut(run: Path) -> None:
+    file = run / "samples" / "0000200000.png"
+    file.write_bytes(file.read_bytes()[:100])
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (cut("metrics.jsonl"), "best 13.9 at 190,000"),
+        (cut("stats.jsonl"), "Speed overall 500 images/s"),
+        (drop("metrics.jsonl"), "No score yet"),
+        (drop("stats.jsonl"), "no statistics yet"),
+        (empty_samples, "No samples yet."),
+        (broken_samples, "No sample can be read."),
+        (last_sample_cut, "The averaged generator after 190,000 images."),
+    ],
+)
+def test_a_part_that_is_missing_or_cut_short(tmp_path: Path, damage: Callable[[Path], None], says: str) -> None:
+    run = full(tmp_path / "run")
+    damage(run)
+    assert says in parse(run).text
+
+
+def test_a_run_that_has_just_begun(tmp_path: Path) -> None:
+    page = parse(make(tmp_path / "run"))
+    assert "No statistics and no scores yet." in page.text
+    assert "No samples yet." in page.text
+    assert not page.all("img")
+
+
+def test_rows_of_another_version(tmp_path: Path) -> None:
+    rows = [{"seen": 0, "when": "training"}, {"seen": 64, "when": "evaluate"}, {"other": 1}, [1, 2]]
+    page = parse(make(tmp_path / "run", rows, [{"seen": 64}, {"seen": 128, "loss_d": None, "real": 1.0}]))
+    assert "No score yet" in page.text
+
+
+def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is not a run folder"):
+        write(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_same_folder_gives_the_same_page(tmp_path: Path) -> None:
+    run = full(tmp_path / "run")
+    assert write(run).read_bytes() == write(run).read_bytes()
+
+
+def test_the_page_stays_small_with_large_pictures(tmp_path: Path) -> None:
+    run = full(tmp_path / "run", recipe={"size": "256"})
+    for file in sorted((run / "samples").iterdir())[-2:]:
+        Image.effect_noise((1600, 1600), 90).convert("RGB").save(file, compress_level=0)
+    assert write(run).stat().st_size < 6_000_000
