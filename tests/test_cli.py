@@ -99,10 +99,10 @@ def test_a_wrong_flag_is_refused(flags, tmp_path, capsys):
 
 
 def test_dry_run_prints_every_field_with_its_reason_and_writes_nothing(photos, tmp_path, capsys):
-    flags = ["--penalties", "r1(weight=5)", "--dry-run", "--precision", "float32"]
+    flags = ["--penalties", "r1(weight=5.0)", "--dry-run", "--precision", "float32"]
     assert cli.main(["train", str(photos), "--out", str(tmp_path / "x"), *flags]) == 0
     out = capsys.readouterr().out
-    for text in ("r1(weight=5)", "at most 128 unless asked for", "as many as the discriminator's", "lr_d", "seed"):
+    for text in ("r1(weight=5.0)", "at most 128 unless asked for", "as many as the discriminator's", "lr_d", "seed"):
         assert text in " ".join(out.split())
     assert list(tmp_path.iterdir()) == []
 

@@ -42,9 +42,16 @@ def arrays(tmp_path_factory):
 
 def small(recipe, data, **changes):
     """A recipe cut down to a few seconds."""
-    network = SMALL[recipe.network.partition("(")[0]]
+    network = SMALL[(recipe.network or "sn_resnet").partition("(")[0]]
     length = 4 * recipe.d_steps * 6  # six steps
-    few = {"batch": 4, "g_batch": None, "images": length, "precision": "float32", "features": "pixels(size=2)"}
+    few = {
+        "batch": 4,
+        "g_batch": None,
+        "images": length,
+        "decay_from": recipe.decay_from and length // 2,
+        "precision": "float32",
+        "features": "pixels(size=2)",
+    }
     every = {"save_every": length // 6, "score_every": length // 2, "sample_every": length // 2, "score_images": 8}
     return replace(recipe, data=data, network=network, **few | every | changes)
 

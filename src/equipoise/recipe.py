@@ -36,7 +36,7 @@ class Recipe:
     dequantize: bool = False
     """Add noise below one grey level to the real images."""
 
-    network: str = "sn_resnet"
+    network: str | None = "sn_resnet"
     """Generator and discriminator."""
     loss: str = "hinge"
     """What the two play for."""

@@ -1,0 +1,99 @@
+"""One full generator iteration of SN-GAN's ResNet, ours against the same in plain float32 eager PyTorch.
+
+Five discriminator steps and one generator step at 32x32, hinge loss, spectral normalisation. Both run in turn in this
+process, so that other work on the machine slows both alike; the ratio is of the best times.
+
+    python benchmarks/iteration.py [--batch 64] [--rounds 3]
+"""
+
+import argparse
+import time
+
+import torch
+from torch import nn
+from torch.nn.functional import relu
+from torch.nn.utils.parametrizations import spectral_norm
+
+from equipoise import losses, networks, norms
+from equipoise.networks import ImageShape
+from equipoise.training import State, adam, steps
+from equipoise.training.precision import choose
+
+SHAPE = ImageShape(3, 32, 32)
+D_STEPS = 5
+
+
+def ours(batch, device):
+    """Our loop, in the precision that it chooses for this machine."""
+    precision, reason = choose(device)
+    G, D = networks.sn_resnet()(SHAPE)
+    norms.apply(norms.spectral(), D)
+    G, D = (precision.place(net, device) for net in (G, D))
+    state = State.start(G, D, adam(G, 2e-4), adam(D, 2e-4))
+    updates = steps(state, endless(batch, device), losses.hinge(), d_steps=D_STEPS, precision=precision)
+    return lambda: next(updates), f"{str(precision.dtype).removeprefix('torch.')}: {reason}"
+
+
+def plain(batch, device):
+    """The same networks and the same arithmetic, as one writes them by hand."""
+    G, D = networks.sn_resnet()(SHAPE)
+    for layer in D.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            spectral_norm(layer)
+    G, D = G.to(device), D.to(device)
+    opt_g, opt_d = (torch.optim.Adam(net.parameters(), 2e-4, betas=(0.0, 0.9)) for net in (G, D))
+    images = endless(batch, device)
+
+    def iteration():
+        for _ in range(D_STEPS):
+            real, _ = next(images)
+            fake = G(torch.randn(batch, G.z_dim, device=device)).detach()
+            opt_d.zero_grad()
+            (relu(1 - D(real)).mean() + relu(1 + D(fake)).mean()).backward()
+            opt_d.step()
+        opt_g.zero_grad()
+        (-D(G(torch.randn(batch, G.z_dim, device=device))).mean()).backward()
+        opt_g.step()
+
+    return iteration
+
+
+def endless(batch, device):
+    images = torch.rand(batch, *SHAPE[:3], device=device) * 2 - 1
+    while True:
+        yield images.clone(), None
+
+
+def seconds(run, device):
+    start = time.perf_counter()
+    run()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(0)
+    fast, what = ours(options.batch, device)
+    slow = plain(options.batch, device)
+    times = {fast: [], slow: []}
+    for round_number in range(options.rounds + 1):
+        for run in times:
+            taken = seconds(run, device)
+            if round_number:  # the first round warms up
+                times[run].append(taken)
+    a, b = min(times[fast]), min(times[slow])
+    images = options.batch * D_STEPS
+    print(f"{device.type}, torch {torch.__version__}, {torch.get_num_threads()} threads, batch {options.batch}")
+    print(f"plain float32  {b:7.2f} s an iteration  {images / b:7.0f} images/s")
+    print(f"equipoise      {a:7.2f} s an iteration  {images / a:7.0f} images/s  ({what})")
+    print(f"ratio          {b / a:7.2f}")
+
+
+if __name__ == "__main__":
+    main()
