@@ -1,6 +1,6 @@
 """Makes the README's picture: one GAN trained twice, without and with spectral normalisation, samples over time.
 
-    python scripts/make_picture.py [OUT] [--images 60000]
+python scripts/make_picture.py [OUT] [--images 60000]
 """
 
 import argparse
@@ -41,7 +41,8 @@ def train(norm, out, images):
     except NotFinite as error:
         print(error)
     scores = {row["seen"]: row["fid"] for row in read_rows(out / "metrics.jsonl")}
-    return [(int(file.stem), corner(file), scores.get(int(file.stem))) for file in sorted((out / "samples").glob("*.png"))]
+    files = sorted((out / "samples").glob("*.png"))
+    return [(int(file.stem), corner(file), scores.get(int(file.stem))) for file in files]
 
 
 def corner(file):

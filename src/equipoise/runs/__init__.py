@@ -1,0 +1,10 @@
+"""A run is a folder: everything that happens to it, and everything that is read from it."""
+
+from .choices import choose as choose
+from .folder import RunFolder as RunFolder
+from .sampling import Sampler as Sampler
+from .scoring import evaluate as evaluate
+from .train import Progress as Progress
+from .train import Run as Run
+from .train import resolve as resolve
+from .train import train as train

@@ -1,0 +1,67 @@
+"""From a recipe to objects: the only place where strings become what they name."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from .. import growth, losses, networks, norms, penalties
+from ..growth import Growth
+from ..losses import Loss
+from ..networks import ImageShape
+from ..penalties import Penalty
+from ..recipe import Recipe
+from ..spec import build
+from ..training import FLOAT32, Precision, Rate, State, adam
+from ..training.precision import BFLOAT16
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a training loop is made of."""
+
+    state: State
+    loss: Loss
+    penalties: list[Penalty]
+    growth: Growth
+    precision: Precision
+    rate: Rate
+
+
+def assemble(recipe: Recipe, classes: int, device: torch.device) -> Parts:
+    """The objects that a complete recipe names, on the device; the seed decides the first weights."""
+    loss, growing = build(recipe.loss, losses), build(recipe.growth, growth)
+    terms = [build(term, penalties) for term in recipe.penalties]
+    check(recipe, loss)
+    precision = BFLOAT16 if recipe.precision == "bfloat16" else FLOAT32
+    G, D = (precision.place(net, device) for net in build_networks(recipe, classes))
+    optimizers = adam(G, recipe.lr_g, recipe.betas), adam(D, recipe.lr_d, recipe.betas)
+    state = State.start(G, D, *optimizers, components=[loss, growing, *terms])
+    return Parts(state, loss, terms, growing, precision, rate_of(recipe))
+
+
+def build_networks(recipe: Recipe, classes: int) -> tuple[torch.nn.Module, torch.nn.Module]:
+    """Generator and discriminator with their norms; the same seed, the same weights."""
+    size = recipe.height_width()
+    assert size is not None
+    assert recipe.channels is not None
+    with torch.random.fork_rng([]):
+        torch.manual_seed(recipe.seed)
+        G, D = build(str(recipe.network), networks)(ImageShape(recipe.channels, *size, classes))
+        return norms.apply(build(recipe.g_norm, norms), G), norms.apply(build(recipe.d_norm, norms), D)
+
+
+def check(recipe: Recipe, loss: Any) -> None:
+    """Raises ValueError for parts that cannot work together."""
+    if loss.paired and recipe.g_batch not in (None, recipe.batch):
+        raise ValueError(
+            f"{recipe.loss} compares reals and fakes in pairs: g_batch must be {recipe.batch} like batch, not {recipe.g_batch}"
+        )
+
+
+def rate_of(recipe: Recipe) -> Rate:
+    """1 up to `decay_from` images, then linearly to 0 at the end."""
+    if recipe.decay_from is None:
+        return lambda seen: 1.0
+    start, end = recipe.decay_from, recipe.images
+    return lambda seen: min(1.0, max(0.0, (end - seen) / (end - start)))

@@ -1,0 +1,130 @@
+"""The run folder: its files, written so that each is whole or absent."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..recipe import Recipe
+
+try:
+    import fcntl
+except ImportError:  # not on Windows; then nothing keeps two processes apart
+    fcntl = None  # type: ignore[assignment]
+
+
+class RunFolder:
+    """Where the files of a run are."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.recipe_file = self.path / "recipe.json"
+        self.stats_file = self.path / "stats.jsonl"
+        self.metrics_file = self.path / "metrics.jsonl"
+        self.report_file = self.path / "report.html"
+        self.checkpoints = self.path / "checkpoints"
+        self.samples = self.path / "samples"
+        self.best_file = self.checkpoints / "best.pt"
+
+    def context(self) -> dict[str, Any]:
+        """What recipe.json holds: the recipe, what was chosen and why, classes, versions, hardware."""
+        if not self.recipe_file.is_file():
+            raise ValueError(
+                f"{self.path} is not a run folder: it has no recipe.json (equipoise train --out {self.path})"
+            )
+        try:
+            context: dict[str, Any] = json.loads(self.recipe_file.read_text())
+        except ValueError as error:
+            raise ValueError(f"{self.recipe_file} cannot be read: {error}") from None
+        return context
+
+    def recipe(self) -> Recipe:
+        """The recipe of the run, complete."""
+        return Recipe.from_json(self.context()["recipe"])
+
+    def checkpoint_files(self) -> list[Path]:
+        """The checkpoints from old to new, without the best."""
+        return sorted(self.checkpoints.glob("[0-9]*.pt"))
+
+    def newest_checkpoint(self) -> Path:
+        """The last checkpoint; raises ValueError where there is none."""
+        files = self.checkpoint_files()
+        if not files:
+            raise ValueError(f"{self.path} has no checkpoint yet")
+        return files[-1]
+
+    def save_checkpoint(self, state: dict[str, Any], seen: int, keep: int) -> Path:
+        """Writes a checkpoint and removes all but the newest `keep`."""
+        path = self.checkpoints / f"{seen:010d}.pt"
+        write_whole(path, lambda beside: torch.save(state, beside))
+        for old in self.checkpoint_files()[:-keep]:
+            old.unlink()
+        return path
+
+    def save_best(self, checkpoint: Path) -> None:
+        """Keeps a checkpoint beyond the newest ones, as the best by score."""
+        write_whole(self.best_file, lambda beside: beside.write_bytes(checkpoint.read_bytes()))
+
+    def forget_after(self, seen: int) -> None:
+        """Drops rows that a run wrote after the checkpoint from which it goes on."""
+        for file in (self.stats_file, self.metrics_file):
+            rows = [row for row in read_rows(file) if row["seen"] <= seen]
+            if file.exists():
+                write_whole(file, lambda beside, rows=rows: beside.write_text("".join(map(to_line, rows))))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps a second process from training in the same folder."""
+        with (self.path / ".lock").open("w") as lock:
+            try:
+                if fcntl:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise ValueError(f"{self.path} is being trained by another process") from None
+            yield
+
+
+def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
+    """The state in a checkpoint: tensors and plain data, loaded without executing code."""
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError:
+        raise ValueError(f"no such checkpoint: {path}") from None
+    except Exception as error:  # torch raises many kinds for a damaged file
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{path} cannot be read ({reason}); remove it to go on from an older checkpoint") from None
+    return state
+
+
+def write_whole(path: Path, write: Any) -> None:
+    """Lets `write` fill a file beside `path`, then renames it: `path` is whole or as it was."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.part")
+    write(beside)
+    with beside.open("rb") as written:
+        os.fsync(written.fileno())
+    beside.replace(path)
+
+
+def append_row(file: Path, row: dict[str, Any]) -> None:
+    """Adds one line of JSON."""
+    with file.open("a") as log:
+        log.write(to_line(row))
+
+
+def read_rows(file: Path) -> Iterable[dict[str, Any]]:
+    """The rows of a .jsonl file; a line cut short by a crash ends it."""
+    for line in file.read_text().splitlines() if file.exists() else ():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            return
+
+
+def to_line(row: dict[str, Any]) -> str:
+    """One line of JSON."""
+    return json.dumps(row) + "\n"

@@ -1,0 +1,143 @@
+"""Scores of a generator, each with its card: what was compared with what, how many, by which features."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from .. import __version__, metrics
+from ..data import Dataset
+from ..metrics import Metric
+from ..metrics import features as feature_module
+from ..metrics.features import Features
+from ..recipe import Recipe
+from ..spec import build
+from .dataset import load_dataset
+from .folder import RunFolder, append_row, write_whole
+from .sampling import Sampler, generate, latents
+
+METRICS = ("fid", "kid")
+CHUNK = 512
+"""Real images that are looked at together."""
+
+
+class Scorer:
+    """Compares generated images with one set of real ones. What is known of the real ones is kept in the user's cache."""
+
+    def __init__(self, dataset: Dataset, features: str, device: torch.device, names: Iterable[str] = METRICS) -> None:
+        self.dataset, self.device, self.names = dataset, device, tuple(names)
+        self.features: Features = build(features, feature_module)
+
+    @cached_property
+    def references(self) -> dict[str, dict[str, Tensor]]:
+        """What each metric has to know of the real images."""
+        return {name: self._reference(name) for name in self.names}
+
+    def score(self, batches: Iterable[UInt8[Tensor, "b c h w"]]) -> dict[str, float]:
+        """The values of all metrics for generated images."""
+        meters: list[Metric] = [build(name, metrics) for name in self.names]
+        for name, meter in zip(self.names, meters, strict=True):
+            meter.load_reference(self.references[name])
+        for images in batches:
+            vectors = self.features(images.to(self.device)).cpu()
+            for meter in meters:
+                meter.update(vectors, real=False)
+        return {name: value for meter in meters for name, value in meter.compute().items()}
+
+    def card(self, count: int) -> dict[str, Any]:
+        """What has to be known of a value before it is compared with another."""
+        return {
+            "features": self.features.name,
+            "features_hash": self.features.hash,
+            "resizer": self.features.resizer,
+            "n_real": len(self.dataset),
+            "n_fake": count,
+            "reference": self.dataset.name,
+            "precision": "float32",
+            "versions": versions(),
+        }
+
+    def _reference(self, name: str) -> dict[str, Tensor]:
+        key = hashlib.sha256("|".join([name, self.features.hash, fingerprint(self.dataset)]).encode()).hexdigest()[:24]
+        file = cache_folder() / "references" / f"{name}-{key}.safetensors"
+        if file.is_file():
+            return load_file(file)
+        meter: Metric = build(name, metrics)
+        for images in real_batches(self.dataset):
+            meter.update(self.features(images.to(self.device)).cpu(), real=True)
+        tensors = {name: tensor.contiguous() for name, tensor in meter.reference().items()}
+        write_whole(file, lambda beside: save_file(tensors, beside))
+        return tensors
+
+
+def evaluate(
+    run: str | Path,
+    count: int | None = None,
+    features: str | None = None,
+    raw: bool = False,
+    checkpoint: str = "latest",
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> dict[str, Any]:
+    """Scores a run's generator against its training data and, where there is one, the held-out set beside it.
+
+    Returns the row that it appends to metrics.jsonl: the values, `real_*` (held-out images scored like generated ones:
+    what a perfect generator would get) and the card.
+    """
+    sampler = Sampler(run, raw, checkpoint, device)
+    dataset = load_dataset(sampler.recipe)
+    scorer = Scorer(dataset, features or str(sampler.recipe.features), sampler.device)
+    count = count or min(10_000, max(len(dataset), 2))
+    row = {"seen": sampler.seen, "weights": sampler.weights, "seed": seed, "when": "evaluate"}
+    row |= scorer.score(generated(sampler.net, dataset, count, seed)) | floor(scorer) | scorer.card(count)
+    append_row(RunFolder(run).metrics_file, row)
+    return row
+
+
+def floor(scorer: Scorer) -> dict[str, float]:
+    """The scores of the held-out images, as if they had been generated."""
+    held_out = scorer.dataset.held_out
+    if held_out is None:
+        return {}
+    return {f"real_{name}": value for name, value in scorer.score(real_batches(held_out)).items()}
+
+
+def generated(G: nn.Module, dataset: Dataset, count: int, seed: int) -> Iterator[UInt8[Tensor, "b c h w"]]:
+    """Images of the generator, with labels drawn as often as the data has them."""
+    labels = None
+    if dataset.labels is not None:
+        labels = dataset.labels[np.random.default_rng(seed).integers(len(dataset), size=count)]
+    return generate(G, latents(G, count, seed), labels)
+
+
+def real_batches(dataset: Dataset) -> Iterator[UInt8[Tensor, "b c h w"]]:
+    """All real images, in an order that is mixed and always the same."""
+    order = np.random.default_rng(0).permutation(len(dataset))
+    return (dataset.take(order[start : start + CHUNK]) for start in range(0, len(order), CHUNK))
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """Tells sets of images apart: by their pixels where they are in memory, else by a sample of them."""
+    indices = np.unique(np.linspace(0, len(dataset) - 1, 256).astype(int))
+    images = dataset.take(indices) if dataset.images is None else dataset.images
+    digest = hashlib.sha256(f"{len(dataset)} {tuple(images.shape)}".encode())
+    digest.update(np.ascontiguousarray(images.numpy()).data)
+    return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """What numbers may depend on."""
+    return {"equipoise": __version__, "torch": torch.__version__, "numpy": np.__version__}
+
+
+def cache_folder() -> Path:
+    """Where things are kept that can be made again."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "equipoise"

@@ -1,0 +1,224 @@
+"""Training as a run: from a recipe and a folder to checkpoints, statistics, pictures and scores in that folder."""
+
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..data import batches, inspect
+from ..recipe import Recipe, differences
+from ..training import State, steps
+from .assemble import Parts, assemble
+from .choices import choose
+from .dataset import load_dataset
+from .folder import RunFolder, append_row, load_checkpoint, read_rows, write_whole
+from .pictures import grid
+from .sampling import generate, latents
+from .scoring import Scorer, generated, versions
+
+ROWS = 400  # lines of statistics in a run
+PICTURED = 64  # samples in a picture
+SCORED_BY = "fid"  # decides which checkpoint is the best
+
+
+class Progress(NamedTuple):
+    """How far a run is: images seen, and what was newly written, if anything."""
+
+    seen: int
+    row: dict[str, Any] | None = None
+    score: dict[str, Any] | None = None
+
+
+class NotFinite(ValueError):
+    """A loss or a gradient is no longer a number."""
+
+
+def resolve(recipe: Recipe, out: str | Path, device: torch.device) -> tuple[Recipe, dict[str, str]]:
+    """The complete recipe for a folder: the one that it holds, or a new one with the reason of each choice.
+
+    Raises ValueError with the differences when the folder holds another recipe.
+    """
+    folder = RunFolder(out)
+    if not folder.recipe_file.exists():
+        if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
+            raise ValueError(f"{folder.path} exists and is no run folder; nothing in it was touched")
+        return choose(recipe, inspect(recipe.data, recipe.labels, recipe.strict), device)
+    held = folder.recipe()
+    if differing := differences(recipe, held):
+        raise ValueError(
+            f"{folder.path} holds another recipe; nothing was changed. It differs in " + "; ".join(differing)
+        )
+    return held, folder.context()["chosen"]
+
+
+def train(
+    recipe: Recipe, out: str | Path, device: torch.device | str = "cpu", stop: Callable[[], bool] = lambda: False
+) -> Iterator[Progress]:
+    """Trains in folder `out` for as long as it is iterated, until `recipe.images` or `stop()`; goes on where it was.
+
+    Yields after each step of the generator. The state is saved before it ends.
+    """
+    device = torch.device(device)
+    complete, reasons = resolve(recipe, out, device)
+    run = Run(complete, RunFolder(out), device)
+    run.folder.path.mkdir(parents=True, exist_ok=True)
+    with run.folder.locked():
+        run.restore(reasons)
+        yield from run.advance(stop)
+
+
+class Run:
+    """One process's work on a run folder. Making it raises ValueError for what cannot work, and writes nothing."""
+
+    def __init__(self, recipe: Recipe, folder: RunFolder, device: torch.device) -> None:
+        self.recipe, self.folder, self.device = recipe, folder, device
+        self.dataset = load_dataset(recipe)
+        self.parts: Parts = assemble(recipe, len(self.dataset.classes), device)
+        self.state: State = self.parts.state
+        self.scorer = Scorer(self.dataset, str(recipe.features), device)
+        self.pending: list[dict[str, Tensor]] = []
+        self.seconds = self.recorded = 0.0
+
+    def restore(self, reasons: dict[str, str]) -> None:
+        """Writes the recipe into a new folder, or goes back to the newest checkpoint of an old one."""
+        folder = self.folder
+        if not folder.recipe_file.exists():
+            context = {"chosen": reasons, "classes": self.dataset.classes, "hardware": hardware(self.device)}
+            write_whole(folder.recipe_file, lambda beside: self.recipe.save(beside, **context, versions=versions()))
+        if folder.checkpoint_files():
+            self.state.load_state_dict(load_checkpoint(folder.newest_checkpoint(), self.device))
+        folder.forget_after(self.state.seen if folder.checkpoint_files() else -1)
+        self.seconds = self.recorded = max((row["seconds"] for row in read_rows(folder.stats_file)), default=0.0)
+
+    def advance(self, stop: Callable[[], bool]) -> Iterator[Progress]:
+        """Trains, and does what is due after each step, and at the start what a killed process left undone."""
+        if all(row["seen"] != self.state.seen for row in read_rows(self.folder.metrics_file)):
+            yield self.after_step(self.state.seen - self.recipe.batch * self.recipe.d_steps)
+        updates = self.updates(self.batches())
+        while self.state.seen < self.recipe.images and not stop():
+            before, mark = self.state.seen, time.perf_counter()
+            self.pending.append(next(updates))
+            self.seconds += time.perf_counter() - mark
+            yield self.after_step(before)
+        self.record()
+        self.save()
+
+    def after_step(self, before: int) -> Progress:
+        """Statistics, checkpoint, picture and score, each when its time has come."""
+        recipe, end = self.recipe, self.state.seen >= self.recipe.images
+        due = lambda every: end or self.state.seen // every > before // every
+        saving, scoring = due(recipe.save_every), due(recipe.score_every)
+        row = self.record() if saving or scoring or due(max(1, recipe.images // ROWS)) else None
+        if saving or scoring:
+            self.save()
+        if due(recipe.sample_every):
+            self.picture()
+        return Progress(self.state.seen, row, self.score() if scoring else None)
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Real images from where the run is."""
+        recipe = self.recipe
+        return batches(
+            self.dataset,
+            recipe.batch,
+            recipe.seed,
+            start=self.state.seen,
+            mirror=recipe.mirror,
+            dequantize=recipe.dequantize,
+            device=self.device,
+        )
+
+    def updates(self, stream: Iterator[tuple[Tensor, Tensor | None]]) -> Iterator[dict[str, Tensor]]:
+        """The training loop over those images."""
+        recipe, parts = self.recipe, self.parts
+        return steps(
+            self.state,
+            stream,
+            parts.loss,
+            parts.penalties,
+            growth=parts.growth,
+            d_steps=recipe.d_steps,
+            g_batch=recipe.g_batch,
+            ema_images=recipe.ema_images,
+            rate=parts.rate,
+            precision=parts.precision,
+            seed=recipe.seed,
+        )
+
+    def record(self) -> dict[str, Any] | None:
+        """Writes the means of the statistics since the last row, if any; raises NotFinite at the first bad one."""
+        if not self.pending:
+            return None
+        mark = time.perf_counter()
+        names = list(self.pending[0])
+        table = torch.stack([torch.stack([stats[name].float() for name in names]) for stats in self.pending]).cpu()
+        self.seconds += time.perf_counter() - mark  # a GPU works until the numbers are here
+        self.check(names, table)
+        self.pending.clear()
+        means = dict(zip(names, table.mean(0).tolist(), strict=True))
+        speed = len(table) * self.recipe.batch * self.recipe.d_steps / (self.seconds - self.recorded)
+        self.recorded = self.seconds
+        timing = {"seconds": round(self.seconds, 3), "speed": round(speed, 1)}
+        row = {"seen": self.state.seen, **timing, **means, "memory": memory(self.device)}
+        append_row(self.folder.stats_file, row)
+        return row
+
+    def check(self, names: list[str], table: Tensor) -> None:
+        """Raises NotFinite with the step and its statistics, before anything is saved."""
+        bad = (~table.isfinite().all(1)).nonzero().flatten()
+        if not len(bad):
+            return
+        step = int(bad[0])
+        per_step = self.recipe.batch * self.recipe.d_steps
+        seen = self.state.seen - (len(table) - 1 - step) * per_step
+        values = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, table[step].tolist(), strict=True))
+        kept = self.folder.checkpoint_files()
+        where = f"the last good checkpoint is {kept[-1]}" if kept else "there was no checkpoint yet"
+        raise NotFinite(f"training broke at image {seen} (step {seen // per_step}): {values}; {where}")
+
+    def save(self) -> None:
+        """Writes a checkpoint of this moment unless there is one."""
+        newest = self.folder.checkpoint_files()[-1:]
+        if not newest or int(newest[0].stem) != self.state.seen:
+            self.folder.save_checkpoint(self.state.state_dict(), self.state.seen, self.recipe.keep)
+
+    def picture(self) -> None:
+        """Writes samples of the averaged generator from latent points that never change."""
+        labels = torch.arange(PICTURED) % len(self.dataset.classes) if self.dataset.classes else None
+        images = torch.cat(list(generate(self.state.ema, latents(self.state.ema, PICTURED, seed=0), labels)))
+        self.folder.samples.mkdir(exist_ok=True)
+        grid(images).save(self.folder.samples / f"{self.state.seen:010d}.png")
+
+    def score(self) -> dict[str, Any]:
+        """Scores the averaged generator; keeps the checkpoint if it is the best so far."""
+        count = int(self.recipe.score_images or 0)
+        values = self.scorer.score(generated(self.state.ema, self.dataset, count, seed=1))
+        rows = [row for row in read_rows(self.folder.metrics_file) if row["when"] == "training" and row["seen"]]
+        row: dict[str, Any] = {"seen": self.state.seen, "weights": "averaged", "seed": 1, "when": "training"}
+        row |= values | self.scorer.card(count)
+        append_row(self.folder.metrics_file, row)
+        if self.state.seen and row[SCORED_BY] <= min((row[SCORED_BY] for row in rows), default=float("inf")):
+            self.folder.save_best(self.folder.newest_checkpoint())
+        return row
+
+
+def hardware(device: torch.device) -> dict[str, Any]:
+    """What the run runs on."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {"device": device.type, "name": name, "threads": torch.get_num_threads(), "cores": os.cpu_count()}
+
+
+def memory(device: torch.device) -> int:
+    """The most bytes that this process has held, on the GPU where it uses one."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1024 if platform.system() == "Linux" else 1)
