@@ -244,9 +244,7 @@ def test_a_line_cut_short_by_a_crash_ends_a_log(tmp_path):
 
 
 def test_parts_that_cannot_work_together_are_refused(arrays, tmp_path):
-    with pytest.raises(
-        ValueError, match="relativistic compares reals and fakes in pairs: g_batch must be 4 like batch, not 8"
-    ):
+    with pytest.raises(ValueError, match="relativistic compares reals and fakes in pairs: g_batch must be 4, not 8"):
         finish(small(presets.default(), arrays, loss="relativistic", g_batch=8), tmp_path / "x")
     with pytest.raises(ValueError, match="sn_cnn takes no labels"):
         finish(small(presets.sngan(), arrays, labels=True), tmp_path / "y")

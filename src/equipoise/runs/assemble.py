@@ -53,10 +53,9 @@ def build_networks(recipe: Recipe, classes: int) -> tuple[torch.nn.Module, torch
 
 def check(recipe: Recipe, loss: Any) -> None:
     """Raises ValueError for parts that cannot work together."""
-    if loss.paired and recipe.g_batch not in (None, recipe.batch):
-        raise ValueError(
-            f"{recipe.loss} compares reals and fakes in pairs: g_batch must be {recipe.batch} like batch, not {recipe.g_batch}"
-        )
+    batch, g_batch = recipe.batch, recipe.g_batch
+    if loss.paired and g_batch not in (None, batch):
+        raise ValueError(f"{recipe.loss} compares reals and fakes in pairs: g_batch must be {batch}, not {g_batch}")
 
 
 def rate_of(recipe: Recipe) -> Rate:

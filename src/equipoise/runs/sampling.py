@@ -60,7 +60,7 @@ class Sampler:
 
 
 def latents(G: nn.Module, count: int, seed: int, truncation: float | None = None) -> Float[Tensor, "n z"]:
-    """Latent vectors of a seed; with truncation, values beyond it are drawn again (Brock 2019, arXiv:1809.11096, Sec. 3.1)."""
+    """Latent vectors of a seed; values beyond `truncation` are drawn again (Brock 2019, arXiv:1809.11096, Sec. 3.1)."""
     generator = torch.Generator().manual_seed(seed)
     z = torch.randn(count, int(G.z_dim), generator=generator)  # type: ignore[arg-type]
     if truncation is not None and truncation <= 0:

@@ -18,7 +18,6 @@ from ..data import Dataset
 from ..metrics import Metric
 from ..metrics import features as feature_module
 from ..metrics.features import Features
-from ..recipe import Recipe
 from ..spec import build
 from .dataset import load_dataset
 from .folder import RunFolder, append_row, write_whole
@@ -30,7 +29,7 @@ CHUNK = 512
 
 
 class Scorer:
-    """Compares generated images with one set of real ones. What is known of the real ones is kept in the user's cache."""
+    """Compares generated images with one set of real ones, whose statistics are kept in the user's cache."""
 
     def __init__(self, dataset: Dataset, features: str, device: torch.device, names: Iterable[str] = METRICS) -> None:
         self.dataset, self.device, self.names = dataset, device, tuple(names)
