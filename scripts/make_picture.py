@@ -33,7 +33,7 @@ def main():
 
 def train(norm, out, images):
     """Samples and scores at a few moments: a list of (images seen, picture, FID)."""
-    recipe = replace(presets.default(), d_norm=norm, images=images, decay_from=None, lr_d=1e-3, lr_g=1e-3)
+    recipe = replace(presets.default(), d_norm=norm, images=images, decay=0.0, lr_d=1e-3, lr_g=1e-3)
     recipe = replace(recipe, sample_every=images // COLUMNS, score_every=images // COLUMNS, keep=1)
     try:
         for _ in runs.train(recipe, out):

@@ -25,7 +25,7 @@ def test_a_recipe_survives_json(recipe):
         ({"size": "4"}, "size must be"),
         ({"seed": -1}, "seed must be at least 0, not -1"),
         ({"score_images": 1}, "score_images must be at least 2, not 1"),
-        ({"images": 10, "decay_from": 10}, "decay_from must be below images, not 10"),
+        ({"decay": 1.5}, r"decay must be in \[0, 1\], not 1.5"),
     ],
 )
 def test_impossible_values_are_refused(change, message):

@@ -195,7 +195,7 @@ def test_every_field_of_the_recipe_is_there_with_its_reason(tmp_path: Path) -> N
     assert set(found) == {field.name for field in fields(Recipe)}
     assert found["loss"] == ("wasserstein", "set")
     assert found["images"] == ("1,500", "set")
-    assert found["betas"] == ("0.0, 0.9", "default")
+    assert found["d_norm"] == ("spectral", "default")
     assert {name: found[name][1] for name in chosen} == {name: f"chosen: {reason}" for name, reason in chosen.items()}
 
 

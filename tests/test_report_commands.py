@@ -18,7 +18,7 @@ OWN = {
     "data": "/my photos",
     "penalties": ("r1(weight=5)", "r2"),
     "mirror": True,
-    "decay_from": 10,
+    "decay": 0.25,
     "images": 1500,
     "betas": (0.5, 0.9),
     "channels": 3,

@@ -48,7 +48,6 @@ def small(recipe, data, **changes):
         "batch": 4,
         "g_batch": None,
         "images": length,
-        "decay_from": recipe.decay_from and length // 2,
         "precision": "float32",
         "features": "pixels(size=2)",
     }

@@ -35,7 +35,7 @@ def wgan_gp(weight: float = 10.0, target: float = 1.0, sided: Literal["two", "on
     One norm a sample. `sided="one"` punishes only norms above the target: w E max(0, |grad D(x')| - t)^2 (Sec. 4).
 
     >>> critic = lambda x: 3 * x.flatten(1).sum(1) / 2  # four inputs: a gradient of norm 3 everywhere
-    >>> wgan_gp(weight=10)(critic, torch.zeros(8, 1, 2, 2), torch.ones(8, 1, 2, 2)).item()  # 10 (3 - 1)^2
+    >>> wgan_gp(weight=10.0)(critic, torch.zeros(8, 1, 2, 2), torch.ones(8, 1, 2, 2)).item()  # 10 (3 - 1)^2
     40.0
     """
     if sided not in ("two", "one"):

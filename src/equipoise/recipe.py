@@ -63,8 +63,8 @@ class Recipe:
     """Learning rate of the discriminator (Adam)."""
     betas: tuple[float, float] = (0.0, 0.9)
     """Adam's decay rates, for both players."""
-    decay_from: int | None = None
-    """From this many images on the learning rates fall linearly to zero; never if None."""
+    decay: float = 0.0
+    """The last part of training, as a share of it, in which the learning rates fall linearly to zero."""
     ema_images: int = 10_000
     """Half-life of the averaged generator."""
     precision: Literal["float32", "bfloat16"] | None = None
@@ -95,7 +95,7 @@ class Recipe:
         _require(all(0 <= beta < 1 for beta in self.betas), "betas", "in [0, 1)", self)
         _require(self.seed >= 0, "seed", "at least 0", self)
         _require((self.score_images or 2) >= 2, "score_images", "at least 2", self)
-        _require((self.decay_from or 0) in range(self.images), "decay_from", "below images", self)
+        _require(0 <= self.decay <= 1, "decay", "in [0, 1]", self)
         self.height_width()
 
     def height_width(self) -> tuple[int, int] | None:

@@ -29,7 +29,7 @@ def wgan_gp() -> Recipe:
         images=32_000_000,
         g_batch=128,
         d_steps=5,
-        decay_from=0,
+        decay=1.0,
     )
 
 
@@ -50,7 +50,7 @@ def sngan_resnet() -> Recipe:
         images=32_000_000,
         g_batch=128,
         d_steps=5,
-        decay_from=0,
+        decay=1.0,
     )
 
 
@@ -62,5 +62,5 @@ def sngan_projection() -> Recipe:
         images=32_000_000,
         g_batch=128,
         d_steps=5,
-        decay_from=0,
+        decay=1.0,
     )

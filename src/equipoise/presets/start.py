@@ -12,6 +12,6 @@ def default() -> Recipe:
         lr_g=4e-4,
         lr_d=4e-4,
         betas=(0.0, 0.99),
-        decay_from=60_000,
+        decay=0.5,
         ema_images=4_000,
     )

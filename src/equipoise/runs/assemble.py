@@ -59,8 +59,6 @@ def check(recipe: Recipe, loss: Any) -> None:
 
 
 def rate_of(recipe: Recipe) -> Rate:
-    """1 up to `decay_from` images, then linearly to 0 at the end."""
-    if recipe.decay_from is None:
-        return lambda seen: 1.0
-    start, end = recipe.decay_from, recipe.images
-    return lambda seen: min(1.0, max(0.0, (end - seen) / (end - start)))
+    """1, but in the last part of training falling linearly to 0."""
+    falling = recipe.decay * recipe.images
+    return lambda seen: min(1.0, max(0.0, (recipe.images - seen) / falling)) if falling else 1.0
