@@ -120,7 +120,7 @@ def test_the_same_command_goes_on_and_another_is_refused(run, photos, capsys):
     same = ["train", str(photos), "--out", str(run), "--labels", "--size", "12x16", *TINY]
     assert cli.main(same) == 0
     assert cli.main([*same, "--lr-d", "0.5"]) == 1
-    assert "It differs in lr_d: 0.0002 there, 0.5 here" in capsys.readouterr().err
+    assert "It differs in lr_d: 0.0004 there, 0.5 here" in capsys.readouterr().err
 
 
 def test_a_broken_image_is_named_once_or_refused(photos, tmp_path, caplog, capsys):
