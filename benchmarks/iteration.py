@@ -11,7 +11,7 @@ import time
 
 import torch
 from torch import nn
-from torch.nn.functional import relu
+from torch.nn.functional import avg_pool2d, interpolate, relu
 from torch.nn.utils.parametrizations import spectral_norm
 
 from equipoise import losses, networks, norms
@@ -36,32 +36,81 @@ def ours(batch, device):
 
 def plain(batch, device):
     """The same networks and the same arithmetic, as one writes them by hand."""
-    G, D = networks.sn_resnet()(SHAPE)
-    for layer in D.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            spectral_norm(layer)
-    G, D = G.to(device), D.to(device)
+    G, D = PlainGenerator().to(device), PlainDiscriminator().to(device)
     opt_g, opt_d = (torch.optim.Adam(net.parameters(), 2e-4, betas=(0.0, 0.9)) for net in (G, D))
     images = endless(batch, device)
 
     def iteration():
         for _ in range(D_STEPS):
             real, _ = next(images)
-            fake = G(torch.randn(batch, G.z_dim, device=device)).detach()
+            fake = G(torch.randn(batch, 128, device=device)).detach()
             opt_d.zero_grad()
             (relu(1 - D(real)).mean() + relu(1 + D(fake)).mean()).backward()
             opt_d.step()
         opt_g.zero_grad()
-        (-D(G(torch.randn(batch, G.z_dim, device=device))).mean()).backward()
+        (-D(G(torch.randn(batch, 128, device=device))).mean()).backward()
         opt_g.step()
 
     return iteration
+
+
+class PlainUp(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.norm1, self.norm2 = nn.BatchNorm2d(width), nn.BatchNorm2d(width)
+        self.conv1, self.conv2 = (nn.Conv2d(width, width, 3, padding=1) for _ in range(2))
+        self.shortcut = nn.Conv2d(width, width, 1)
+
+    def forward(self, x):
+        h = self.conv1(interpolate(relu(self.norm1(x)), scale_factor=2))
+        return self.conv2(relu(self.norm2(h))) + self.shortcut(interpolate(x, scale_factor=2))
+
+
+class PlainGenerator(nn.Module):
+    def __init__(self, width=256):
+        super().__init__()
+        self.first = nn.Linear(128, width * 16)
+        self.blocks = nn.Sequential(*(PlainUp(width) for _ in range(3)))
+        self.last = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, 3, 3, padding=1), nn.Tanh())
+
+    def forward(self, z):
+        return self.last(self.blocks(self.first(z).unflatten(1, (-1, 4, 4))))
+
+
+class PlainDown(nn.Module):
+    def __init__(self, inputs, outputs, halve, first=False):
+        super().__init__()
+        self.halve, self.first = halve, first
+        self.conv1 = spectral_norm(nn.Conv2d(inputs, outputs if first else inputs, 3, padding=1))
+        self.conv2 = spectral_norm(nn.Conv2d(outputs if first else inputs, outputs, 3, padding=1))
+        self.shortcut = spectral_norm(nn.Conv2d(inputs, outputs, 1)) if halve else nn.Identity()
+
+    def forward(self, x):
+        h = self.conv2(relu(self.conv1(x if self.first else relu(x)))) + self.shortcut(x)
+        return avg_pool2d(h, 2) if self.halve else h
+
+
+class PlainDiscriminator(nn.Module):
+    def __init__(self, width=128):
+        super().__init__()
+        down = [PlainDown(3, width, True, first=True), PlainDown(width, width, True)]
+        self.blocks = nn.Sequential(*down, *(PlainDown(width, width, False) for _ in range(2)))
+        self.last = spectral_norm(nn.Linear(width, 1, bias=False))
+
+    def forward(self, images):
+        return self.last(relu(self.blocks(images)).sum((2, 3))).squeeze(1)
 
 
 def endless(batch, device):
     images = torch.rand(batch, *SHAPE[:3], device=device) * 2 - 1
     while True:
         yield images.clone(), None
+
+
+def check_sizes():
+    """Both sides must have the same networks."""
+    count = lambda net: sum(weight.numel() for weight in net.parameters())
+    assert [*map(count, networks.sn_resnet()(SHAPE))] == [count(PlainGenerator()), count(PlainDiscriminator())]
 
 
 def seconds(run, device):
@@ -81,6 +130,7 @@ def main():
     torch.manual_seed(0)
     fast, what = ours(options.batch, device)
     slow = plain(options.batch, device)
+    check_sizes()
     times = {fast: [], slow: []}
     for round_number in range(options.rounds + 1):
         for run in times:

@@ -10,9 +10,9 @@ from typing import NamedTuple, TypeVar
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, interpolate, relu
+from torch.nn.functional import avg_pool2d, relu
 
-from ..layers import ConditionalBatchNorm
+from ..layers import ConditionalBatchNorm, convolve_then_halve, double, double_then_convolve
 from .shape import Architecture, ImageShape, crop, grid, pad
 
 Labels = Int64[Tensor, "b"] | None
@@ -93,7 +93,7 @@ class UpBlock(nn.Module):
     def forward(self, x: Float[Tensor, "b i h w"], labels: Labels) -> Float[Tensor, "b o h2 w2"]:
         """Twice the height and width."""
         condition = () if labels is None else (labels,)
-        h = self.conv1(double(relu(self.norm1(x, *condition))))
+        h = double_then_convolve(relu(self.norm1(x, *condition)), self.conv1)
         return self.conv2(relu(self.norm2(h, *condition))) + double(self.shortcut(x))
 
 
@@ -130,11 +130,11 @@ class FirstBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "b i h w"]) -> Float[Tensor, "b o h2 w2"]:
         """Half the height and width."""
-        return avg_pool2d(self.conv2(relu(self.conv1(x))), 2) + self.shortcut(avg_pool2d(x, 2))
+        return convolve_then_halve(relu(self.conv1(x)), self.conv2) + self.shortcut(avg_pool2d(x, 2))
 
 
 class DownBlock(nn.Module):
-    """ReLU - conv3 - ReLU - conv3 [- halve], beside conv1 [- halve] or, where nothing changes, the identity."""
+    """ReLU - conv3 - ReLU - conv3 [- halve], beside [halve -] conv1 or, where nothing changes, the identity."""
 
     def __init__(self, inputs: int, outputs: int, halve: bool) -> None:
         super().__init__()
@@ -146,13 +146,10 @@ class DownBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "b i h w"]) -> Float[Tensor, "b o h2 w2"]:
         """Half the height and width where the block halves."""
-        h = self.conv2(relu(self.conv1(relu(x)))) + self.shortcut(x)
-        return avg_pool2d(h, 2) if self.halve else h
-
-
-def double(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
-    """Nearest-neighbour upsampling by two."""
-    return interpolate(x, scale_factor=2, mode="nearest")
+        h = relu(self.conv1(relu(x)))
+        if self.halve:
+            return convolve_then_halve(h, self.conv2) + self.shortcut(avg_pool2d(x, 2))
+        return self.conv2(h) + self.shortcut(x)
 
 
 def glorot(layer: Layer, gain: float = 1.0) -> Layer:
