@@ -1,67 +1,43 @@
-"""Makes the README's picture: one GAN trained twice, without and with spectral normalisation, samples over time.
+"""Makes the README's picture from a run: its samples over time, with their scores.
 
-python scripts/make_picture.py [OUT] [--images 60000]
+python scripts/make_picture.py runs/first [OUT]
 """
 
 import argparse
-import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 from matplotlib.figure import Figure
 from PIL import Image
 
-from equipoise import presets, runs
+from equipoise.runs import RunFolder
 from equipoise.runs.folder import read_rows
-from equipoise.runs.train import NotFinite
 
-ROWS = {"no norm": "none", "spectral normalisation": "spectral"}
 COLUMNS = 6
-SHOWN = 4  # samples on a side of each picture
+SHOWN = 5  # samples on a side of each picture
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("out", type=Path, nargs="?", default=Path("docs/stable.png"))
-    parser.add_argument("--images", type=int, default=60_000)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("out", type=Path, nargs="?", default=Path("docs/samples.png"))
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        told = {label: train(norm, Path(folder) / norm, options.images) for label, norm in ROWS.items()}
-        draw(told).savefig(options.out, dpi=110)
+    folder = RunFolder(options.run)
+    scores = {row["seen"]: row["fid"] for row in read_rows(folder.metrics_file) if row["when"] == "training"}
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    draw(folder, scores, folder.recipe().height_width()).savefig(options.out, dpi=100)
     print(options.out)
 
 
-def train(norm, out, images):
-    """Samples and scores at a few moments: a list of (images seen, picture, FID)."""
-    recipe = replace(presets.default(), d_norm=norm, images=images, decay=0.0, lr_d=1e-3, lr_g=1e-3)
-    recipe = replace(recipe, sample_every=images // COLUMNS, score_every=images // COLUMNS, keep=1)
-    try:
-        for _ in runs.train(recipe, out):
-            pass
-    except NotFinite as error:
-        print(error)
-    scores = {row["seen"]: row["fid"] for row in read_rows(out / "metrics.jsonl")}
-    files = sorted((out / "samples").glob("*.png"))
-    return [(int(file.stem), corner(file), scores.get(int(file.stem))) for file in files]
-
-
-def corner(file):
-    with Image.open(file) as picture:
-        return picture.crop((0, 0, SHOWN * 28, SHOWN * 28)).copy()
-
-
-def draw(told):
-    figure = Figure(figsize=(9.4, 3.9), layout="constrained")
-    axes = figure.subplots(len(told), COLUMNS + 1)
-    for row, (label, moments) in zip(axes, told.items(), strict=True):
-        row[0].set_ylabel(label, fontsize=10)
-        for axis in row:
-            axis.set(xticks=[], yticks=[])
-            axis.spines[:].set_visible(False)
-        for axis, (seen, picture, fid) in zip(row, moments, strict=False):
-            axis.imshow(picture, cmap="gray")
-            axis.set_title(f"{seen:,}" + (f"  FID {fid:.1f}" if fid is not None else ""), fontsize=8)
-    figure.suptitle("images shown", fontsize=9)
+def draw(folder, scores, size):
+    """The moments of the run at which there are both samples and a score, evenly chosen."""
+    seen = sorted(n for n in scores if (folder.samples / f"{n:010d}.png").exists())
+    chosen = [seen[round(i * (len(seen) - 1) / (COLUMNS - 1))] for i in range(COLUMNS)]
+    figure = Figure(figsize=(12, 2.3), layout="constrained")
+    for axis, moment in zip(figure.subplots(1, COLUMNS), chosen, strict=True):
+        with Image.open(folder.samples / f"{moment:010d}.png") as picture:
+            axis.imshow(picture.crop((0, 0, SHOWN * size[1], SHOWN * size[0])), cmap="gray")
+        axis.set_title(f"{moment:,} images, FID {scores[moment]:.1f}", fontsize=8)
+        axis.set_axis_off()
     return figure
 
 

@@ -68,8 +68,9 @@ def stat(seen: int) -> dict[str, Any]:
 
 
 def make(path: Path, scores: Any = (), stats: Any = (), samples: Any = (), **context: Any) -> Path:
-    recipe = Recipe.from_json({"size": "28", "images": 200_000, **context.pop("recipe", {})}).to_json()
-    known = {"chosen": {"size": "the images' own size"}, "classes": [], "hardware": {}, "versions": {}}
+    changes = {"size": "28", "images": 200_000, **context.pop("recipe", {})}
+    recipe = Recipe.from_json(Recipe().to_json() | changes).to_json()
+    known = {"chosen": {"size": "the images' own size"}, "classes": [], "images": "", "hardware": {}, "versions": {}}
     path.mkdir()
     (path / "recipe.json").write_text(json.dumps({"recipe": recipe, **known, **context}))
     for name, rows in (("metrics", scores), ("stats", stats)):

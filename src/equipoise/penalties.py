@@ -21,10 +21,11 @@ Penalty = Callable[[Critic, Images, Images], Scalar]
 def gradient(critic: Critic, images: Images) -> Images:
     """The gradient of each sample's logit with respect to that sample, differentiable in the critic's weights.
 
-    Images that already require a gradient are used as they are, so that a critic which remembers them answers without
-    a second run.
+    Images that are leaves and require a gradient are used as they are, so that a critic which remembers them answers
+    without a second run; of others, such as a generator's, a detached copy is used, so that no gradient reaches the
+    generator.
     """
-    images = images if images.requires_grad else images.detach().requires_grad_(True)
+    images = images if images.requires_grad and images.is_leaf else images.detach().requires_grad_(True)
     (slope,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
     return slope
 

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from math import inf
 from pathlib import Path
 from typing import Any, Literal
 
@@ -89,12 +90,14 @@ class Recipe:
         for name in ("images", "batch", "d_steps", "ema_images", "keep"):
             _require(getattr(self, name) >= 1, name, "at least 1", self)
         for name in ("channels", "g_batch", "score_every", "sample_every", "save_every"):
-            _require((getattr(self, name) or 1) >= 1, name, "at least 1", self)
+            _require(getattr(self, name) is None or getattr(self, name) >= 1, name, "at least 1", self)
         for name in ("lr_g", "lr_d"):
-            _require(getattr(self, name) > 0, name, "positive", self)
+            _require(0 < getattr(self, name) < inf, name, "positive and finite", self)
+        check_choice(self.fit, ["crop", "stretch"], f"fit cannot be {self.fit!r}")
+        check_choice(str(self.precision), ["None", "float32", "bfloat16"], f"precision cannot be {self.precision!r}")
         _require(all(0 <= beta < 1 for beta in self.betas), "betas", "in [0, 1)", self)
-        _require(self.seed >= 0, "seed", "at least 0", self)
-        _require((self.score_images or 2) >= 2, "score_images", "at least 2", self)
+        _require(0 <= self.seed < 2**63, "seed", "at least 0 and below 2**63", self)
+        _require(self.score_images is None or self.score_images >= 2, "score_images", "at least 2", self)
         _require(0 <= self.decay <= 1, "decay", "in [0, 1]", self)
         self.height_width()
 
@@ -113,10 +116,12 @@ class Recipe:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Recipe":
-        """The inverse of `to_json`; raises ValueError for a name that is no field."""
+        """The inverse of `to_json`; raises ValueError for a name that is no field and for a field that is missing."""
         known = [field.name for field in fields(cls)]
         for name in values:
             check_choice(name, known, f"a recipe has no field {name!r}")
+        if missing := [name for name in known if name not in values]:
+            raise ValueError(f"a complete recipe has also {', '.join(missing)}")
         plain: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
         return cls(**plain)
 

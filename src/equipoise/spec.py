@@ -6,6 +6,7 @@ parsed, never evaluated: only the named function is called, with literal argumen
 
 import ast
 import importlib.util
+import sys
 from difflib import get_close_matches
 from functools import cache
 from inspect import Parameter, signature
@@ -29,7 +30,10 @@ def build(spec: str, module: ModuleType) -> Any:
         signature(factory).bind(**arguments)
     except TypeError as error:
         raise ValueError(f"{spec!r}: {error}; its hyper-parameters: {parameters(factory)}") from None
-    return factory(**arguments)
+    try:
+        return factory(**arguments)
+    except (TypeError, AttributeError, RuntimeError) as error:  # a value of the wrong type
+        raise ValueError(f"{spec!r}: {error}; its hyper-parameters: {parameters(factory)}") from error
 
 
 def names(module: ModuleType) -> list[str]:
@@ -84,7 +88,7 @@ def parse(call: str) -> tuple[str, dict[str, Any]]:
 
 
 def _is_component(member: object, module: ModuleType) -> bool:
-    if not isinstance(member, FunctionType) or not member.__module__.startswith(module.__name__):
+    if not isinstance(member, FunctionType) or not f"{member.__module__}.".startswith(f"{module.__name__}."):
         return False
     return all(p.default is not Parameter.empty for p in signature(member).parameters.values())
 
@@ -92,9 +96,13 @@ def _is_component(member: object, module: ModuleType) -> bool:
 @cache
 def load_file(path: Path) -> ModuleType:
     """Imports a Python file given by its path: how a user's own component enters."""
-    info = importlib.util.spec_from_file_location(path.stem, path) if path.is_file() else None
+    name = f"equipoise_user_{path.stem}"  # its own namespace: a file may be called like a module
+    info = importlib.util.spec_from_file_location(name, path) if path.is_file() else None
     if info is None or info.loader is None:
         raise ValueError(f"no such file: {path}")
-    module = importlib.util.module_from_spec(info)
-    info.loader.exec_module(module)
+    module = sys.modules[info.name] = importlib.util.module_from_spec(info)
+    try:
+        info.loader.exec_module(module)
+    except Exception as error:  # whatever a user's own file may raise
+        raise ValueError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
     return module

@@ -36,7 +36,7 @@ equipoise COMMAND --help says more; equipoise --version names the versions."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; the exit status: 0, 1 for a problem that is named in one line, 2 for wrong usage."""
+    """Runs one command; the exit status: 0, 1 for a problem that is named in one line, 2 for a wrong flag."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(help_text())

@@ -1,9 +1,10 @@
 """The verbs: each is what its flags fill in, and `run` returns the exit status."""
 
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import tyro
@@ -14,6 +15,9 @@ from ..recipe import Recipe
 from ..runs import pictures
 from . import display
 from .stopping import Stop
+
+COMPONENTS = ("network", "loss", "d_norm", "g_norm", "growth", "features")
+OWN_FILE = re.compile(r"^(.*\.py):")
 
 Run = Annotated[Positional[Path], tyro.conf.arg(help="folder of a run")]
 Device = Annotated[str, tyro.conf.arg(help="auto, cpu, cuda or cuda:1")]
@@ -48,14 +52,12 @@ class Train(Command):
         """Trains until the recipe's length is reached or a signal asks to stop."""
         if self.out is None:
             raise ValueError("train needs a folder for the run: --out runs/NAME")
-        device = chosen_device(self.device)
-        recipe = located(self.recipe)
-        complete, reasons = runs.resolve(recipe, self.out, device)
+        run = runs.Run(located(self.recipe), self.out, chosen_device(self.device))
         if self.dry_run:
-            display.plan(runs.Run(complete, runs.RunFolder(self.out), device), reasons)
+            display.plan(run)
             return 0
-        with Stop() as stop, display.progress(complete) as show:
-            for progress in runs.train(recipe, self.out, device, stop):
+        with Stop() as stop, display.progress(run.recipe) as show:
+            for progress in run.train(stop):
                 show(progress)
         page = report.write(self.out)
         return stop.farewell() or display.finished(self.out, page)
@@ -164,5 +166,10 @@ def chosen_device(name: str) -> torch.device:
 
 
 def located(recipe: Recipe) -> Recipe:
-    """The recipe with its data as an absolute path, so that a run finds it from everywhere."""
-    return recipe if recipe.data == "builtin" else replace(recipe, data=str(Path(recipe.data).expanduser().resolve()))
+    """The recipe with all paths absolute, of data and of the user's own files: a run finds them from everywhere."""
+    absolute = lambda path: str(Path(path).expanduser().resolve())
+    own = lambda spec: OWN_FILE.sub(lambda match: absolute(match[1]) + ":", spec)
+    changes: dict[str, Any] = {name: own(getattr(recipe, name)) for name in COMPONENTS if getattr(recipe, name)}
+    changes["penalties"] = tuple(map(own, recipe.penalties))
+    changes["data"] = recipe.data if recipe.data == "builtin" else absolute(recipe.data)
+    return replace(recipe, **changes)

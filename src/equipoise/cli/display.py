@@ -85,11 +85,11 @@ def finished(out: Path, page: Path) -> int:
     return 0
 
 
-def plan(run: Run, reasons: dict[str, str]) -> None:
+def plan(run: Run) -> None:
     """Every field of a recipe with its value and, where it was chosen, why; what it is about."""
     table = _table("field", "value", "chosen because")
     for field in fields(run.recipe):
-        table.add_row(field.name, repr(getattr(run.recipe, field.name)), reasons.get(field.name, ""))
+        table.add_row(field.name, repr(getattr(run.recipe, field.name)), run.reasons.get(field.name, ""))
     console.print(table)
     weights = ", ".join(f"{name} {count_weights(net):,}" for name, net in (("G", run.state.G), ("D", run.state.D)))
     classes = f" of {len(run.dataset.classes)} classes" if run.dataset.classes else ""

@@ -13,6 +13,7 @@ BUILTIN = Path(__file__).parent / "builtin" / "fashion_mnist.npz"
 IMAGE_KEYS = ("images", "x", "arr_0", "data")
 LABEL_KEYS = ("labels", "y")
 MOST_CHANNELS = 8
+ROUNDING = 1e-3  # how far beyond its range a float may be
 
 
 def read_arrays(path: Path) -> dict[str, Shaped[np.ndarray, "..."]]:
@@ -67,15 +68,15 @@ def bytes_of_unit(images: Shaped[np.ndarray, "..."], name: str) -> UInt8[np.ndar
     if images.dtype.kind != "f":
         raise ValueError(f"{name}: images must be uint8, or floats in [0, 1] or [-1, 1], got {images.dtype}")
     low, high = float(images.min()), float(images.max())
-    if not -1 <= low <= high <= 1:
+    if not -1 - ROUNDING <= low <= high <= 1 + ROUNDING:
         raise ValueError(f"{name}: float images must be in [0, 1] or [-1, 1], got [{low:g}, {high:g}]")
-    return _scaled(images, -1 if low < 0 else 0)
+    return _scaled(images, -1 if low < -ROUNDING else 0)
 
 
 def _scaled(images: Shaped[np.ndarray, "n ..."], low: int) -> UInt8[np.ndarray, "n ..."]:
     result = np.empty(images.shape, np.uint8)
     for index, image in enumerate(images):
-        result[index] = ((image.astype(np.float64) - low) * (255 / (1 - low))).round()
+        result[index] = ((image.astype(np.float64) - low) * (255 / (1 - low))).round().clip(0, 255)
     return result
 
 

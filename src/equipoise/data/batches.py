@@ -17,6 +17,7 @@ from .dataset import Dataset, Decoder
 from .readers import Arrays
 
 MOST_WORKERS = 8
+STREAM = int.from_bytes(b"noise")  # apart from other randomness that is drawn from a seed and a position
 Batch = tuple[Float[Tensor, "b c h w"], Int64[Tensor, " b"] | None]
 Step = tuple[Int64[np.ndarray, " b"], Bool[np.ndarray, " b"]]
 Decoded = tuple[UInt8[Tensor, "b c h w"], Int64[Tensor, " b"], dict[int, str], Bool[Tensor, " b"]]
@@ -142,6 +143,6 @@ def scaled(images: UInt8[Tensor, "b c h w"], noise: tuple[int, int] | None = Non
     """x / 127.5 - 1, or x / 128 - 1 + U(0, 1/128) drawn from the seed and position given as `noise`."""
     if noise is None:
         return images / 127.5 - 1
-    seed = int(np.random.SeedSequence(noise).generate_state(1, np.uint64)[0])
+    seed = int(np.random.SeedSequence([*noise, STREAM]).generate_state(1, np.uint64)[0])
     generator = torch.Generator(images.device).manual_seed(seed)
     return images / 128 - 1 + torch.rand(images.shape, generator=generator, device=images.device) / 128

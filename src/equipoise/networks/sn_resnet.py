@@ -48,6 +48,9 @@ def sn_resnet(g_scale: float = 1.0, d_scale: float = 1.0, z_dim: int = 128) -> A
     `g_scale` and `d_scale` multiply all widths.
     """
 
+    if min(g_scale, d_scale) <= 0:
+        raise ValueError(f"g_scale and d_scale must be positive, not {g_scale} and {d_scale}")
+
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:
         widths = table(shape)
         g, d = ([max(1, round(w * scale)) for w in ws] for ws, scale in ((widths[0], g_scale), (widths[1], d_scale)))

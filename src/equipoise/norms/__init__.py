@@ -39,7 +39,11 @@ def apply(norm: Norm, net: Net, skip: Sequence[str] = ()) -> Net:
     >>> round(torch.linalg.matrix_norm(net[0].weight.flatten(1), 2).item(), 3)
     1.0
     """
-    chosen = [layer for name, layer in layers(net) if not any(fnmatch(name, pattern) for pattern in skip)]
+    named = dict(layers(net))
+    for pattern in skip:
+        if not any(fnmatch(name, pattern) for name in named):
+            raise ValueError(f"no layer to skip is called {pattern!r}; layers: {', '.join(named)}")
+    chosen = [layer for name, layer in named.items() if not any(fnmatch(name, pattern) for pattern in skip)]
     if not chosen:
         raise ValueError(f"{type(net).__name__} has no linear, convolution or embedding layer to normalise")
     for layer in chosen:
@@ -51,6 +55,7 @@ def remove(net: Net) -> Net:
     """Takes the normalisers off again, in place: each layer keeps the weight that it showed, as a plain parameter."""
     for _, layer in layers(net):
         if is_parametrized(layer, "weight"):
+            layer.parametrizations.eval()  # type: ignore[union-attr]  # the weight as it is, not one iteration on
             remove_parametrizations(layer, "weight", leave_parametrized=True)
     return net
 

@@ -6,8 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import normalize
-from torch.nn.utils.parametrize import register_parametrization
+from torch.nn.utils.parametrize import is_parametrized, register_parametrization
 
+EPS = 1e-12  # keeps weights that are all zero what they are
 WARM_UP = 15  # iterations at the start, so that sigma is right from the first forward on
 
 
@@ -24,6 +25,8 @@ def spectral(iterations: int = 1) -> Callable[[nn.Module], nn.Module]:
         raise ValueError(f"iterations must be at least 1, not {iterations}")
 
     def normalise(layer: nn.Module) -> nn.Module:
+        if is_parametrized(layer, "weight"):
+            raise ValueError(f"the weight of this {type(layer).__name__} is normalised already")
         transposed = isinstance(layer, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d)
         weight: Tensor = layer.get_parameter("weight")
         return register_parametrization(layer, "weight", Spectral(weight, iterations, int(transposed)))
@@ -53,7 +56,7 @@ class Spectral(nn.Module):
             if self.training:
                 self.iterate(matrix.detach(), self.iterations)
             sigma = torch.dot(self.u.clone(), matrix @ self.v.clone())
-            return weight / sigma
+            return weight / sigma.clamp(min=EPS)
 
     def matrix(self, weight: Tensor) -> Float[Tensor, "outputs rest"]:
         """The weight as a matrix, one row an output, channels last (which is a view of a channels-last weight)."""

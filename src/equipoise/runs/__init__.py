@@ -6,5 +6,4 @@ from .sampling import Sampler as Sampler
 from .scoring import evaluate as evaluate
 from .train import Progress as Progress
 from .train import Run as Run
-from .train import resolve as resolve
 from .train import train as train

@@ -1,7 +1,6 @@
 """From a recipe to objects: the only place where strings become what they name."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -47,12 +46,18 @@ def build_networks(recipe: Recipe, classes: int) -> tuple[torch.nn.Module, torch
     assert recipe.channels is not None
     with torch.random.fork_rng([]):
         torch.manual_seed(recipe.seed)
-        G, D = build(str(recipe.network), networks)(ImageShape(recipe.channels, *size, classes))
+        architecture, shape = build(str(recipe.network), networks), ImageShape(recipe.channels, *size, classes)
+        try:
+            G, D = architecture(shape)
+        except (TypeError, RuntimeError, ZeroDivisionError, IndexError) as error:
+            raise ValueError(f"{recipe.network} cannot be built for images {shape[:3]}: {error}") from error
         return norms.apply(build(recipe.g_norm, norms), G), norms.apply(build(recipe.d_norm, norms), D)
 
 
-def check(recipe: Recipe, loss: Any) -> None:
-    """Raises ValueError for parts that cannot work together."""
+def check(recipe: Recipe, loss: object) -> None:
+    """Raises ValueError for parts that are not what they should be or cannot work together."""
+    if not isinstance(loss, Loss):
+        raise ValueError(f"{recipe.loss} gives {type(loss).__name__}, but a loss is an equipoise.losses.Loss")
     batch, g_batch = recipe.batch, recipe.g_batch
     if loss.paired and g_batch not in (None, batch):
         raise ValueError(f"{recipe.loss} compares reals and fakes in pairs: g_batch must be {batch}, not {g_batch}")

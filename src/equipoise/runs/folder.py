@@ -1,4 +1,4 @@
-"""The run folder: its files, written so that each is whole or absent."""
+"""The run folder: its files, replaced whole or, the logs, added to line by line."""
 
 import json
 import os
@@ -17,6 +17,9 @@ except ImportError:  # not on Windows; then nothing keeps two processes apart
     fcntl = None  # type: ignore[assignment]
 
 
+LOCK = ".lock"
+
+
 class RunFolder:
     """Where the files of a run are."""
 
@@ -31,7 +34,7 @@ class RunFolder:
         self.best_file = self.checkpoints / "best.pt"
 
     def context(self) -> dict[str, Any]:
-        """What recipe.json holds: the recipe, what was chosen and why, classes, versions, hardware."""
+        """What recipe.json holds: the recipe, what was chosen and why, the images' fingerprint, classes, versions..."""
         if not self.recipe_file.is_file():
             raise ValueError(
                 f"{self.path} is not a run folder: it has no recipe.json (equipoise train --out {self.path})"
@@ -40,6 +43,8 @@ class RunFolder:
             context: dict[str, Any] = json.loads(self.recipe_file.read_text())
         except ValueError as error:
             raise ValueError(f"{self.recipe_file} cannot be read: {error}") from None
+        if not isinstance(context, dict) or not {"recipe", "classes", "chosen", "images"} <= context.keys():
+            raise ValueError(f"{self.recipe_file} is not what training wrote")
         return context
 
     def recipe(self) -> Recipe:
@@ -70,20 +75,20 @@ class RunFolder:
         write_whole(self.best_file, lambda beside: beside.write_bytes(checkpoint.read_bytes()))
 
     def forget_after(self, seen: int) -> None:
-        """Drops rows that a run wrote after the checkpoint from which it goes on."""
+        """Drops rows that training wrote after the checkpoint from which it goes on; evaluations stay."""
         for file in (self.stats_file, self.metrics_file):
-            rows = [row for row in read_rows(file) if row["seen"] <= seen]
+            rows = [row for row in read_rows(file) if row["seen"] <= seen or row.get("when") == "evaluate"]
             if file.exists():
                 write_whole(file, lambda beside, rows=rows: beside.write_text("".join(map(to_line, rows))))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keeps a second process from training in the same folder."""
-        with (self.path / ".lock").open("w") as lock:
+        with (self.path / LOCK).open("w") as lock:
             try:
                 if fcntl:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 raise ValueError(f"{self.path} is being trained by another process") from None
             yield
 
@@ -103,26 +108,32 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
 def write_whole(path: Path, write: Any) -> None:
     """Lets `write` fill a file beside `path`, then renames it: `path` is whole or as it was."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.part")
-    write(beside)
-    with beside.open("rb") as written:
-        os.fsync(written.fileno())
-    beside.replace(path)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        write(beside)
+        with beside.open("rb+") as written:
+            os.fsync(written.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def append_row(file: Path, row: dict[str, Any]) -> None:
-    """Adds one line of JSON."""
+    """Adds one line of JSON, on a line of its own even where a crash cut the last one short."""
+    torn = file.exists() and not file.read_bytes().endswith(b"\n") and file.stat().st_size > 0
     with file.open("a") as log:
-        log.write(to_line(row))
+        log.write("\n" * torn + to_line(row))
 
 
 def read_rows(file: Path) -> Iterable[dict[str, Any]]:
-    """The rows of a .jsonl file; a line cut short by a crash ends it."""
+    """The rows of a .jsonl file, without lines that a crash cut short."""
     for line in file.read_text().splitlines() if file.exists() else ():
         try:
-            yield json.loads(line)
+            row = json.loads(line)
         except ValueError:
-            return
+            continue
+        if isinstance(row, dict) and "seen" in row:
+            yield row
 
 
 def to_line(row: dict[str, Any]) -> str:

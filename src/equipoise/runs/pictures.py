@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+from ..data.convert import MODES
 
 
 def grid(images: UInt8[Tensor, "n c h w"], columns: int | None = None) -> Image.Image:

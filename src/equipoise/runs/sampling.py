@@ -1,13 +1,17 @@
 """Images from a trained generator."""
 
 from collections.abc import Iterator, Sequence
+from math import erfc, sqrt
 from pathlib import Path
+from typing import cast
 
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
-from .assemble import assemble
+from ..metrics.precision import exact
+from ..training.critic import ask
+from .assemble import build_networks
 from .folder import RunFolder, load_checkpoint
 
 BATCH = 64
@@ -25,11 +29,15 @@ class Sampler:
         self.folder, self.device = RunFolder(run), torch.device(device)
         context = self.folder.context()
         self.recipe, self.classes = self.folder.recipe(), tuple(context["classes"])
-        state = assemble(self.recipe, len(self.classes), self.device).state
-        self.checkpoint = self._file(checkpoint)
-        state.load_state_dict(load_checkpoint(self.checkpoint, self.device))
-        self.seen, self.weights = state.seen, "raw" if raw else "averaged"
-        self.net = (state.G if raw else state.ema).eval()
+        self.checkpoint, self.weights = self._file(checkpoint), "raw" if raw else "averaged"
+        state = load_checkpoint(self.checkpoint, self.device)
+        G, _ = build_networks(self.recipe, len(self.classes))
+        try:
+            self.seen: int = state["seen"]
+            G.load_state_dict(state["G" if raw else "ema"])
+        except (KeyError, TypeError, RuntimeError):
+            raise ValueError(f"{self.checkpoint} is not a checkpoint of {run}") from None
+        self.net = G.to(self.device).eval()
 
     def _file(self, checkpoint: str) -> Path:
         named = {"latest": self.folder.newest_checkpoint, "best": lambda: self.folder.best_file}
@@ -60,23 +68,25 @@ class Sampler:
 
 
 def latents(G: nn.Module, count: int, seed: int, truncation: float | None = None) -> Float[Tensor, "n z"]:
-    """Latent vectors of a seed; values beyond `truncation` are drawn again (Brock 2019, arXiv:1809.11096, Sec. 3.1)."""
-    generator = torch.Generator().manual_seed(seed)
-    z = torch.randn(count, int(G.z_dim), generator=generator)  # type: ignore[arg-type]
-    if truncation is not None and truncation <= 0:
+    """Latent vectors of a seed, normal or cut off at `truncation` (Brock 2019, arXiv:1809.11096, Sec. 3.1).
+
+    A vector depends on the seed and its number alone, not on how many are drawn.
+    """
+    if truncation is not None and not truncation > 0:
         raise ValueError(f"truncation must be positive, not {truncation}")
-    while truncation is not None and (beyond := z.abs() > truncation).any():
-        z[beyond] = torch.randn(int(beyond.sum()), generator=generator)
-    return z
+    generator, length = torch.Generator().manual_seed(seed), cast(int, G.z_dim)
+    uniform = torch.rand(count, length, generator=generator, dtype=torch.float64)
+    tail = 0.0 if truncation is None else erfc(truncation / sqrt(2)) / 2
+    return torch.special.ndtri(tail + uniform.clamp(min=1e-12) * (1 - 2 * tail)).float()
 
 
-@torch.no_grad()
 def generate(G: nn.Module, z: Float[Tensor, "n z"], labels: Tensor | None) -> Iterator[UInt8[Tensor, "b c h w"]]:
     """Images of latent vectors, in float32, as uint8 on the generator's device."""
     device = next(G.parameters()).device
     for start in range(0, len(z), BATCH):
         part = slice(start, start + BATCH)
-        images = G(z[part].to(device), None if labels is None else labels[part].to(device))
+        with exact(device):
+            images = ask(G, z[part].to(device), None if labels is None else labels[part].to(device))
         yield to_uint8(images)
 
 

@@ -1,7 +1,7 @@
 """Scores of a generator, each with its card: what was compared with what, how many, by which features."""
 
 import hashlib
-import os
+import logging
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import UInt8
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -18,12 +19,14 @@ from ..data import Dataset
 from ..metrics import Metric
 from ..metrics import features as feature_module
 from ..metrics.features import Features
+from ..metrics.inception_file import cached
 from ..spec import build
 from .dataset import load_dataset
 from .folder import RunFolder, append_row, write_whole
 from .sampling import Sampler, generate, latents
 
 METRICS = ("fid", "kid")
+log = logging.getLogger("equipoise.runs")
 CHUNK = 512
 """Real images that are looked at together."""
 
@@ -66,9 +69,12 @@ class Scorer:
 
     def _reference(self, name: str) -> dict[str, Tensor]:
         key = hashlib.sha256("|".join([name, self.features.hash, fingerprint(self.dataset)]).encode()).hexdigest()[:24]
-        file = cache_folder() / "references" / f"{name}-{key}.safetensors"
+        file = cached().parent / "references" / f"{name}-{key}.safetensors"
         if file.is_file():
-            return load_file(file)
+            try:
+                return load_file(file)
+            except SafetensorError:
+                log.warning("%s is damaged and is made again", file)
         meter: Metric = build(name, metrics)
         for images in real_batches(self.dataset):
             meter.update(self.features(images.to(self.device)).cpu(), real=True)
@@ -88,13 +94,15 @@ def evaluate(
 ) -> dict[str, Any]:
     """Scores a run's generator against its training data and, where there is one, the held-out set beside it.
 
-    Returns the row that it appends to metrics.jsonl: the values, `real_*` (held-out images scored like generated ones:
-    what a perfect generator would get) and the card.
+    Returns the row that it appends to metrics.jsonl: the values, `real_*` (the `real_n` held-out images scored like
+    generated ones: about what a perfect generator would get for that many) and the card.
     """
     sampler = Sampler(run, raw, checkpoint, device)
     dataset = load_dataset(sampler.recipe)
     scorer = Scorer(dataset, features or str(sampler.recipe.features), sampler.device)
-    count = count or min(10_000, max(len(dataset), 2))
+    count = min(10_000, max(len(dataset), 2)) if count is None else count
+    if count < 2:
+        raise ValueError(f"count must be at least 2, not {count}")
     row = {"seen": sampler.seen, "weights": sampler.weights, "seed": seed, "when": "evaluate"}
     row |= scorer.score(generated(sampler.net, dataset, count, seed)) | floor(scorer) | scorer.card(count)
     append_row(RunFolder(run).metrics_file, row)
@@ -102,11 +110,12 @@ def evaluate(
 
 
 def floor(scorer: Scorer) -> dict[str, float]:
-    """The scores of the held-out images, as if they had been generated."""
+    """The scores of the `real_n` held-out images, as if they had been generated."""
     held_out = scorer.dataset.held_out
     if held_out is None:
         return {}
-    return {f"real_{name}": value for name, value in scorer.score(real_batches(held_out)).items()}
+    scores = scorer.score(real_batches(held_out))
+    return {f"real_{name}": value for name, value in scores.items()} | {"real_n": len(held_out)}
 
 
 def generated(G: nn.Module, dataset: Dataset, count: int, seed: int) -> Iterator[UInt8[Tensor, "b c h w"]]:
@@ -135,8 +144,3 @@ def fingerprint(dataset: Dataset) -> str:
 def versions() -> dict[str, str]:
     """What numbers may depend on."""
     return {"equipoise": __version__, "torch": torch.__version__, "numpy": np.__version__}
-
-
-def cache_folder() -> Path:
-    """Where things are kept that can be made again."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "equipoise"

@@ -16,10 +16,10 @@ from ..training import State, steps
 from .assemble import Parts, assemble
 from .choices import choose
 from .dataset import load_dataset
-from .folder import RunFolder, append_row, load_checkpoint, read_rows, write_whole
+from .folder import LOCK, RunFolder, append_row, load_checkpoint, read_rows, write_whole
 from .pictures import grid
 from .sampling import generate, latents
-from .scoring import Scorer, generated, versions
+from .scoring import Scorer, fingerprint, generated, versions
 
 ROWS = 400  # lines of statistics in a run
 PICTURED = 64  # samples in a picture
@@ -38,58 +38,62 @@ class NotFinite(ValueError):
     """A loss or a gradient is no longer a number."""
 
 
-def resolve(recipe: Recipe, out: str | Path, device: torch.device) -> tuple[Recipe, dict[str, str]]:
-    """The complete recipe for a folder: the one that it holds, or a new one with the reason of each choice.
-
-    Raises ValueError with the differences when the folder holds another recipe.
-    """
-    folder = RunFolder(out)
-    if not folder.recipe_file.exists():
-        if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
-            raise ValueError(f"{folder.path} exists and is no run folder; nothing in it was touched")
-        return choose(recipe, inspect(recipe.data, recipe.labels, recipe.strict), device)
-    held = folder.recipe()
-    if differing := differences(recipe, held):
-        raise ValueError(
-            f"{folder.path} holds another recipe; nothing was changed. It differs in " + "; ".join(differing)
-        )
-    return held, folder.context()["chosen"]
-
-
 def train(
     recipe: Recipe, out: str | Path, device: torch.device | str = "cpu", stop: Callable[[], bool] = lambda: False
 ) -> Iterator[Progress]:
     """Trains in folder `out` for as long as it is iterated, until `recipe.images` or `stop()`; goes on where it was.
 
-    Yields after each step of the generator. The state is saved before it ends.
+    Yields after each step of the generator. When it has run to its end the last state is saved.
     """
-    device = torch.device(device)
-    complete, reasons = resolve(recipe, out, device)
-    run = Run(complete, RunFolder(out), device)
-    run.folder.path.mkdir(parents=True, exist_ok=True)
-    with run.folder.locked():
-        run.restore(reasons)
-        yield from run.advance(stop)
+    yield from Run(recipe, out, device).train(stop)
 
 
 class Run:
-    """One process's work on a run folder. Making it raises ValueError for what cannot work, and writes nothing."""
+    """One process's work on a run folder.
 
-    def __init__(self, recipe: Recipe, folder: RunFolder, device: torch.device) -> None:
-        self.recipe, self.folder, self.device = recipe, folder, device
-        self.dataset = load_dataset(recipe)
-        self.parts: Parts = assemble(recipe, len(self.dataset.classes), device)
+    Making it completes the recipe and raises ValueError for what cannot work, and for a folder that holds another
+    recipe, with the differences. Nothing is written before `train`.
+    """
+
+    def __init__(self, recipe: Recipe, out: str | Path, device: torch.device | str = "cpu") -> None:
+        self.folder, self.device = RunFolder(out), torch.device(device)
+        self.recipe, self.reasons = self.resolve(recipe)
+        self.dataset = load_dataset(self.recipe)
+        self.fingerprint = fingerprint(self.dataset)
+        self.parts: Parts = assemble(self.recipe, len(self.dataset.classes), self.device)
         self.state: State = self.parts.state
-        self.scorer = Scorer(self.dataset, str(recipe.features), device)
+        self.scorer = Scorer(self.dataset, str(self.recipe.features), self.device)
         self.pending: list[dict[str, Tensor]] = []
         self.seconds = self.recorded = 0.0
 
-    def restore(self, reasons: dict[str, str]) -> None:
+    def resolve(self, recipe: Recipe) -> tuple[Recipe, dict[str, str]]:
+        """The complete recipe, the one that the folder holds or a new one, with the reason of each choice."""
+        folder = self.folder
+        if folder.recipe_file.exists():
+            held = folder.recipe()
+            if differing := "; ".join(differences(recipe, held)):
+                raise ValueError(f"{folder.path} holds another recipe; nothing was changed. It differs in {differing}")
+            return held, folder.context()["chosen"]
+        if folder.path.exists() and (not folder.path.is_dir() or any(f.name != LOCK for f in folder.path.iterdir())):
+            raise ValueError(f"{folder.path} exists and is no run folder; nothing in it was touched")
+        return choose(recipe, inspect(recipe.data, recipe.labels, recipe.strict), self.device)
+
+    def train(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Progress]:
+        """Trains until the recipe's length or `stop()`; yields after each step of the generator."""
+        self.folder.path.mkdir(parents=True, exist_ok=True)
+        with self.folder.locked():
+            self.restore()
+            yield from self.advance(stop)
+
+    def restore(self) -> None:
         """Writes the recipe into a new folder, or goes back to the newest checkpoint of an old one."""
         folder = self.folder
         if not folder.recipe_file.exists():
-            context = {"chosen": reasons, "classes": self.dataset.classes, "hardware": hardware(self.device)}
-            write_whole(folder.recipe_file, lambda beside: self.recipe.save(beside, **context, versions=versions()))
+            context = {"chosen": self.reasons, "classes": self.dataset.classes, "images": self.fingerprint}
+            context |= {"hardware": hardware(self.device), "versions": versions()}
+            write_whole(folder.recipe_file, lambda beside: self.recipe.save(beside, **context))
+        if folder.recipe() != self.recipe or folder.context()["images"] != self.fingerprint:
+            raise ValueError(f"{folder.path} was started with other images than {self.recipe.data} holds now")
         if folder.checkpoint_files():
             self.state.load_state_dict(load_checkpoint(folder.newest_checkpoint(), self.device))
         folder.forget_after(self.state.seen if folder.checkpoint_files() else -1)
@@ -97,7 +101,7 @@ class Run:
 
     def advance(self, stop: Callable[[], bool]) -> Iterator[Progress]:
         """Trains, and does what is due after each step, and at the start what a killed process left undone."""
-        if all(row["seen"] != self.state.seen for row in read_rows(self.folder.metrics_file)):
+        if self.state.seen not in [row["seen"] for row in self.scores()]:
             yield self.after_step(self.state.seen - self.recipe.batch * self.recipe.d_steps)
         updates = self.updates(self.batches())
         while self.state.seen < self.recipe.images and not stop():
@@ -191,20 +195,24 @@ class Run:
         """Writes samples of the averaged generator from latent points that never change."""
         labels = torch.arange(PICTURED) % len(self.dataset.classes) if self.dataset.classes else None
         images = torch.cat(list(generate(self.state.ema, latents(self.state.ema, PICTURED, seed=0), labels)))
-        self.folder.samples.mkdir(exist_ok=True)
-        grid(images).save(self.folder.samples / f"{self.state.seen:010d}.png")
+        file = self.folder.samples / f"{self.state.seen:010d}.png"
+        write_whole(file, lambda beside: grid(images).save(beside, "png"))
 
     def score(self) -> dict[str, Any]:
         """Scores the averaged generator; keeps the checkpoint if it is the best so far."""
         count = int(self.recipe.score_images or 0)
         values = self.scorer.score(generated(self.state.ema, self.dataset, count, seed=1))
-        rows = [row for row in read_rows(self.folder.metrics_file) if row["when"] == "training" and row["seen"]]
         row: dict[str, Any] = {"seen": self.state.seen, "weights": "averaged", "seed": 1, "when": "training"}
         row |= values | self.scorer.card(count)
-        append_row(self.folder.metrics_file, row)
-        if self.state.seen and row[SCORED_BY] <= min((row[SCORED_BY] for row in rows), default=float("inf")):
+        earlier = [row[SCORED_BY] for row in self.scores() if row["seen"]]
+        if self.state.seen and row[SCORED_BY] <= min(earlier, default=float("inf")):
             self.folder.save_best(self.folder.newest_checkpoint())
+        append_row(self.folder.metrics_file, row)  # last: a process killed before this line scores again
         return row
+
+    def scores(self) -> list[dict[str, Any]]:
+        """The scores that training has written so far."""
+        return [row for row in read_rows(self.folder.metrics_file) if row["when"] == "training"]
 
 
 def hardware(device: torch.device) -> dict[str, Any]:

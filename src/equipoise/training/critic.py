@@ -4,6 +4,12 @@ import torch
 from torch import Tensor, nn
 
 
+def ask(net: nn.Module, x: Tensor, labels: Tensor | None) -> Tensor:
+    """The answer of a network, which hears of labels only where there are some."""
+    answer: Tensor = net(x) if labels is None else net(x, labels)
+    return answer
+
+
 class Critic:
     """What losses and penalties see of a discriminator: images -> float32 logits, labels closed over.
 
@@ -21,5 +27,5 @@ class Critic:
         for asked, was_fast, logits in self.answers:
             if asked is images and was_fast == fast:
                 return logits
-        self.answers.append((images, fast, self.D(images, self.labels).float()))
+        self.answers.append((images, fast, ask(self.D, images, self.labels).float()))
         return self.answers[-1][2]

@@ -1,7 +1,8 @@
 """The loop: a generator that trains for as long as it is iterated."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import cast
 
 import numpy as np
@@ -12,42 +13,51 @@ from torch.optim import Optimizer
 from ..growth import Growth, fixed
 from ..losses import Loss
 from ..penalties import Penalty
-from .critic import Critic
+from .critic import Critic, ask
 from .precision import FLOAT32, Precision
 from .state import State, update_average
 
 Batch = tuple[Tensor, Tensor | None]  # images [b, c, h, w] in [-1, 1], labels [b]
 Stats = dict[str, Tensor]
 Rate = Callable[[int], float]  # images seen -> factor of both learning rates
+STREAM = int.from_bytes(b"steps")
 
 
 def steps(
     state: State,
-    batches: Iterator[Batch],
+    batches: Iterable[Batch],
     loss: Loss,
     penalties: Sequence[Penalty] = (),
     growth: Growth | None = None,
     d_steps: int = 1,
     g_batch: int | None = None,
     ema_images: int = 10_000,
-    rate: Rate = lambda seen: 1.0,
+    rate: Rate | None = None,
     precision: Precision = FLOAT32,
     seed: int = 0,
 ) -> Iterator[Stats]:
     """Trains for as long as it is iterated; yields the statistics of each generator update, which stay on the device.
 
+    Any networks will do that are called as `G(z)` and `D(images)`, or with labels besides where the batches have some,
+    and a `G.z_dim` that says how long a latent vector is. It ends when the batches end.
+
     A step is `d_steps` updates of the discriminator on fresh batches, then one of the generator on `g_batch` samples
     (as many as a batch has where that is None). `ema_images` is the half-life of the averaged generator. The
     randomness of a step is drawn from (seed, images seen), so that a resumed run is the same run.
     """
-    growth = growth or fixed()
+    if d_steps < 1 or ema_images < 1:
+        raise ValueError(f"d_steps and ema_images must be at least 1, not {d_steps} and {ema_images}")
+    growth, stream = growth or fixed(), iter(batches)
     state.G.train(), state.D.train()
     while True:
         start = state.seen
         with seeded(seed, start, next(state.G.parameters()).device):
-            set_rate(rate(start), state.opt_g, state.opt_d)
-            for _ in range(d_steps):
-                real, labels = next(batches)
+            if rate is not None:
+                set_rate(rate(start), state.opt_g, state.opt_d)
+            fresh = [*islice(stream, d_steps)]
+            if len(fresh) < d_steps:
+                return
+            for real, labels in fresh:
                 real = growth(state.seen, real, state.G, state.D, state.ema)
                 stats = update_d(state, real, labels, loss, penalties, precision)
                 state.seen += len(real)
@@ -63,9 +73,9 @@ def update_d(
     critic = Critic(state.D, labels)
     with precision.autocast(real.device):
         with torch.no_grad():
-            fake = state.G(noise(len(real), state.G, real.device), labels).float()
+            fake = ask(state.G, noise(len(real), state.G, real.device), labels).float()
         if penalties and precision.dtype == torch.float32:  # then penalties can share the loss's run of D
-            real, fake = real.requires_grad_(), fake.requires_grad_()
+            real, fake = real.detach().requires_grad_(), fake.requires_grad_()
         real_logits, fake_logits = critic(real), critic(fake)
     adversarial = loss.d(real_logits, fake_logits)
     penalty = sum((p(critic, real, fake) for p in penalties), start=torch.zeros_like(adversarial))
@@ -77,13 +87,17 @@ def update_d(
 def update_g(state: State, real: Tensor, labels: Tensor | None, loss: Loss, count: int, precision: Precision) -> Stats:
     """One step of the generator, through a frozen discriminator. Its fakes wear the labels of the reals, in turn."""
     labels = None if labels is None else labels.repeat(-(-count // len(labels)))[:count]
-    critic = Critic(state.D.requires_grad_(False), labels)
+    learning = [weight for weight in state.D.parameters() if weight.requires_grad]
+    for weight in learning:
+        weight.requires_grad_(False)
+    critic = Critic(state.D, labels)
     with precision.autocast(real.device):
-        fake_logits = critic(state.G(noise(count, state.G, real.device), labels))
+        fake_logits = critic(ask(state.G, noise(count, state.G, real.device), labels))
         real_logits = critic(real.detach()) if loss.paired else fake_logits.detach()
     objective = loss.g(real_logits, fake_logits)
     norm = descend(state.opt_g, objective)
-    state.D.requires_grad_(True)
+    for weight in learning:
+        weight.requires_grad_(True)
     return detached({"loss_g": objective, "gradient_g": norm})
 
 
@@ -98,6 +112,8 @@ def descend(optimizer: Optimizer, objective: Tensor) -> Tensor:
 
 def noise(count: int, G: nn.Module, device: torch.device) -> Tensor:
     """Latent vectors z ~ N(0, I)."""
+    if not hasattr(G, "z_dim"):
+        raise ValueError(f"{type(G).__name__} needs an attribute z_dim, the length of its latent vectors")
     return torch.randn(count, cast(int, G.z_dim), device=device)
 
 
@@ -115,7 +131,10 @@ def detached(stats: Stats) -> Stats:
 
 @contextmanager
 def seeded(seed: int, seen: int, device: torch.device) -> Iterator[None]:
-    """Draws torch's randomness from (seed, images seen) inside; leaves the caller's untouched."""
+    """Draws torch's randomness from (seed, images seen) inside; leaves the caller's untouched.
+
+    STREAM keeps it apart from other randomness that is drawn from a seed and a position, like that of the data.
+    """
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(int(np.random.SeedSequence([seed, seen]).generate_state(1, np.uint64)[0]))
+        torch.manual_seed(int(np.random.SeedSequence([seed, seen, STREAM]).generate_state(1, np.uint64)[0]))
         yield

@@ -29,7 +29,8 @@ class State:
     ) -> "State":
         """The state before the first step; of `components` (losses, penalties...) those with a state are kept."""
         stateful = nn.ModuleList(part for part in components if isinstance(part, nn.Module))
-        return cls(G, D, opt_g, opt_d, deepcopy(G).eval().requires_grad_(False), stateful)
+        device = next(G.parameters()).device
+        return cls(G, D, opt_g, opt_d, deepcopy(G).eval().requires_grad_(False), stateful.to(device))
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain data alone, so that a checkpoint loads without executing code."""
