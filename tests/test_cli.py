@@ -75,6 +75,9 @@ def test_help_of_train_shows_the_defaults_of_the_preset(capsys):
         ("train --out {tmp}/x --penalties r1(wieght=2)", "unexpected keyword argument 'wieght'"),
         ("train --out {tmp}/x --labels --network dcgan", "dcgan takes no labels, but the data has 10 classes"),
         ("train --out {tmp}/x --features inceptoin", "features has no 'inceptoin' (did you mean 'inception'?)"),
+        ("train --out {tmp}/x --loss {tmp}/none.py:f", "no such file"),
+        ("train --out {tmp}/x --network mlp(width=-1)", "Trying to create tensor with negative dimension"),
+        ("train --out {tmp}/x --network sn_resnet(g_scale=-1.0)", "g_scale and d_scale must be positive"),
         ("sample {tmp}", "is not a run folder"),
         ("evaluate {tmp}", "is not a run folder"),
         ("report {tmp}", "is not a run folder"),
@@ -96,6 +99,16 @@ def test_a_wrong_flag_is_refused(flags, tmp_path, capsys):
         cli.main(["train", "--out", str(tmp_path / "x"), *flags])
     assert stop.value.code == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_with_a_file_of_ones_own_is_found_from_elsewhere(photos, tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text("from equipoise.losses import hinge\n\n\ndef mine():\n    return hinge()\n")
+    monkeypatch.chdir(tmp_path)
+    command = ["train", str(photos), "--out", str(tmp_path / "x"), "--size", "8", *TINY, "--loss", "mine.py:mine"]
+    assert cli.main(command) == 0
+    monkeypatch.chdir("/")
+    assert cli.main(["sample", str(tmp_path / "x"), "--out", str(tmp_path / "s.png")]) == 0
+    assert cli.main(["evaluate", str(tmp_path / "x"), "--count", "4"]) == 0
 
 
 def test_dry_run_prints_every_field_with_its_reason_and_writes_nothing(photos, tmp_path, capsys):

@@ -54,3 +54,11 @@ class TestConditionalBatchNorm:
     def test_a_class_that_is_not_there_is_refused(self):
         with pytest.raises(IndexError):
             layers.ConditionalBatchNorm(2, classes=2)(torch.randn(1, 2, 3, 3), torch.tensor([2]))
+
+
+@pytest.mark.parametrize("other", [{"kernel_size": 5, "padding": 2}, {"padding": 0}, {"padding_mode": "reflect"}])
+def test_only_plain_convolutions_are_merged(other):
+    convolution = nn.Conv2d(2, 2, **({"kernel_size": 3, "padding": 1} | other))
+    for merged in (layers.double_then_convolve, layers.convolve_then_halve):
+        with pytest.raises(ValueError, match="only a plain 3x3 convolution with padding 1 can be merged"):
+            merged(torch.randn(1, 2, 6, 6), convolution)

@@ -193,3 +193,28 @@ def test_a_net_without_weights_is_refused():
 def test_iterations_must_be_positive():
     with pytest.raises(ValueError, match="iterations must be at least 1, not 0"):
         norms.spectral(iterations=0)
+
+
+def test_a_weight_of_zeros_stays_what_it_is():
+    layer = nn.Linear(4, 3)
+    nn.init.zeros_(layer.weight)
+    norms.spectral()(layer)
+    layer(torch.randn(2, 4)).sum().backward()
+    assert torch.equal(layer.weight, torch.zeros(3, 4))
+    assert layer.parametrizations.weight.original.grad.isfinite().all()
+
+
+def test_remove_in_training_keeps_what_evaluation_shows():
+    D = norms.apply(norms.spectral(), net())
+    shown = deepcopy(D).eval()[0].weight
+    assert torch.equal(norms.remove(D)[0].weight, shown)
+
+
+def test_a_layer_to_skip_that_is_not_there_is_named():
+    with pytest.raises(ValueError, match="no layer to skip is called 'head'; layers: 0, 3"):
+        norms.apply(norms.spectral(), net(), skip=["head"])
+
+
+def test_a_weight_is_normalised_once():
+    with pytest.raises(ValueError, match="the weight of this ParametrizedConv2d is normalised already"):
+        norms.apply(norms.spectral(), norms.apply(norms.spectral(), net()))

@@ -135,3 +135,13 @@ def test_dirac_gan_converges_only_with_r1():
         final[weight] = (p * p + t * t) ** 0.5
     assert final[0.0] > 2**0.5
     assert final[1.0] < 1e-2
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_no_gradient_reaches_the_generator(name):
+    weight = torch.ones(6, requires_grad=True)
+    fake = torch.randn(4, 6) * weight
+    D = nn.Sequential(nn.Linear(6, 4), nn.Softplus(), nn.Linear(4, 1), nn.Flatten(0))
+    spec.build(name, penalties)(D, torch.randn(4, 6), fake).backward()
+    assert weight.grad is None
+    assert D[0].weight.grad is not None

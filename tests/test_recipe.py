@@ -25,6 +25,9 @@ def test_a_recipe_survives_json(recipe):
         ({"size": "4"}, "size must be"),
         ({"seed": -1}, "seed must be at least 0 and below 2..63, not -1"),
         ({"score_images": 1}, "score_images must be at least 2, not 1"),
+        ({"save_every": 0}, "save_every must be at least 1, not 0"),
+        ({"g_batch": 0}, "g_batch must be at least 1, not 0"),
+        ({"lr_g": float("inf")}, "lr_g must be positive and finite, not inf"),
         ({"decay": 1.5}, r"decay must be in \[0, 1\], not 1.5"),
     ],
 )

@@ -14,9 +14,10 @@ import torch
 from PIL import Image
 
 from equipoise import presets, runs, spec
+from equipoise.metrics.inception_file import cached
 from equipoise.recipe import Recipe
 from equipoise.runs import RunFolder
-from equipoise.runs.folder import load_checkpoint, read_rows
+from equipoise.runs.folder import append_row, load_checkpoint, read_rows, write_whole
 from equipoise.runs.sampling import latents, to_uint8
 from equipoise.runs.scoring import Scorer
 from equipoise.runs.train import NotFinite
@@ -237,9 +238,51 @@ def test_a_checkpoint_that_would_execute_code_is_refused(tmp_path):
     assert not (tmp_path / "executed").exists()
 
 
-def test_a_line_cut_short_by_a_crash_ends_a_log(tmp_path):
-    (tmp_path / "x.jsonl").write_text('{"seen": 1}\n{"se')
-    assert list(read_rows(tmp_path / "x.jsonl")) == [{"seen": 1}]
+def test_a_line_cut_short_by_a_crash_costs_only_itself(tmp_path):
+    log = tmp_path / "x.jsonl"
+    log.write_text('{"seen": 1}\n{"se')
+    append_row(log, {"seen": 2})
+    append_row(log, {"seen": 3})
+    assert list(read_rows(log)) == [{"seen": 1}, {"seen": 2}, {"seen": 3}]
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    def breaks(beside):
+        beside.write_text("half")
+        raise OSError("disk full")
+
+    (tmp_path / "x").write_text("old")
+    with pytest.raises(OSError, match="disk full"):
+        write_whole(tmp_path / "x", breaks)
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("x", "old")]
+
+
+def test_other_images_in_the_same_place_are_refused(arrays, tmp_path):
+    images = np.load(arrays)["images"]
+    np.save(tmp_path / "data.npy", images)
+    recipe = small(presets.default(), str(tmp_path / "data.npy"))
+    finish(recipe, tmp_path / "x")
+    np.save(tmp_path / "data.npy", 255 - images)
+    with pytest.raises(ValueError, match=r"was started with other images than .*data.npy holds now"):
+        finish(recipe, tmp_path / "x")
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"recipe": {"batch": "x"}}', "nonsense"])
+def test_a_damaged_recipe_is_named(content, tmp_path):
+    (tmp_path / "recipe.json").write_text(content)
+    with pytest.raises(ValueError, match=r"recipe.json (is not what training wrote|cannot be read)"):
+        RunFolder(tmp_path).context()
+
+
+def test_a_damaged_reference_is_made_again(arrays, caplog):
+    dataset = runs.dataset.load_dataset(small(presets.default(), arrays, size="12x10", channels=3))
+    images = [torch.randint(256, (40, 3, 12, 10), dtype=torch.uint8)]
+    first = Scorer(dataset, "pixels(size=3)", CPU).score(images)
+    folder = cached().parent / "references"
+    for file in folder.iterdir():
+        file.write_bytes(b"damaged")
+    assert Scorer(dataset, "pixels(size=3)", CPU).score(images) == first
+    assert "is damaged and is made again" in caplog.text
 
 
 def test_parts_that_cannot_work_together_are_refused(arrays, tmp_path):
@@ -262,6 +305,27 @@ class TestSampler:
     def test_raw_weights_differ_from_their_average(self, finished):
         images = [torch.cat(list(runs.Sampler(finished[0], raw)(4))) for raw in (False, True)]
         assert not torch.equal(*images)
+
+    @pytest.mark.parametrize("length", [1, 3, 100, 128])
+    @pytest.mark.parametrize("truncation", [None, 0.7])
+    def test_a_latent_vector_does_not_depend_on_how_many_are_drawn(self, length, truncation):
+        G = torch.nn.Module()
+        G.z_dim = length
+        few, many = (latents(G, count, 5, truncation) for count in (3, 50))
+        assert torch.equal(few, many[:3])
+
+    def test_latents_are_normal(self):
+        G = torch.nn.Module()
+        G.z_dim = 500
+        z = latents(G, 200, 0)
+        assert abs(z.mean()) < 0.01
+        assert abs(z.std() - 1) < 0.01
+        assert abs((z < 1).float().mean() - 0.8413) < 0.005
+
+    def test_a_foreign_checkpoint_is_refused(self, finished, tmp_path):
+        torch.save({"weights": torch.zeros(3)}, tmp_path / "foreign.pt")
+        with pytest.raises(ValueError, match=r"foreign.pt is not a checkpoint of"):
+            runs.Sampler(finished[0], checkpoint=str(tmp_path / "foreign.pt"))
 
     def test_truncation_bounds_the_latents(self, finished):
         G = runs.Sampler(finished[0]).net

@@ -47,3 +47,15 @@ def test_a_users_own_file(tmp_path):
         spec.build(f"{file}:helper", losses)
     with pytest.raises(ValueError, match="no such file"):
         spec.build(f"{tmp_path}/other.py:scaled", losses)
+
+
+def test_values_of_a_wrong_type_and_broken_files_get_one_line(tmp_path):
+    for name, text in (("syntax", "def ("), ("missing", "import nothing_of_this_name"), ("raises", "1 / 0")):
+        (tmp_path / f"{name}.py").write_text(text)
+        with pytest.raises(
+            ValueError, match=rf"{name}.py cannot be imported: (Syntax|ModuleNotFound|ZeroDivision)Error"
+        ):
+            spec.build(f"{tmp_path}/{name}.py:f", losses)
+    (tmp_path / "wrong.py").write_text("def f(a=1):\n    return a + 1\n")
+    with pytest.raises(ValueError, match=r"wrong.py:f\(a='x'\).*: can only concatenate .*; its hyper-parameters: a=1"):
+        spec.build(f"{tmp_path}/wrong.py:f(a='x')", losses)

@@ -217,3 +217,72 @@ def test_choosing_a_precision_gives_its_reason():
     precision, reason = choose(torch.device("cpu"))
     assert precision in (FLOAT32, BFLOAT16)
     assert "times as fast" in reason
+
+
+def test_the_noise_of_a_step_is_independent_of_the_noise_of_its_data():
+    """Both are functions of the seed and the position: drawn alike they would be the same numbers."""
+    from equipoise.data.batches import scaled
+
+    images = torch.zeros(64, 1, 8, 8, dtype=torch.uint8)
+    uniform = (scaled(images, noise=(3, 128)) + 1).flatten() * 128
+    with seeded(3, 128, torch.device("cpu")):
+        again = torch.rand(uniform.numel())
+    assert torch.corrcoef(torch.stack([uniform, again]))[0, 1].abs() < 0.1
+
+
+class Own:
+    """Networks of a user's own: no labels, no base class."""
+
+    class G(nn.Module):
+        z_dim = 3
+
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Sequential(nn.Linear(3, 64), nn.Tanh(), nn.Unflatten(1, (1, 8, 8)))
+
+        def forward(self, z):
+            return self.net(z)
+
+    class D(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 1), nn.Flatten(0))
+
+        def forward(self, x):
+            return self.net(x)
+
+    @classmethod
+    def state(cls):
+        G, D = cls.G(), cls.D()
+        return State.start(G, D, adam(G, 1e-3), adam(D, 1e-3))
+
+
+def test_networks_of_ones_own_and_a_finite_list_of_batches():
+    state, (images, _) = Own.state(), next(endless())
+    assert len([*steps(state, [(images, None)] * 5, losses.hinge(), [penalties.r1()], d_steps=2)]) == 2
+    assert not images.requires_grad
+    assert images.grad is None
+
+
+def test_a_generator_without_z_dim_is_named():
+    state = Own.state()
+    state.G = nn.Linear(3, 4)
+    with pytest.raises(ValueError, match="Linear needs an attribute z_dim"):
+        next(steps(state, endless(), losses.hinge()))
+
+
+def test_frozen_layers_stay_frozen_and_learning_rates_are_the_users():
+    state = Own.state()
+    state.D.net[1].requires_grad_(False)
+    before = state.D.net[1].weight.clone()
+    state.opt_g.param_groups[0]["lr"] = 0.5
+    [*islice(steps(state, endless(), losses.hinge()), 3)]
+    assert torch.equal(state.D.net[1].weight, before)
+    assert not state.D.net[1].weight.requires_grad
+    assert state.D.net[3].weight.requires_grad
+    assert state.opt_g.param_groups[0]["lr"] == 0.5
+
+
+def test_impossible_lengths_are_refused():
+    with pytest.raises(ValueError, match="d_steps and ema_images must be at least 1, not 0 and 5"):
+        next(steps(start(), endless(), losses.hinge(), d_steps=0, ema_images=5))
