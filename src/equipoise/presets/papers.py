@@ -1,4 +1,8 @@
-"""The systems of the papers, with the settings that made their numbers."""
+"""The systems of the papers, with the settings of the papers.
+
+The numbers are the papers' own, by their protocols (SN-GAN: 10,000 real and 5,000 generated images). Runs differ from
+them in that the averaged generator is sampled and scored; `equipoise sample --raw` gives the one that is trained.
+"""
 
 from ..recipe import Recipe
 
@@ -18,7 +22,8 @@ def dcgan() -> Recipe:
 def wgan_gp() -> Recipe:
     """WGAN-GP: a residual critic under a gradient penalty (Gulrajani 2017, arXiv:1704.00028): IS 7.86 on CIFAR-10.
 
-    The networks are SN-GAN's, with the generator at the width of WGAN-GP's.
+    The networks are SN-GAN's with the generator at the width of WGAN-GP's: where the paper's critic takes the mean over
+    the last grid and has a bias, this one takes the sum and has none.
     """
     return Recipe(
         network="sn_resnet(g_scale=0.5)",
@@ -55,7 +60,10 @@ def sngan_resnet() -> Recipe:
 
 
 def sngan_projection() -> Recipe:
-    """SN-GAN's ResNet with labels by projection (Miyato and Koyama 2018, arXiv:1802.05637): FID 17.5 on CIFAR-10."""
+    """SN-GAN's ResNet with labels by projection (Miyato and Koyama 2018, arXiv:1802.05637): FID 17.5 on CIFAR-10.
+
+    Fakes wear the labels of the reals beside them, where the paper draws theirs uniformly.
+    """
     return Recipe(
         labels=True,
         dequantize=True,
