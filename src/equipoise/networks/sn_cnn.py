@@ -13,7 +13,8 @@ def sn_cnn(g_width: int = 64, d_width: int = 64, z_dim: int = 128) -> Architectu
     """Three transposed convolutions up, seven convolutions with leaky ReLU 0.1 down (Miyato 2018, Table 3).
 
     The generator has batch normalisation; the discriminator has none of its own: give it a norm. Many ports have wider
-    discriminator layers than the paper's table, 5.9 M weights instead of 2.9 M; this is the table, with DCGAN's first weights, N(0, 0.02).
+    discriminator layers than the paper's table, 5.9 M weights instead of 2.9 M; this is the table. Weights start from
+    N(0, 0.02) like DCGAN's.
     """
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:
