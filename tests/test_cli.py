@@ -101,6 +101,34 @@ def test_a_wrong_flag_is_refused(flags, tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_one_image_is_too_few_and_one_idx_file_is_no_set(tmp_path, capsys):
+    Image.new("L", (16, 16)).save(tmp_path / "one.png")
+    assert cli.main(["train", str(tmp_path), "--out", str(tmp_path / "x")]) == 1
+    assert "has one image; at least 2 are needed" in capsys.readouterr().err
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(b"")
+    assert cli.main(["train", str(tmp_path / "train-images-idx3-ubyte.gz"), "--out", str(tmp_path / "x")]) == 1
+    assert "is one file of idx; give the folder that holds it and its labels" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_run_that_breaks_has_a_report(photos, tmp_path, capsys):
+    (tmp_path / "bad.py").write_text(
+        "from equipoise.losses import Loss\n\n\n"
+        "def nan():\n    return Loss(d=lambda r, f: (r - f).mean() * float('nan'), g=lambda r, f: -f.mean())\n"
+    )
+    command = ["train", str(photos), "--out", str(tmp_path / "x"), "--size", "8", *TINY]
+    assert cli.main([*command, "--loss", f"{tmp_path}/bad.py:nan"]) == 1
+    assert "training broke at image 4 (step 1): loss_d nan" in capsys.readouterr().err
+    assert (tmp_path / "x" / "report.html").is_file()
+
+
+def test_a_closed_pipe_is_no_error():
+    command = f"{sys.executable} -m equipoise list | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120)
+    assert "Traceback" not in done.stderr
+    assert done.stdout == "losses\n"
+
+
 def test_a_run_with_a_file_of_ones_own_is_found_from_elsewhere(photos, tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text("from equipoise.losses import hinge\n\n\ndef mine():\n    return hinge()\n")
     monkeypatch.chdir(tmp_path)
@@ -233,6 +261,6 @@ def test_a_progress_bar_in_a_terminal(photos, tmp_path):
     os.close(master)
     assert process.wait() == 0
     text = shown.decode()
-    assert "24 of 24 images" in text
+    assert "24/24" in text
     assert "\x1b[" in text
     assert "FID" in text

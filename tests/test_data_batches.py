@@ -198,7 +198,7 @@ def test_the_random_state_is_untouched_and_an_interrupt_prints_no_traceback(fold
     )
     assert process.stdout.readline() == "True\n"
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the reader and its workers
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=120)
     assert (out.splitlines()[-1], err, process.returncode) == ("stopped", "", 0)
 
 

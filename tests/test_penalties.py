@@ -145,3 +145,9 @@ def test_no_gradient_reaches_the_generator(name):
     spec.build(name, penalties)(D, torch.randn(4, 6), fake).backward()
     assert weight.grad is None
     assert D[0].weight.grad is not None
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_penalty_is_no_reward(name):
+    with pytest.raises(ValueError, match=r"weight must be at least 0, not -1.0"):
+        spec.build(f"{name}(weight=-1.0)", penalties)

@@ -293,6 +293,12 @@ def test_parts_that_cannot_work_together_are_refused(arrays, tmp_path):
     assert not list(tmp_path.glob("*/checkpoints"))
 
 
+@pytest.mark.filterwarnings("ignore:Initializing zero-element")
+def test_a_generator_needs_latent_vectors(arrays, tmp_path):
+    with pytest.raises(ValueError, match="needs latent vectors of at least one number: z_dim"):
+        runs.Run(replace(small(presets.default(), arrays), network="mlp(z_dim=0)"), tmp_path / "x")
+
+
 class TestSampler:
     def test_a_seed_gives_its_images_whatever_the_count(self, finished):
         sampler = runs.Sampler(finished[0])
@@ -376,6 +382,13 @@ class TestScores:
         assert (row["n_real"], row["n_fake"], row["features"]) == (60, 10, "random(seed=0)")
         assert len(lines(finished[0] / "metrics.jsonl")) == before + 1
 
+    def test_the_same_is_not_measured_twice(self, finished):
+        first = runs.evaluate(finished[0], count=12, features="pixels(size=4)")
+        before = len(lines(finished[0] / "metrics.jsonl"))
+        assert runs.evaluate(finished[0], count=12, features="pixels(size=4)") == first
+        assert len(lines(finished[0] / "metrics.jsonl")) == before
+        assert runs.evaluate(finished[0], count=12, features="pixels(size=4)", seed=1) != first
+
     def test_held_out_images_score_far_better_than_an_untrained_generator(self, tmp_path):
         recipe = replace(presets.default(), network=SMALL["sn_resnet"], images=64, precision="float32", score_images=64)
         finish(recipe, tmp_path / "x")
@@ -442,11 +455,11 @@ def test_sigterm_saves_and_says_how_to_go_on(arrays, tmp_path):
     ]
     command += ["--precision", "float32", "--features", "pixels", "--score-images", "8"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not (out / "stats.jsonl").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 128 + signal.SIGTERM
     assert "saved; to go on: equipoise train" in errors
     assert "Traceback" not in errors

@@ -39,6 +39,7 @@ def wgan_gp(weight: float = 10.0, target: float = 1.0, sided: Literal["two", "on
     >>> wgan_gp(weight=10.0)(critic, torch.zeros(8, 1, 2, 2), torch.ones(8, 1, 2, 2)).item()  # 10 (3 - 1)^2
     40.0
     """
+    _check_weight(weight)
     if sided not in ("two", "one"):
         raise ValueError(f"sided must be 'two' or 'one', not {sided!r}")
 
@@ -56,12 +57,19 @@ def r1(weight: float = 10.0) -> Penalty:
 
     The authors' code leaves out the 1/2: its 10 is 20 here.
     """
+    _check_weight(weight)
     return lambda critic, real, fake: weight / 2 * _squared_norm(gradient(critic, real)).mean()
 
 
 def r2(weight: float = 10.0) -> Penalty:
     """w/2 E |grad D(G(z))|^2 on fake images (Mescheder 2018, arXiv:1801.04406, Eq. 10)."""
+    _check_weight(weight)
     return lambda critic, real, fake: weight / 2 * _squared_norm(gradient(critic, fake)).mean()
+
+
+def _check_weight(weight: float) -> None:
+    if not weight >= 0:
+        raise ValueError(f"weight must be at least 0, not {weight}")
 
 
 def _squared_norm(slope: Images) -> Logits:

@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -47,6 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="equipoise: %(message)s")
     try:
         return parse(arguments).run()
+    except BrokenPipeError:  # the reader, like `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ValueError, OSError, torch.OutOfMemoryError) as error:
         print(f"equipoise: {error}", file=sys.stderr)
         return 1

@@ -56,10 +56,12 @@ class Train(Command):
         if self.dry_run:
             display.plan(run)
             return 0
-        with Stop() as stop, display.progress(run.recipe) as show:
-            for progress in run.train(stop):
-                show(progress)
-        page = report.write(self.out)
+        try:
+            with Stop() as stop, display.progress(run.recipe) as show:
+                for progress in run.train(stop):
+                    show(progress)
+        finally:  # a run that broke has a page too
+            page = report.write(self.out) if run.folder.recipe_file.exists() else self.out
         return stop.farewell() or display.finished(self.out, page)
 
 

@@ -1,5 +1,6 @@
 """What the command line shows: a progress bar in a terminal, plain lines elsewhere."""
 
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields
@@ -20,7 +21,7 @@ from ..runs import Run
 from ..spec import check_choice, first_line, kind, names, parameters
 
 KINDS = {kind(m): m for m in (losses, penalties, norms, networks, growth, metrics, features, presets)}
-SHOWN = {"loss_d": "D", "loss_g": "G", "penalty": "penalty"}
+SHOWN = {"loss_d": "D", "loss_g": "G", "penalty": "pen"}
 PLAIN_LINES = 50  # in a whole run, where there is no terminal
 
 console = Console(highlight=False, soft_wrap=True)
@@ -35,8 +36,8 @@ def progress(recipe: Recipe) -> AbstractContextManager[Show]:
 @contextmanager
 def _bar(recipe: Recipe) -> Iterator[Show]:
     columns = [
-        BarColumn(bar_width=24),
-        TextColumn("{task.completed:,.0f} of {task.total:,.0f} images"),
+        BarColumn(bar_width=8),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
         TextColumn("{task.fields[speed]}"),
         TimeRemainingColumn(compact=True),
         TextColumn("{task.fields[losses]}"),
@@ -72,16 +73,16 @@ def _words(now: RunProgress) -> dict[str, str]:
     """The losses and the score, where they are new."""
     words = {}
     if now.row:
-        words["speed"] = f"{now.row['speed']:,.0f} images/s"
-        words["losses"] = "  ".join(f"{label} {now.row[name]:.2f}" for name, label in SHOWN.items() if now.row[name])
+        words["speed"] = f"{now.row['speed']:,.0f}/s"
+        words["losses"] = " ".join(f"{label} {now.row[name]:.2f}" for name, label in SHOWN.items() if now.row[name])
     if now.score:
-        words["score"] = f"FID {now.score['fid']:.1f} ({now.score['features']})"
+        words["score"] = f"FID {now.score['fid']:.1f}"
     return words
 
 
 def finished(out: Path, page: Path) -> int:
     """Says where everything is."""
-    print(f"done: {out}\nreport: {page}\nsamples: equipoise sample {out} --out grid.png")
+    print(f"done: {out}\nreport: {page}\nsamples: equipoise sample {shlex.quote(str(out))} --out grid.png")
     return 0
 
 

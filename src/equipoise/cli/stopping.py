@@ -1,11 +1,11 @@
-"""Ctrl-C and SIGTERM: the first asks training to save and stop, the second ends the process at once."""
+"""Ctrl-C, SIGTERM, a closed terminal: the first asks training to save and stop, the second ends it at once."""
 
 import shlex
 import signal
 import sys
 from types import FrameType, TracebackType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class Stop:

@@ -83,6 +83,8 @@ def _file(path: Path, strict: bool) -> Source:
         return _files("zip", path, archive, image_names(archive.names()), strict)
     if suffix in (".npy", ".npz"):
         return _arrays(path)
+    if "idx" in path.name and "ubyte" in path.name:
+        raise ValueError(f"{path} is one file of idx; give the folder that holds it and its labels")
     kind = cifar.cifar_tar(path) if suffix in (".gz", ".tgz", ".tar") else None
     if kind:
         return _cifar(path, kind)

@@ -51,6 +51,8 @@ def build_networks(recipe: Recipe, classes: int) -> tuple[torch.nn.Module, torch
             G, D = architecture(shape)
         except (TypeError, RuntimeError, ZeroDivisionError, IndexError) as error:
             raise ValueError(f"{recipe.network} cannot be built for images {shape[:3]}: {error}") from error
+        if getattr(G, "z_dim", 0) < 1:
+            raise ValueError(f"{recipe.network} needs latent vectors of at least one number: z_dim")
         return norms.apply(build(recipe.g_norm, norms), G), norms.apply(build(recipe.d_norm, norms), D)
 
 

@@ -59,6 +59,8 @@ class Run:
         self.folder, self.device = RunFolder(out), torch.device(device)
         self.recipe, self.reasons = self.resolve(recipe)
         self.dataset = load_dataset(self.recipe)
+        if len(self.dataset) < 2:
+            raise ValueError(f"{self.dataset.name} has one image; at least 2 are needed to train and to score")
         self.fingerprint = fingerprint(self.dataset)
         self.parts: Parts = assemble(self.recipe, len(self.dataset.classes), self.device)
         self.state: State = self.parts.state
