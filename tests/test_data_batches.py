@@ -180,7 +180,7 @@ before = random.getstate()
 stream = batches(load(sys.argv[1], Format(3, 8, 6), memory_limit=0), 4, 0, workers=2)
 try:
     while True:
-        next(stream)
+        [next(stream) for _ in range(4)]  # so that both workers are at work
         print(random.getstate() == before, flush=True)
         time.sleep(30)
 except KeyboardInterrupt:
