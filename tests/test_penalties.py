@@ -1,150 +1,281 @@
-"""Laws of all gradient penalties, and their closed forms."""
+"""Laws of all penalties, each on a small discriminator, a small generator and its latents."""
+
+import inspect
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from equipoise import penalties, spec
+from equipoise.critic import Critic
 
 ALL = spec.names(penalties)
+READY = {  # what makes a penalty at work from its second call on
+    "lecam": "lecam(warm_up=0, decay=0.5)",
+    "path_length": "path_length(every=1)",
+}
+VARIANTS = [
+    *("wgan_gp(sided='one', target=0.1)", "wgan_gp(sided='one_unsquared', target=0.1)", "wgan_gp(target=750.0)"),
+    *("consistency(kind='bcr')", "consistency(kind='zcr')", "consistency_term(margin=0.001, features=0.0)"),
+]
+EVERY = ALL + VARIANTS
+over_all = pytest.mark.parametrize("name", EVERY)
+LAZY = [name for name in ALL if "every" in inspect.signature(getattr(penalties, name)).parameters]
+GENERATORS = ("pulling_away", "path_length")
+ON_WEIGHTS = ("spectral_regularization", "orthonormal", "orthogonal_offdiagonal", "historical_averaging")
+SHAPE = (2, 3, 4)
 
 
-def linear(w):
-    return lambda x: x.flatten(1) @ w
+class Judge(nn.Module):
+    """A small smooth discriminator with features and dropout."""
+
+    def __init__(self, values):
+        super().__init__()
+        self.features = nn.Sequential(nn.Flatten(), nn.Linear(values, 5), nn.Tanh(), nn.Dropout(0.3))
+        self.out = nn.Linear(5, 1)
+
+    def forward(self, images):
+        return self.out(self.features(images))[:, 0]
 
 
-def small_net():
-    return nn.Sequential(nn.Conv2d(2, 4, 3), nn.Softplus(), nn.Flatten(), nn.Linear(64, 1), nn.Flatten(0))
+class Scene:
+    """All that a penalty may look at; `batch` images of each side."""
+
+    def __init__(self, batch=4, shape=SHAPE, dtype=torch.float64):
+        values = torch.Size(shape).numel()
+        self.D = Judge(values).to(dtype)
+        self.G = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, values), nn.Unflatten(1, shape)).to(dtype)
+        self.z = torch.randn(batch, 3, dtype=dtype, requires_grad=True)
+        self.real = torch.randn(batch, *shape, dtype=dtype)
+
+    def value(self, name, penalty, seed=3, real=None, z=None):
+        """The penalty with the same draws at every call."""
+        torch.manual_seed(seed)
+        z = self.z if z is None else z
+        learner = self.G if name in GENERATORS else self.D
+        critic = Critic(self.D, generator=self.G, latents=z, learner=learner)
+        return penalty(critic, self.real if real is None else real, self.G(z))
+
+    def learner(self, name):
+        return self.G if name in GENERATORS else self.D
 
 
-@pytest.mark.parametrize(
-    ("spec_string", "of_norm"),
-    [
-        ("wgan_gp", lambda n: 10 * (n - 1) ** 2),
-        ("wgan_gp(weight=2.0, target=0.0)", lambda n: 2 * n**2),
-        ("wgan_gp(sided='one')", lambda n: 10 * (n - 1).clamp(min=0) ** 2),
-        ("r1(weight=4.0)", lambda n: 2 * n**2),
-        ("r2(weight=4.0)", lambda n: 2 * n**2),
-    ],
-)
-@pytest.mark.parametrize("norm", [0.3, 2.5])
-def test_closed_form_of_a_linear_critic(spec_string, of_norm, norm):
-    w = torch.randn(18, dtype=torch.float64)
-    w = w * norm / w.norm()
-    real, fake = torch.randn(2, 5, 2, 3, 3, dtype=torch.float64)
-    value = spec.build(spec_string, penalties)(linear(w), real, fake)
-    torch.testing.assert_close(value, of_norm(w.norm()))
+def build(name):
+    return spec.build(READY.get(name, name), penalties)
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_norms_are_per_sample(name):
-    """Twice the samples, the same mean; a norm over the batch would grow by the root of two."""
-    critic, real, fake = small_net().double(), *torch.randn(2, 1, 2, 6, 6, dtype=torch.float64)[:, :1]
-    penalty = spec.build(name, penalties)
-    real, fake = real.reshape(1, 2, 6, 6), fake.reshape(1, 2, 6, 6)
-    if name == "wgan_gp":
-        fake = real  # then every interpolate is the sample itself
-    once = penalty(critic, real, fake)
-    torch.testing.assert_close(penalty(critic, real.repeat(2, 1, 1, 1), fake.repeat(2, 1, 1, 1)), once)
+def at_work(name, scene):
+    """The penalty after two calls, between which weights have moved; its state is frozen."""
+    penalty = build(name)
+    for seed in (1, 2):
+        scene.value(name, penalty, seed)
+        with torch.no_grad():
+            for weight in [*scene.D.parameters(), *scene.G.parameters()]:
+                weight += 0.1 * torch.randn_like(weight)
+    return penalty.eval() if isinstance(penalty, nn.Module) else penalty
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_every_weight_gets_a_gradient_that_agrees_with_finite_differences(name):
-    critic = small_net().double()
-    real, fake = torch.randn(2, 3, 2, 6, 6, dtype=torch.float64)
-    penalty = spec.build(name, penalties)
-
-    def value():
-        torch.manual_seed(1)  # the same interpolates
-        return penalty(critic, real, fake)
-
-    value().backward()
-    for parameter_name, weight in critic.named_parameters():
-        if parameter_name == "3.bias":  # a constant has no slope
-            continue
-        assert weight.grad.abs().max() > 0, parameter_name
-        index = tuple(int(i) for i in (weight.grad.abs() == weight.grad.abs().max()).nonzero()[0])
-        values = []
-        for step in (1e-5, -2e-5, 1e-5):
-            values.append(value().item())
-            weight.data[index] += step
-        _, above, below = values
-        torch.testing.assert_close((above - below) / 2e-5, weight.grad[index].item(), rtol=1e-4, atol=1e-7)
+def test_the_public_penalties():
+    assert set(ALL) == {
+        *("consistency", "consistency_term", "dragan", "drift", "historical_averaging", "lecam", "max_gradient"),
+        *("orthogonal_offdiagonal", "orthonormal", "path_length", "pulling_away", "r1", "r2"),
+        *("spectral_regularization", "wgan_gp", "zero_centered"),
+    }
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_finite_where_the_critic_is_flat(name):
-    critic = nn.Sequential(nn.Flatten(), nn.Linear(8, 1), nn.Flatten(0))
-    nn.init.zeros_(critic[1].weight)
-    value = spec.build(name, penalties)(critic, torch.ones(4, 2, 2, 2), torch.zeros(4, 2, 2, 2))
+SILENT = {  # weights that the penalty says nothing about; of D where nothing else is said
+    **{name: {"out.bias"} for name in EVERY},  # a constant has no slope, and no difference
+    **{name: set() for name in ("drift", "lecam", "historical_averaging", "pulling_away")},
+    **{name: {"features.1.bias", "out.bias"} for name in ("spectral_regularization", "orthonormal")},
+    "orthogonal_offdiagonal": {"features.1.bias", "out.bias", "out.weight"},  # one output is orthogonal to no other
+    "path_length": {"2.bias"},
+}
+
+
+@over_all
+def test_every_weight_gets_a_gradient(name):
+    scene = Scene()
+    value = scene.value(name, at_work(name, scene))
     value.backward()
+    weights = scene.learner(name).named_parameters()
+    assert {n for n, w in weights if w.grad is None or not w.grad.any()} == SILENT[name]
+    assert value > 0
+
+
+@over_all
+def test_gradients_agree_with_finite_differences(name):
+    scene = Scene()
+    penalty = at_work(name, scene)
+    weights = [w for n, w in scene.learner(name).named_parameters() if n not in SILENT[name]]
+    slopes = torch.autograd.grad(scene.value(name, penalty), weights)
+    ways, values = [torch.randn_like(w) for w in weights], []
+    for size in (1e-6, -2e-6):
+        with torch.no_grad():
+            for w, way in zip(weights, ways, strict=True):
+                w += size * way
+        values.append(scene.value(name, penalty).item())
+    exact = sum((slope * way).sum().item() for slope, way in zip(slopes, ways, strict=True))
+    assert exact == pytest.approx((values[0] - values[1]) / 2e-6, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", [n for n in EVERY if n not in GENERATORS])
+def test_no_gradient_of_a_discriminators_penalty_reaches_the_generator(name):
+    scene = Scene()
+    penalty = at_work(name, scene)
+    scene.value(name, penalty).backward()
+    assert all(weight.grad is None for weight in scene.G.parameters())
+    assert scene.z.grad is None
+
+
+@over_all
+def test_calling_a_penalty_leaves_images_and_weights_as_they_were(name):
+    scene = Scene()
+    penalty, before = at_work(name, scene), scene.real.clone()
+    weights = [*scene.D.parameters(), *scene.G.parameters()]
+    values = [w.detach().clone() for w in weights]
+    scene.value(name, penalty)
+    assert not scene.real.requires_grad
+    assert torch.equal(scene.real, before)
+    assert all(w.grad is None and torch.equal(w, v) for w, v in zip(weights, values, strict=True))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_weight_is_a_factor(name):
+    start, _, rest = READY.get(name, name).partition("(")
+    values = []
+    for weight in (1.0, 3.0):
+        torch.manual_seed(0)
+        scene = Scene()
+        values.append(scene.value(name, at_work(f"{start}(weight={weight}, {rest or ')'}", scene)))
+    torch.testing.assert_close(values[1], 3 * values[0])
+
+
+COUPLED = {
+    "dragan": "the perturbation has the standard deviation of the batch",
+    "max_gradient": "only the largest norm counts",
+    "pulling_away": "about pairs",
+}
+
+
+@over_all
+def test_another_sample_does_not_change_a_samples_term(name):
+    """Samples that change places between two batches: the sum of both penalties stays. A norm over the batch fails."""
+    scene = Scene(batch=2)
+    penalty = at_work(name, scene)
+    value = lambda x, z: scene.value(name, penalty, len(same), x, z.clone().requires_grad_())
+    same = []
+    while len(same) < 8:
+        x, z = 3 * torch.randn(2, 2, *SHAPE).double(), torch.randn(2, 2, 3).double()
+        y, w = x.clone(), z.clone()
+        y[:, 1], w[:, 1] = x.flip(0)[:, 1], z.flip(0)[:, 1]
+        straight = sum(value(*pair) for pair in zip(x, z, strict=True))
+        crossed = sum(value(*pair) for pair in zip(y, w, strict=True))
+        same.append(torch.isclose(straight, crossed, rtol=1e-9).item())
+    assert all(same) == (name not in COUPLED)
+
+
+FLAT_IS_REFUSED = ("consistency_term", "consistency_term(margin=0.001, features=0.0)")  # it answers alike twice
+
+
+@pytest.mark.parametrize("name", [n for n in EVERY if n not in FLAT_IS_REFUSED])
+def test_finite_where_all_is_flat(name):
+    scene = Scene()
+    for weight in [*scene.D.parameters(), *scene.G.parameters()]:
+        nn.init.zeros_(weight)
+    value = scene.value(name, build(name))
+    weights = [*scene.learner(name).parameters()]
+    slopes = torch.autograd.grad(value, weights, allow_unused=True) if value.requires_grad else []
     assert value.isfinite()
-    assert critic[1].weight.grad.isfinite().all()
+    assert all(slope is None or slope.isfinite().all() for slope in slopes)
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_inputs_of_any_rank_are_accepted(name):
-    w = torch.randn(7)
-    value = spec.build(name, penalties)(linear(w), torch.randn(3, 7), torch.randn(3, 7))
+IMAGES = st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9))
+
+
+@over_all
+@settings(max_examples=6, deadline=None)
+@given(batch=st.integers(1, 3), shape=IMAGES, dtype=st.sampled_from([torch.float32, torch.float64]))
+def test_any_shape_precision_and_size_of_batch(name, batch, shape, dtype):
+    torch.manual_seed(0)
+    scene = Scene(batch, shape, dtype)
+    value = scene.value(name, build(name))
     assert value.shape == ()
+    assert value.isfinite()
 
 
-def test_r1_looks_at_reals_and_r2_at_fakes():
-    critic = lambda x: x.flatten(1).square().sum(1) / 2  # its gradient at x is x
-    real, fake = torch.full((2, 4), 3.0), torch.full((2, 4), 5.0)
-    assert penalties.r1(weight=2.0)(critic, real, fake).item() == 4 * 9
-    assert penalties.r2(weight=2.0)(critic, real, fake).item() == 4 * 25
+@pytest.mark.parametrize("name", [n for n in EVERY if not n.startswith("consistency(") and n != "consistency"])
+def test_vectors_will_do(name):
+    """Of all penalties only `consistency`, which shifts and flips, is about images."""
+    scene = Scene(shape=(7,))
+    assert scene.value(name, at_work(name, scene)).isfinite()
 
 
-def test_interpolates_lie_between_pairs_with_one_share_a_sample():
-    asked = []
-
-    def critic(x):
-        asked.append(x.detach())
-        return x.flatten(1).sum(1)
-
-    real, fake = torch.zeros(64, 3, 2, 2), torch.ones(64, 3, 2, 2)
-    penalties.wgan_gp()(critic, real, fake)
-    shares = asked[0].flatten(1)
-    torch.testing.assert_close(shares, shares[:, :1].expand_as(shares))
-    assert 0 <= shares.min() < 0.2
-    assert 0.8 < shares.max() <= 1
-    assert shares[:, 0].unique().numel() == 64
-
-
-def test_images_that_require_a_gradient_are_not_run_again():
-    runs = []
-
-    def critic(x):
-        runs.append(x)
-        return x.flatten(1).sum(1)
-
-    real = torch.randn(2, 3, requires_grad=True)
-    penalties.r1()(critic, real, torch.randn(2, 3))
-    assert runs[0] is real
+@pytest.mark.parametrize("name", LAZY)
+def test_lazy_is_dense_in_expectation(name):
+    """Every third call is three times as strong, the others are nothing (Karras 2020, Sec. 3.1)."""
+    scene = Scene()
+    dense, lazy = (spec.build(f"{name}(every={every})", penalties) for every in (1, 3))
+    if name == "path_length":
+        for lengths in (dense, lazy.penalty):
+            lengths.eval().mean.fill_(0.3)
+    once = scene.value(name, dense)
+    values = torch.stack([scene.value(name, lazy).double() for _ in range(9)])
+    torch.testing.assert_close(values, torch.tensor([3.0, 0, 0] * 3).double() * once)
+    torch.testing.assert_close(values.mean(), once)
+    assert once > 0
 
 
-def test_dirac_gan_converges_only_with_r1():
-    """Real point 0, fake point t, D(x) = p x: plain descent moves away, R1 spirals in (Mescheder 2018)."""
-    final = {}
-    for weight in (0.0, 1.0):
-        p, t = 1.0, 1.0
-        for _ in range(400):
-            slope = -torch.sigmoid(torch.tensor(p * t)).item()  # of log(1 - D(t))
-            p, t = p + 0.1 * (slope * t - weight * p), t - 0.1 * slope * p
-        final[weight] = (p * p + t * t) ** 0.5
-    assert final[0.0] > 2**0.5
-    assert final[1.0] < 1e-2
+@pytest.mark.parametrize("name", LAZY)
+def test_lazy_must_be_at_least_1(name):
+    with pytest.raises(ValueError, match="every must be at least 1, not 0"):
+        spec.build(f"{name}(every=0)", penalties)
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_no_gradient_reaches_the_generator(name):
-    weight = torch.ones(6, requires_grad=True)
-    fake = torch.randn(4, 6) * weight
-    D = nn.Sequential(nn.Linear(6, 4), nn.Softplus(), nn.Linear(4, 1), nn.Flatten(0))
-    spec.build(name, penalties)(D, torch.randn(4, 6), fake).backward()
-    assert weight.grad is None
-    assert D[0].weight.grad is not None
+STATEFUL = [*(f"{name}(every=3)" for name in LAZY), "lecam(warm_up=2, decay=0.5)"]
+STATEFUL += ["spectral_regularization", "historical_averaging"]
+
+
+def test_these_are_all_with_a_state():
+    assert {n.partition("(")[0] for n in STATEFUL} == {*LAZY} | {n for n in ALL if isinstance(build(n), nn.Module)}
+
+
+@pytest.mark.parametrize("name", STATEFUL)
+@pytest.mark.parametrize("calls", [1, 2, 4])
+def test_the_state_survives_in_a_fresh_object(name, calls):
+    scene, kind = Scene(), name.partition("(")[0]
+    old, fresh = (nn.ModuleDict({"penalty": spec.build(name, penalties)}) for _ in range(2))
+
+    def advance(box, seed):
+        return scene.value(kind, box["penalty"], seed)
+
+    for seed in range(calls):
+        advance(old, seed)
+        with torch.no_grad():
+            for weight in scene.D.parameters():
+                weight += 0.1 * torch.randn_like(weight)
+    fresh.load_state_dict({key: x.clone() if torch.is_tensor(x) else x for key, x in old.state_dict().items()})
+    assert [advance(fresh, seed) for seed in range(5)] == [advance(old, seed) for seed in range(5)]
+
+
+@pytest.mark.parametrize("name", STATEFUL)
+def test_evaluation_freezes_the_state(name):
+    scene, kind = Scene(), name.partition("(")[0]
+    penalty = spec.build(name, penalties)
+    scene.value(kind, penalty)
+    before = {key: x.clone() if torch.is_tensor(x) else x for key, x in penalty.state_dict().items()}
+    assert before
+    penalty.eval()
+    scene.real += 1
+    with torch.no_grad():
+        for weight in scene.D.parameters():
+            weight += torch.randn_like(weight)
+    assert scene.value(kind, penalty, 1) == scene.value(kind, penalty, 1)
+    assert all(torch.equal(torch.as_tensor(x), torch.as_tensor(before[n])) for n, x in penalty.state_dict().items())
+    penalty.train()
+    scene.value(kind, penalty)
+    assert any(not torch.equal(torch.as_tensor(x), torch.as_tensor(before[n])) for n, x in penalty.state_dict().items())
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -197,8 +197,8 @@ def test_two_processes_cannot_train_in_one_folder(arrays, tmp_path):
 def test_a_non_finite_loss_stops_with_the_step_and_keeps_the_last_good_checkpoint(arrays, tmp_path):
     (tmp_path / "mine.py").write_text(
         "from equipoise.losses import Loss, hinge\n\n"
-        "calls = []\n\n"
         "def breaks(after=3):\n"
+        "    calls = []\n"
         "    def d(real, fake):\n"
         "        calls.append(1)\n"
         "        return hinge().d(real, fake) * (float('nan') if len(calls) > after else 1)\n"

@@ -8,14 +8,15 @@ import torch
 from torch import nn
 
 from equipoise import losses, networks, norms, penalties, spec
+from equipoise.critic import Critic
 from equipoise.networks import ImageShape
 from equipoise.training import FLOAT32, State, adam, steps
-from equipoise.training.critic import Critic
 from equipoise.training.loop import seeded
 from equipoise.training.precision import BFLOAT16, choose
 from equipoise.training.state import update_average
 
 SHAPE = ImageShape(1, 8, 8)
+NEED_CLASSES = ("auxiliary_classifier", "multi_hinge")  # test_training_components has a discriminator for them
 NETS = [
     "mlp(width=8)",
     "dcgan(g_width=4, d_width=4)",
@@ -41,14 +42,14 @@ def endless(batch=4, shape=SHAPE, position=0):
 
 
 @pytest.mark.parametrize("network", NETS)
-@pytest.mark.parametrize("loss", spec.names(losses))
-@pytest.mark.parametrize("penalty", spec.names(penalties))
-def test_every_loss_and_penalty_trains_every_network(network, loss, penalty):
+@pytest.mark.parametrize("loss", [name for name in spec.names(losses) if name not in NEED_CLASSES])
+@pytest.mark.parametrize("penalty", ["r1", "wgan_gp", "pulling_away"])
+def test_every_loss_trains_every_network(network, loss, penalty):
     state = start(network)
     before = deepcopy(state.state_dict())
     for stats in islice(steps(state, endless(), spec.build(loss, losses), [spec.build(penalty, penalties)]), 2):
         assert all(value.isfinite() for value in stats.values())
-        assert {"loss_d", "loss_g", "penalty", "real", "fake", "gradient_d", "gradient_g"} == stats.keys()
+        assert {"loss_d", "loss_g", "penalty", "penalty_g", "real", "fake", "gradient_d", "gradient_g"} == stats.keys()
     assert state.seen == 8
     for net in ("G", "D", "ema"):
         changed = [

@@ -1,11 +1,14 @@
 """Train generative adversarial networks that stay stable.
 
-Parts for a GAN of your own: `losses`, `penalties`, `norms`, `layers`, `networks`, `metrics`, `training.steps`.
+Parts for a GAN of your own: `losses`, `penalties`, `norms`, `constraints`, `layers`, `augment`, `networks`, `metrics`,
+`training.steps`.
 Whole runs: the command line `equipoise`, or `runs.train(presets.default(), "runs/x")`.
 """
 
 __version__ = "0.1.0.dev0"
 
+from . import augment as augment
+from . import constraints as constraints
 from . import growth as growth
 from . import layers as layers
 from . import losses as losses

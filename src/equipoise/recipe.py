@@ -43,6 +43,12 @@ class Recipe:
     """What the two play for."""
     penalties: tuple[str, ...] = ()
     """Terms added to the discriminator's objective."""
+    g_penalties: tuple[str, ...] = ()
+    """Terms added to the generator's objective."""
+    constraint: str = "none"
+    """What is done to the discriminator's weights after each of its steps."""
+    augment: str = "none"
+    """How images are changed before the discriminator sees them, real and fake alike."""
     d_norm: str = "spectral"
     """Normalisation of the discriminator's weights."""
     g_norm: str = "none"

@@ -16,7 +16,7 @@ from ..runs import pictures
 from . import display
 from .stopping import Stop
 
-COMPONENTS = ("network", "loss", "d_norm", "g_norm", "growth", "features")
+COMPONENTS = ("network", "loss", "d_norm", "g_norm", "constraint", "augment", "growth", "features")
 OWN_FILE = re.compile(r"^(.*\.py):")
 
 Run = Annotated[Positional[Path], tyro.conf.arg(help="folder of a run")]
@@ -172,6 +172,6 @@ def located(recipe: Recipe) -> Recipe:
     absolute = lambda path: str(Path(path).expanduser().resolve())
     own = lambda spec: OWN_FILE.sub(lambda match: absolute(match[1]) + ":", spec)
     changes: dict[str, Any] = {name: own(getattr(recipe, name)) for name in COMPONENTS if getattr(recipe, name)}
-    changes["penalties"] = tuple(map(own, recipe.penalties))
+    changes |= {name: tuple(map(own, getattr(recipe, name))) for name in ("penalties", "g_penalties")}
     changes["data"] = recipe.data if recipe.data == "builtin" else absolute(recipe.data)
     return replace(recipe, **changes)

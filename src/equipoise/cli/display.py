@@ -13,14 +13,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from torch import nn
 
-from .. import growth, losses, metrics, networks, norms, penalties, presets
+from .. import augment, constraints, growth, losses, metrics, networks, norms, penalties, presets
 from ..metrics import features
 from ..recipe import Recipe
 from ..runs import Progress as RunProgress
 from ..runs import Run
 from ..spec import check_choice, first_line, kind, names, parameters
 
-KINDS = {kind(m): m for m in (losses, penalties, norms, networks, growth, metrics, features, presets)}
+MODULES = (losses, penalties, norms, constraints, augment, networks, growth, metrics, features, presets)
+KINDS = {kind(module): module for module in MODULES}
 SHOWN = {"loss_d": "D", "loss_g": "G", "penalty": "pen"}
 PLAIN_LINES = 50  # in a whole run, where there is no terminal
 

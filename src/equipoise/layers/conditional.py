@@ -1,7 +1,9 @@
-"""Layers that take the label besides the features."""
+"""Layers that take the label or the latent vector besides the features."""
 
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
+
+from .checks import at_least
 
 
 class ConditionalBatchNorm(nn.Module):
@@ -22,3 +24,27 @@ class ConditionalBatchNorm(nn.Module):
     def forward(self, x: Float[Tensor, "b c h w"], labels: Int64[Tensor, "b"]) -> Float[Tensor, "b c h w"]:
         """Normalises over the batch, then scales and shifts each sample by its class."""
         return self.norm(x) * self.gain(labels)[:, :, None, None] + self.bias(labels)[:, :, None, None]
+
+
+class SelfModulation(nn.Module):
+    """gain(z) BN(x) + bias(z) (Chen 2019, arXiv:1810.01365, Eq. 1-2): batch normalisation that hears of z everywhere.
+
+    gain and bias are linear in ReLU(U z + u), `hidden` units which they share as in the authors' code. It starts as
+    plain batch normalisation: gain 1, bias 0 for every z. As the last layers' weights are 0 at first, leave them out
+    of a spectral normalisation, which divides by their norm: `skip=["*.gain", "*.bias"]`.
+    """
+
+    def __init__(self, channels: int, z_dim: int, hidden: int = 32, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        super().__init__()
+        at_least(1, channels=channels, z_dim=z_dim, hidden=hidden)
+        self.norm = nn.BatchNorm2d(channels, eps=eps, momentum=momentum, affine=False)
+        self.hidden = nn.Sequential(nn.Linear(z_dim, hidden), nn.ReLU())
+        self.gain, self.bias = nn.Linear(hidden, channels), nn.Linear(hidden, channels)
+        for head, start in ((self.gain, 1.0), (self.bias, 0.0)):
+            nn.init.zeros_(head.weight)
+            nn.init.constant_(head.bias, start)
+
+    def forward(self, x: Float[Tensor, "b c h w"], z: Float[Tensor, "b z"]) -> Float[Tensor, "b c h w"]:
+        """Normalises over the batch, then scales and shifts each sample by its latent vector."""
+        hidden = self.hidden(z)
+        return self.norm(x) * self.gain(hidden)[:, :, None, None] + self.bias(hidden)[:, :, None, None]

@@ -1,7 +1,8 @@
 """Generators and discriminators. An architecture builds a pair of networks for one image shape.
 
 A generator is called as `G(z, labels) -> images in [-1, 1]` and has `z_dim`; a discriminator is called as
-`D(images, labels) -> logits [batch]`. Labels are class numbers, or None in networks without classes.
+`D(images, labels) -> logits [batch]`, and what its last layer looks at is the output of its submodule `features`.
+Labels are class numbers, or None in networks without classes.
 """
 
 from .dcgan import dcgan as dcgan

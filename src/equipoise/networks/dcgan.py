@@ -50,16 +50,16 @@ class Discriminator(nn.Module):
         levels = levels_to(shape, smallest=4)
         sizes = [width << level for level in range(levels)]
         first = nn.Conv2d(shape.channels, width, 4, 2, 1, bias=False)
-        self.layers = nn.Sequential(pad(shape, levels), first, nn.LeakyReLU(0.2))
+        self.features = nn.Sequential(pad(shape, levels), first, nn.LeakyReLU(0.2))
         for inputs, outputs in zip(sizes, sizes[1:], strict=False):
             halve = nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False)
-            self.layers.extend([halve, nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2)])
-        self.layers.append(nn.Conv2d(sizes[-1], 1, grid(shape, levels), bias=False))
+            self.features.extend([halve, nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2)])
+        self.last = nn.Conv2d(sizes[-1], 1, grid(shape, levels), bias=False)
         self.apply(initialize)
 
     def forward(self, images: Float[Tensor, "b c h w"], labels: None = None) -> Float[Tensor, "b"]:
         """One logit an image."""
-        return self.layers(images).flatten()
+        return self.last(self.features(images)).flatten()
 
 
 def initialize(module: nn.Module) -> None:

@@ -37,12 +37,12 @@ class Discriminator(nn.Module):
 
     def __init__(self, shape: ImageShape, width: int, depth: int) -> None:
         super().__init__()
-        self.hidden = _hidden(prod(shape[:3]), width, depth)
-        self.out = nn.Linear(width, 1)
+        self.features = _hidden(prod(shape[:3]), width, depth)
+        self.last = nn.Linear(width, 1)
 
     def forward(self, images: Float[Tensor, "b c h w"], labels: None = None) -> Float[Tensor, "b"]:
         """One logit an image."""
-        return self.out(self.hidden(images.flatten(1))).squeeze(1)
+        return self.last(self.features(images.flatten(1))).squeeze(1)
 
 
 def _hidden(inputs: int, width: int, depth: int) -> nn.Sequential:

@@ -50,13 +50,14 @@ class Discriminator(nn.Module):
     def __init__(self, shape: ImageShape, width: int) -> None:
         super().__init__()
         height, columns = grid(shape, LEVELS)
-        self.layers = nn.Sequential(pad(shape, LEVELS), nn.Conv2d(shape.channels, width, 3, 1, 1), nn.LeakyReLU(0.1))
+        self.features = nn.Sequential(pad(shape, LEVELS), nn.Conv2d(shape.channels, width, 3, 1, 1), nn.LeakyReLU(0.1))
         for inputs in (width, 2 * width, 4 * width):
             halve, widen = nn.Conv2d(inputs, inputs, 4, 2, 1), nn.Conv2d(inputs, 2 * inputs, 3, 1, 1)
-            self.layers.extend([halve, nn.LeakyReLU(0.1), widen, nn.LeakyReLU(0.1)])
-        self.layers.extend([nn.Flatten(), nn.Linear(8 * width * height * columns, 1)])
+            self.features.extend([halve, nn.LeakyReLU(0.1), widen, nn.LeakyReLU(0.1)])
+        self.features.append(nn.Flatten())
+        self.last = nn.Linear(8 * width * height * columns, 1)
         self.apply(initialize)
 
     def forward(self, images: Float[Tensor, "b c h w"], labels: None = None) -> Float[Tensor, "b"]:
         """One logit an image."""
-        return self.layers(images).squeeze(1)
+        return self.last(self.features(images)).squeeze(1)

@@ -4,24 +4,26 @@
 `layer.parametrizations.weight.original`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
 from typing import TypeVar
 
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
+from ..weights import layers as layers
+from .equalized import equalized as equalized
+from .lengths import frobenius as frobenius
+from .lengths import standardized as standardized
+from .lengths import strict_weight as strict_weight
+from .lengths import weight as weight
+from .orthogonal import orthogonal as orthogonal
+from .registering import own_class
+from .reshaped import Together
 from .spectral import spectral as spectral
 
 Norm = Callable[[nn.Module], nn.Module]
 Net = TypeVar("Net", bound=nn.Module)
-
-WEIGHTED = (
-    nn.Linear,
-    nn.Embedding,
-    *(nn.Conv1d, nn.Conv2d, nn.Conv3d),
-    *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
-)
 
 
 def none() -> Norm:
@@ -32,7 +34,8 @@ def none() -> Norm:
 def apply(norm: Norm, net: Net, skip: Sequence[str] = ()) -> Net:
     """Normalises the weight of every linear, convolution and embedding layer of `net`, in place, and returns `net`.
 
-    `skip` names layers to leave alone, by patterns such as `"head.*"`.
+    `skip` names layers to leave alone, by patterns such as `"head.*"`. Spectral normalisation then treats all layers
+    together whenever `net` is called, which is faster.
 
     >>> import torch
     >>> net = apply(spectral(iterations=50), nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8, 1)))
@@ -48,18 +51,16 @@ def apply(norm: Norm, net: Net, skip: Sequence[str] = ()) -> Net:
         raise ValueError(f"{type(net).__name__} has no linear, convolution or embedding layer to normalise")
     for layer in chosen:
         norm(layer)
+    Together.hook(net, chosen)
     return net
 
 
 def remove(net: Net) -> Net:
     """Takes the normalisers off again, in place: each layer keeps the weight that it showed, as a plain parameter."""
+    Together.unhook(net)
     for _, layer in layers(net):
         if is_parametrized(layer, "weight"):
             layer.parametrizations.eval()  # type: ignore[union-attr]  # the weight as it is, not one iteration on
+            own_class(layer)
             remove_parametrizations(layer, "weight", leave_parametrized=True)
     return net
-
-
-def layers(net: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """The layers of `net` that have a weight to normalise, with their names."""
-    return ((name, module) for name, module in net.named_modules() if isinstance(module, WEIGHTED))

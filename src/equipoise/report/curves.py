@@ -1,6 +1,6 @@
 """Which curves a run has, and what to look for in them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -35,7 +35,7 @@ STATS = (
     ),
     (
         "Penalty",
-        {"penalty": ("penalty", "first")},
+        {"penalty": ("discriminator", "first"), "penalty_g": ("generator", "second")},
         "Healthy: small beside the discriminator's loss, and steady.",
         False,
     ),
@@ -63,8 +63,20 @@ TIMES = (("seconds", 1, 300), ("minutes", 60, 3 * 3600), ("hours", 3600, np.inf)
 def plots(record: Record, axis: Axis) -> list[Plot]:
     """All curves that the run has data for, scores first."""
     scores = [_scores(record, axis, metric) for metric in METRICS]
-    stats = [_stats(record, axis, *entry) for entry in STATS]
+    stats = [_stats(record, axis, *entry) for entry in (*STATS, *adapted(record.stats))]
     return [plot for plot in scores + stats if plot]
+
+
+def adapted(rows: Sequence[Row]) -> list[tuple[str, dict[str, tuple[str, str]], str, bool]]:
+    """A plot for each component that adapts numbers while training, such as k of a boundary equilibrium."""
+    known = {key for _, keys, _, _ in STATS for key in keys} | {"seen", "seconds", "speed", "memory"}
+    names = [key for key in (rows[-1] if rows else {}) if key not in known and "_" in key]
+    parts = {name.partition("_")[0]: [n for n in names if n.startswith(name.partition("_")[0] + "_")] for name in names}
+    label = lambda name: name.partition("_")[2].rpartition(".")[2]
+    lines = {part: {n: (label(n), c) for n, c in zip(own, COLOURS, strict=False)} for part, own in parts.items()}
+    return [
+        (f"Adapted: {part}", keys, "What this component adapts while training.", False) for part, keys in lines.items()
+    ]
 
 
 def _stats(
@@ -72,10 +84,9 @@ def _stats(
 ) -> Plot | None:
     x = axis.of(column(record.stats, "seen"))
     columns = {key: column(record.stats, key) for key in keys}
-    lines = [
-        Line(name, colour, x, columns[key]) for key, (name, colour) in keys.items() if np.any(columns[key] > -np.inf)
-    ]
-    if not lines or (title == "Penalty" and not np.nansum(abs(columns["penalty"]))):
+    shown = lambda y: np.any(y > -np.inf) and (title != "Penalty" or np.nansum(abs(y)))
+    lines = [Line(name, colour, x, columns[key]) for key, (name, colour) in keys.items() if shown(columns[key])]
+    if not lines:
         return None
     return Plot(title, caption, axis.label, lines, log and all(np.nanmin(line.y) > 0 for line in lines))
 

@@ -1,17 +1,20 @@
 """From a recipe to objects: the only place where strings become what they name."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import torch
 
-from .. import growth, losses, networks, norms, penalties
+from .. import augment, constraints, growth, losses, networks, norms, penalties
+from ..augment import Augmentation
+from ..constraints import Constraint
 from ..growth import Growth
-from ..losses import Loss
+from ..losses import Game, Loss
 from ..networks import ImageShape
 from ..penalties import Penalty
 from ..recipe import Recipe
 from ..spec import build
-from ..training import FLOAT32, Precision, Rate, State, adam
+from ..training import FLOAT32, Batch, Precision, Rate, State, Stats, adam, steps
 from ..training.precision import BFLOAT16
 
 
@@ -20,8 +23,11 @@ class Parts:
     """What a training loop is made of."""
 
     state: State
-    loss: Loss
+    loss: Loss | Game
     penalties: list[Penalty]
+    g_penalties: list[Penalty]
+    constraint: Constraint
+    augment: Augmentation | None
     growth: Growth
     precision: Precision
     rate: Rate
@@ -30,13 +36,58 @@ class Parts:
 def assemble(recipe: Recipe, classes: int, device: torch.device) -> Parts:
     """The objects that a complete recipe names, on the device; the seed decides the first weights."""
     loss, growing = build(recipe.loss, losses), build(recipe.growth, growth)
-    terms = [build(term, penalties) for term in recipe.penalties]
+    terms, g_terms = ([build(t, penalties) for t in ts] for ts in (recipe.penalties, recipe.g_penalties))
+    constraint = build(recipe.constraint, constraints)
+    shown = build(recipe.augment, augment) if recipe.augment != "none" else None
     check(recipe, loss)
     precision = BFLOAT16 if recipe.precision == "bfloat16" else FLOAT32
     G, D = (precision.place(net, device) for net in build_networks(recipe, classes))
     optimizers = adam(G, recipe.lr_g, recipe.betas), adam(D, recipe.lr_d, recipe.betas)
-    state = State.start(G, D, *optimizers, components=[loss, growing, *terms])
-    return Parts(state, loss, terms, growing, precision, rate_of(recipe))
+    state = State.start(G, D, *optimizers, components=[loss, growing, *terms, *g_terms, shown])
+    return Parts(state, loss, terms, g_terms, constraint, shown, growing, precision, rate_of(recipe))
+
+
+def updates(parts: Parts, stream: Iterable[Batch], recipe: Recipe) -> Iterator[Stats]:
+    """The training loop over those images."""
+    return steps(
+        parts.state,
+        stream,
+        parts.loss,
+        parts.penalties,
+        parts.g_penalties,
+        parts.constraint,
+        parts.augment,
+        growth=parts.growth,
+        d_steps=recipe.d_steps,
+        g_batch=recipe.g_batch,
+        ema_images=recipe.ema_images,
+        rate=parts.rate,
+        precision=parts.precision,
+        seed=recipe.seed,
+    )
+
+
+def rehearse(recipe: Recipe, classes: int) -> None:
+    """Takes one step on noise with parts of its own: raises ValueError for parts that do not work together."""
+    size = recipe.height_width()
+    assert size is not None
+    assert recipe.channels is not None
+    small = replace(recipe, batch=2, g_batch=2, d_steps=1, precision="float32")
+    parts = assemble(small, classes, torch.device("cpu"))
+    with torch.random.fork_rng([]):
+        images = torch.rand(2, recipe.channels, *size) * 2 - 1
+    labels = torch.arange(2) % classes if classes else None
+    try:
+        next(updates(parts, [(images, labels)], small))
+    except ValueError:
+        raise
+    except Exception as error:  # whatever a user's own file may raise
+        raise ValueError(f"these parts do not work together: {type(error).__name__}: {first_line(error)}") from error
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    return (str(error).splitlines() or [""])[0]
 
 
 def build_networks(recipe: Recipe, classes: int) -> tuple[torch.nn.Module, torch.nn.Module]:
@@ -58,8 +109,8 @@ def build_networks(recipe: Recipe, classes: int) -> tuple[torch.nn.Module, torch
 
 def check(recipe: Recipe, loss: object) -> None:
     """Raises ValueError for parts that are not what they should be or cannot work together."""
-    if not isinstance(loss, Loss):
-        raise ValueError(f"{recipe.loss} gives {type(loss).__name__}, but a loss is an equipoise.losses.Loss")
+    if not isinstance(loss, Loss | Game):
+        raise ValueError(f"{recipe.loss} gives {type(loss).__name__}, but a loss is an equipoise.losses.Loss or Game")
     batch, g_batch = recipe.batch, recipe.g_batch
     if loss.paired and g_batch not in (None, batch):
         raise ValueError(f"{recipe.loss} compares reals and fakes in pairs: g_batch must be {batch}, not {g_batch}")

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
+from ..critic import ask
 from ..metrics.precision import exact
-from ..training.critic import ask
 from .assemble import build_networks
 from .folder import RunFolder, load_checkpoint
 

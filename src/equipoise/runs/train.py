@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ..data import batches, inspect
 from ..recipe import Recipe, differences
-from ..training import State, steps
-from .assemble import Parts, assemble
+from ..training import State
+from .assemble import Parts, assemble, rehearse, updates
 from .choices import choose
 from .dataset import load_dataset
 from .folder import LOCK, RunFolder, append_row, load_checkpoint, read_rows, write_whole
@@ -62,6 +62,7 @@ class Run:
         if len(self.dataset) < 2:
             raise ValueError(f"{self.dataset.name} has one image; at least 2 are needed to train and to score")
         self.fingerprint = fingerprint(self.dataset)
+        rehearse(self.recipe, len(self.dataset.classes))
         self.parts: Parts = assemble(self.recipe, len(self.dataset.classes), self.device)
         self.state: State = self.parts.state
         self.scorer = Scorer(self.dataset, str(self.recipe.features), self.device)
@@ -105,10 +106,10 @@ class Run:
         """Trains, and does what is due after each step, and at the start what a killed process left undone."""
         if self.state.seen not in [row["seen"] for row in self.scores()]:
             yield self.after_step(self.state.seen - self.recipe.batch * self.recipe.d_steps)
-        updates = self.updates(self.batches())
+        stream = updates(self.parts, self.batches(), self.recipe)
         while self.state.seen < self.recipe.images and not stop():
             before, mark = self.state.seen, time.perf_counter()
-            self.pending.append(next(updates))
+            self.pending.append(next(stream))
             self.seconds += time.perf_counter() - mark
             yield self.after_step(before)
         self.record()
@@ -137,23 +138,6 @@ class Run:
             mirror=recipe.mirror,
             dequantize=recipe.dequantize,
             device=self.device,
-        )
-
-    def updates(self, stream: Iterator[tuple[Tensor, Tensor | None]]) -> Iterator[dict[str, Tensor]]:
-        """The training loop over those images."""
-        recipe, parts = self.recipe, self.parts
-        return steps(
-            self.state,
-            stream,
-            parts.loss,
-            parts.penalties,
-            growth=parts.growth,
-            d_steps=recipe.d_steps,
-            g_batch=recipe.g_batch,
-            ema_images=recipe.ema_images,
-            rate=parts.rate,
-            precision=parts.precision,
-            seed=recipe.seed,
         )
 
     def record(self) -> dict[str, Any] | None:

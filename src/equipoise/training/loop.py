@@ -3,17 +3,20 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ..augment import Augmentation
+from ..constraints import Constraint
+from ..constraints import none as unconstrained
+from ..critic import Critic, ask
 from ..growth import Growth, fixed
-from ..losses import Loss
+from ..losses import Game, Loss, as_game
 from ..penalties import Penalty
-from .critic import Critic, ask
 from .precision import FLOAT32, Precision
 from .state import State, update_average
 
@@ -26,8 +29,11 @@ STREAM = int.from_bytes(b"steps")
 def steps(
     state: State,
     batches: Iterable[Batch],
-    loss: Loss,
+    loss: Loss | Game,
     penalties: Sequence[Penalty] = (),
+    g_penalties: Sequence[Penalty] = (),
+    constraint: Constraint | None = None,
+    augment: Augmentation | None = None,
     growth: Growth | None = None,
     d_steps: int = 1,
     g_batch: int | None = None,
@@ -41,14 +47,17 @@ def steps(
     Any networks will do that are called as `G(z)` and `D(images)`, or with labels besides where the batches have some,
     and a `G.z_dim` that says how long a latent vector is. It ends when the batches end.
 
-    A step is `d_steps` updates of the discriminator on fresh batches, then one of the generator on `g_batch` samples
-    (as many as a batch has where that is None). `ema_images` is the half-life of the averaged generator. The
-    randomness of a step is drawn from (seed, images seen), so that a resumed run is the same run.
+    A step is `d_steps` updates of the discriminator on fresh batches, each followed by the `constraint` on its weights,
+    then one of the generator on `g_batch` samples (as many as a batch has where that is None). The discriminator sees
+    all images through `augment`, which hears of the logits of reals if it has a method `observe`. `ema_images` is the
+    half-life of the averaged generator. The randomness of a step is drawn from (seed, images seen), so that a resumed
+    run is the same run.
     """
     if d_steps < 1 or ema_images < 1:
         raise ValueError(f"d_steps and ema_images must be at least 1, not {d_steps} and {ema_images}")
     growth, stream = growth or fixed(), iter(batches)
-    state.G.train(), state.D.train()
+    players = Players(as_game(loss), penalties, g_penalties, constraint or unconstrained(), augment, precision)
+    state.G.train(), state.D.train(), state.components.train()
     while True:
         start = state.seen
         with seeded(seed, start, next(state.G.parameters()).device):
@@ -59,46 +68,72 @@ def steps(
                 return
             for real, labels in fresh:
                 real = growth(state.seen, real, state.G, state.D, state.ema)
-                stats = update_d(state, real, labels, loss, penalties, precision)
+                stats = update_d(state, real, labels, players)
                 state.seen += len(real)
-            stats |= update_g(state, real, labels, loss, g_batch or len(real), precision)
+            stats |= update_g(state, real, labels, players, g_batch or len(real))
+            stats |= adapting(state.components)
             update_average(state.ema, state.G, decay=0.5 ** ((state.seen - start) / ema_images))
         yield stats
 
 
-def update_d(
-    state: State, real: Tensor, labels: Tensor | None, loss: Loss, penalties: Sequence[Penalty], precision: Precision
-) -> Stats:
+class Players(NamedTuple):
+    """What the two networks play for, and under which rules."""
+
+    game: Game
+    penalties: Sequence[Penalty]
+    g_penalties: Sequence[Penalty]
+    constraint: Constraint
+    augment: Augmentation | None
+    precision: Precision
+
+
+def update_d(state: State, real: Tensor, labels: Tensor | None, rules: Players) -> Stats:
     """One step of the discriminator."""
-    critic = Critic(state.D, labels)
-    with precision.autocast(real.device):
+    z = noise(len(real), state.G, real.device)
+    critic = Critic(state.D, labels, rules.augment, state.G, z, learner=state.D)
+    with rules.precision.autocast(real.device):
         with torch.no_grad():
-            fake = ask(state.G, noise(len(real), state.G, real.device), labels).float()
-        if penalties and precision.dtype == torch.float32:  # then penalties can share the loss's run of D
+            fake = ask(state.G, z, labels).float()
+        if rules.penalties and rules.precision.dtype == torch.float32:  # then penalties can share the loss's run of D
             real, fake = real.detach().requires_grad_(), fake.requires_grad_()
-        real_logits, fake_logits = critic(real), critic(fake)
-    adversarial = loss.d(real_logits, fake_logits)
-    penalty = sum((p(critic, real, fake) for p in penalties), start=torch.zeros_like(adversarial))
+        adversarial = rules.game.d(critic, real, fake)
+        means = {"real": critic(real).mean(), "fake": critic(fake).mean()}
+    penalty = total(rules.penalties, critic, real, fake)
     norm = descend(state.opt_d, adversarial + penalty)
-    means = {"real": real_logits.mean(), "fake": fake_logits.mean()}
+    rules.constraint(state.D)
+    if observe := getattr(rules.augment, "observe", None):
+        observe(critic(real).detach())
     return detached({"loss_d": adversarial, "penalty": penalty, **means, "gradient_d": norm})
 
 
-def update_g(state: State, real: Tensor, labels: Tensor | None, loss: Loss, count: int, precision: Precision) -> Stats:
+def update_g(state: State, real: Tensor, labels: Tensor | None, rules: Players, count: int) -> Stats:
     """One step of the generator, through a frozen discriminator. Its fakes wear the labels of the reals, in turn."""
     labels = None if labels is None else labels.repeat(-(-count // len(labels)))[:count]
     learning = [weight for weight in state.D.parameters() if weight.requires_grad]
     for weight in learning:
         weight.requires_grad_(False)
-    critic = Critic(state.D, labels)
-    with precision.autocast(real.device):
-        fake_logits = critic(ask(state.G, noise(count, state.G, real.device), labels))
-        real_logits = critic(real.detach()) if loss.paired else fake_logits.detach()
-    objective = loss.g(real_logits, fake_logits)
-    norm = descend(state.opt_g, objective)
+    z = noise(count, state.G, real.device).requires_grad_(bool(rules.g_penalties))
+    critic = Critic(state.D, labels, rules.augment, state.G, z, learner=state.G)
+    with rules.precision.autocast(real.device):
+        fake = ask(state.G, z, labels).float()
+        adversarial = rules.game.g(critic, real.detach(), fake)
+    penalty = total(rules.g_penalties, critic, real.detach(), fake)
+    norm = descend(state.opt_g, adversarial + penalty)
     for weight in learning:
         weight.requires_grad_(True)
-    return detached({"loss_g": objective, "gradient_g": norm})
+    return detached({"loss_g": adversarial, "penalty_g": penalty, "gradient_g": norm})
+
+
+def total(penalties: Sequence[Penalty], critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+    """The sum of all penalties."""
+    return sum((penalty(critic, real, fake) for penalty in penalties), start=torch.zeros((), device=real.device))
+
+
+def adapting(components: nn.Module) -> Stats:
+    """The numbers that components adapt while training: BEGAN's k, the probability of an augmentation..."""
+    named = ((type(part).__name__.lower(), part) for part in components.children())
+    numbers = ((f"{kind}_{name}", buffer) for kind, part in named for name, buffer in part.named_buffers())
+    return {name: buffer.detach().clone() for name, buffer in numbers if buffer.ndim == 0}
 
 
 def descend(optimizer: Optimizer, objective: Tensor) -> Tensor:

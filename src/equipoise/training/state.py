@@ -28,7 +28,8 @@ class State:
         cls, G: nn.Module, D: nn.Module, opt_g: Optimizer, opt_d: Optimizer, components: Iterable[object] = ()
     ) -> "State":
         """The state before the first step; of `components` (losses, penalties...) those with a state are kept."""
-        stateful = nn.ModuleList(part for part in components if isinstance(part, nn.Module))
+        parts = (part if isinstance(part, nn.Module) else getattr(part, "state", None) for part in components)
+        stateful = nn.ModuleList(part for part in parts if isinstance(part, nn.Module))
         device = next(G.parameters()).device
         return cls(G, D, opt_g, opt_d, deepcopy(G).eval().requires_grad_(False), stateful.to(device))
 

@@ -1,23 +1,10 @@
-"""Adversarial losses: what each player minimises, as pure functions of logits."""
+"""Losses of logits alone."""
 
-from collections.abc import Callable
-from typing import NamedTuple
-
-from jaxtyping import Float
-from torch import Tensor
+import torch
 from torch.nn.functional import relu, softplus
 
-Logits = Float[Tensor, "batch"]
-Scalar = Float[Tensor, ""]
-
-
-class Loss(NamedTuple):
-    """What each player minimises, given the logits of a real and of a fake batch: `d(real, fake)`, `g(real, fake)`."""
-
-    d: Callable[[Logits, Logits], Scalar]
-    g: Callable[[Logits, Logits], Scalar]
-    paired: bool = False
-    """Whether `g` looks at the real logits; where it does not, D is not run on reals for the generator's step."""
+from ..critic import Scalar
+from .kinds import Logits, Loss
 
 
 def minimax() -> Loss:
@@ -87,11 +74,42 @@ def relativistic() -> Loss:
     Logits are compared in pairs, the i-th real with the i-th fake; stable with `r1` and `r2` (Huang 2024,
     arXiv:2501.05441).
     """
-    return Loss(
-        d=lambda real, fake: softplus(fake - real).mean(),
-        g=lambda real, fake: softplus(real - fake).mean(),
-        paired=True,
-    )
+
+    def d(real: Logits, fake: Logits) -> Scalar:
+        if real.shape != fake.shape:  # which would be compared each with all
+            raise ValueError(f"pairs need as many fakes as reals: logits of {[*real.shape]} and {[*fake.shape]}")
+        return softplus(fake - real).mean()
+
+    return Loss(d, lambda real, fake: d(fake, real), paired=True)
+
+
+def relativistic_average() -> Loss:
+    """L_D = E softplus(E D(G) - D(x)) + E softplus(D(G) - E D(x)) (Jolicoeur-Martineau 2018, arXiv:1807.00734, RaSGAN).
+
+    Each logit is compared with the mean of the other side; L_G swaps the sides.
+    """
+
+    def d(real: Logits, fake: Logits) -> Scalar:
+        return softplus(fake.mean() - real).mean() + softplus(fake - real.mean()).mean()
+
+    return Loss(d, lambda real, fake: d(fake, real), paired=True)
+
+
+def dual_contrastive() -> Loss:
+    """L_D = -E log e^D(x)/(e^D(x) + sum e^D(G)) - E log e^-D(G)/(e^-D(G) + sum e^-D(x)) (Yu 2021, arXiv:2103.16748).
+
+    Each real logit is told apart from all fakes, each fake one from all reals; L_G swaps the sides.
+    """
+
+    def d(real: Logits, fake: Logits) -> Scalar:
+        return _told_apart(real, fake) + _told_apart(-fake, -real)
+
+    return Loss(d, lambda real, fake: d(fake, real), paired=True)
+
+
+def _told_apart(ones: Logits, others: Logits) -> Scalar:
+    """-E log e^a / (e^a + sum e^b)."""
+    return softplus(torch.logsumexp(others.flatten(), 0) - ones).mean()
 
 
 def _check_between(name: str, value: float, low: float, high: float) -> None:

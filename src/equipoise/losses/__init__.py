@@ -1,0 +1,24 @@
+"""Adversarial losses: what each player minimises.
+
+A `Loss` is a pair of functions of logits. A `Game` is a pair of functions of (critic, real images, fake images), for
+those that need more than logits: distances between images, features, class logits.
+"""
+
+from .classes import auxiliary_classifier as auxiliary_classifier
+from .classes import multi_hinge as multi_hinge
+from .divergences import f_gan as f_gan
+from .energies import boundary_equilibrium as boundary_equilibrium
+from .energies import energy as energy
+from .images import feature_matching as feature_matching
+from .images import loss_sensitive as loss_sensitive
+from .kinds import Game as Game
+from .kinds import Loss as Loss
+from .kinds import as_game as as_game
+from .logits import dual_contrastive as dual_contrastive
+from .logits import hinge as hinge
+from .logits import least_squares as least_squares
+from .logits import minimax as minimax
+from .logits import non_saturating as non_saturating
+from .logits import relativistic as relativistic
+from .logits import relativistic_average as relativistic_average
+from .logits import wasserstein as wasserstein

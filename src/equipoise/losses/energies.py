@@ -1,0 +1,72 @@
+"""Losses of energies: the logit of an auto-encoding discriminator is minus its reconstruction error."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import relu
+
+from ..critic import Scalar
+from .kinds import Logits, Loss
+
+
+def energy(margin: float = 10.0) -> Loss:
+    """L_D = E E(x) + E max(0, m - E(G)), L_G = E E(G), energy E = -D (Zhao 2017, arXiv:1609.03126, Eq. 1-2).
+
+    What margin is good depends on the scale of the reconstruction error; the paper's 10 to 80 belong to sums over
+    pixels. Add `penalties.pulling_away` to the generator for EBGAN-PT.
+
+    >>> energy(margin=2.0).d(-torch.ones(4), -torch.full((4,), 3.0)).item()  # fakes above the margin are left alone
+    1.0
+    """
+    if not margin > 0:
+        raise ValueError(f"margin must be positive, not {margin}: without it the discriminator wins by any bad fake")
+    return Loss(
+        d=lambda real, fake: relu(margin + fake).mean() - real.mean(),
+        g=lambda real, fake: -fake.mean(),
+    )
+
+
+def boundary_equilibrium(gamma: float = 0.5, rate: float = 1e-3) -> Loss:
+    """L_D = E(x) - k E(G), L_G = E(G), k <- clip(k + rate (gamma E(x) - E(G))) (Berthelot 2017, arXiv:1703.10717).
+
+    The energy E = -D is the mean absolute reconstruction error; k starts at 0 and is clipped to [0, 1]. `state` keeps k
+    and `convergence`, the global measure M = E(x) + |gamma E(x) - E(G)|; both move when `g` is evaluated, unless
+    `state.eval()`.
+    """
+    if not 0 <= gamma <= 1:
+        raise ValueError(f"gamma must be between 0 and 1, not {gamma}")
+    if not rate >= 0:
+        raise ValueError(f"rate must be at least 0, not {rate}")
+    balance = Balance(gamma, rate)
+    return Loss(balance.d, balance.g, state=balance)
+
+
+class Balance(nn.Module):
+    """The equilibrium between the energies of reals and of fakes: k, and how far the game is from converged."""
+
+    k: Tensor
+    real: Tensor
+    convergence: Tensor
+
+    def __init__(self, gamma: float, rate: float) -> None:
+        super().__init__()
+        self.gamma, self.rate = gamma, rate
+        for name in ("k", "real", "convergence"):
+            self.register_buffer(name, torch.zeros(()))
+
+    def d(self, real: Logits, fake: Logits) -> Scalar:
+        """E(x) - k E(G); remembers E(x) for the update of k."""
+        if self.training:
+            self.real.copy_(-real.detach().mean())
+        return self.k.clone() * fake.mean() - real.mean()
+
+    def g(self, real: Logits, fake: Logits) -> Scalar:
+        """E(G); then moves k by the energies of the last real batch and of these fakes."""
+        if self.training:
+            self.move(-fake.detach().mean())
+        return -fake.mean()
+
+    def move(self, fake: Scalar) -> None:
+        """k up where fakes are reconstructed too well, that is where E(G) < gamma E(x)."""
+        gap = self.gamma * self.real - fake
+        self.k.add_(self.rate * gap).clamp_(0, 1)
+        self.convergence.copy_(self.real + gap.abs())

@@ -1,0 +1,67 @@
+"""Penalties for the generator."""
+
+from math import prod
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from ..critic import Critic, Fakes, Images, Scalar
+from .kinds import CriticLike, Penalty, check_weight, lazily
+
+
+def pulling_away(weight: float = 0.1) -> Penalty:
+    """w / (n (n - 1)) sum over i != j of cos^2(S_i, S_j), S features of the fakes (Zhao 2017, arXiv:1609.03126, Eq. 4).
+
+    For the generator (EBGAN-PT): samples whose codes are alike are pushed apart. Asks the critic for features, which of
+    an auto-encoder are its codes. 0 for a batch of one.
+
+    >>> from equipoise.critic import Critic
+    >>> D = nn.Sequential(nn.Identity(), nn.Flatten(), nn.Linear(4, 1), nn.Flatten(0))
+    >>> pulling_away(weight=1.0)(Critic(D, features="0"), torch.ones(2, 4), torch.ones(2, 4)).item()  # a code twice
+    1.0
+    """
+    check_weight(weight)
+
+    def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
+        codes = normalize(Critic.of(critic).features(fake), dim=1)
+        squared = (codes @ codes.mT).square()
+        pairs = len(codes) * (len(codes) - 1)
+        return weight * (squared.sum() - squared.diagonal().sum()) / max(pairs, 1)
+
+    return penalty
+
+
+def path_length(weight: float = 2.0, decay: float = 0.01, every: int = 4) -> Penalty:
+    """w E (|J' y| - a)^2, J' y = grad_z <G(z), y>, y ~ N(0, I) / sqrt(h w) (Karras 2020, arXiv:1912.04958, Eq. 4).
+
+    For the generator: a step in latent space changes the image by a constant length a, the running mean of the lengths
+    with rate `decay`. Needs latents that the fakes were made from, which require a gradient: Critic(D, latents=z).
+    """
+    check_weight(weight)
+    if not 0 < decay <= 1:
+        raise ValueError(f"decay must be in (0, 1], not {decay}")
+    return lazily(every, PathLength(weight, decay))
+
+
+class PathLength(nn.Module):
+    """The running mean of path lengths, and the distance of lengths from it."""
+
+    mean: Tensor
+
+    def __init__(self, weight: float, decay: float) -> None:
+        super().__init__()
+        self.weight, self.decay = weight, decay
+        self.register_buffer("mean", torch.zeros(()))
+
+    def forward(self, critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
+        """The penalty, after the mean has moved."""
+        latents = Critic.of(critic).made_from()
+        if not latents.requires_grad:
+            raise ValueError("path_length is about a gradient in the latents: they need latents.requires_grad_(True)")
+        noise = torch.randn_like(fake) / prod(fake.shape[2:]) ** 0.5
+        (slope,) = torch.autograd.grad((fake * noise).sum(), latents, create_graph=True)
+        lengths = slope.flatten(1).norm(dim=1)
+        if self.training:
+            self.mean.lerp_(lengths.detach().mean().to(self.mean), self.decay)
+        return self.weight * (lengths - self.mean.clone()).square().mean()

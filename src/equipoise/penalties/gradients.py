@@ -1,0 +1,120 @@
+"""Penalties on the gradient of the critic with respect to images."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..critic import Fakes, Images, Logits, Scalar
+from .kinds import CriticLike, Penalty, check_weight, lazily
+
+Sides = Literal["two", "one", "one_unsquared"]
+SIDES: dict[str, Callable[[Logits], Logits]] = {
+    "two": lambda excess: excess.square(),
+    "one": lambda excess: excess.relu().square(),
+    "one_unsquared": lambda excess: excess.relu(),
+}
+
+
+def gradient(critic: CriticLike, images: Images) -> Images:
+    """The gradient of each sample's logit with respect to that sample, differentiable in the critic's weights.
+
+    Images that are leaves and require a gradient are used as they are, so that a critic which remembers them answers
+    without a second run; of others, such as a generator's, a detached copy is used, so that no gradient reaches the
+    generator.
+    """
+    images = images if images.requires_grad and images.is_leaf else images.detach().requires_grad_(True)
+    (slope,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
+    return slope
+
+
+def wgan_gp(weight: float = 10.0, target: float = 1.0, sided: Sides = "two", every: int = 1) -> Penalty:
+    """w E (|grad D(x')| - t)^2, x' = e x + (1 - e) G(z), e ~ U(0, 1) (Gulrajani 2017, arXiv:1704.00028, Eq. 3).
+
+    One norm a sample. `sided="one"` punishes only norms above the target, w E max(0, |grad D(x')| - t)^2 (Sec. 4), and
+    "one_unsquared" leaves out the square. Progressive growing's (Karras 2018) target g is `target=g, weight=10 / g**2`.
+    `every=16` evaluates it on each 16th step, 16 times as strong; the optimiser's lr is then to be multiplied by
+    c = 16 / 17 and its betas to be raised to the power of c (Karras 2020, arXiv:1912.04958, App. B).
+
+    >>> critic = lambda x: 3 * x.flatten(1).sum(1) / 2  # four inputs: a gradient of norm 3 everywhere
+    >>> wgan_gp(weight=10.0)(critic, torch.zeros(8, 1, 2, 2), torch.ones(8, 1, 2, 2)).item()  # 10 (3 - 1)^2
+    40.0
+    """
+    check_weight(weight)
+    if sided not in SIDES:
+        raise ValueError(f"sided must be one of {', '.join(SIDES)}, not {sided!r}")
+
+    def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
+        return weight * SIDES[sided](_norm(gradient(critic, between(real, fake))) - target).mean()
+
+    return lazily(every, penalty)
+
+
+def zero_centered(weight: float = 10.0, every: int = 1) -> Penalty:
+    """w E |grad D(x')|^2, x' = e x + (1 - e) G(z), e ~ U(0, 1) (Thanh-Tung 2019, arXiv:1902.03984, Eq. 12)."""
+    return wgan_gp(weight, target=0.0, every=every)
+
+
+def max_gradient(weight: float = 1.0, every: int = 1) -> Penalty:
+    """w max |grad D(x')|^2 over x' = e x + (1 - e) G(z) of the batch (Zhou 2019, arXiv:1902.05687, Sec. 4.2).
+
+    The largest squared norm stands for the squared Lipschitz constant. Its weight depends on the data; the paper
+    searches powers of ten.
+    """
+    check_weight(weight)
+
+    def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
+        return weight * _squared_norm(gradient(critic, between(real, fake))).max()
+
+    return lazily(every, penalty)
+
+
+def r1(weight: float = 10.0, every: int = 1) -> Penalty:
+    """w/2 E |grad D(x)|^2 on real images (Mescheder 2018, arXiv:1801.04406, Eq. 9).
+
+    The authors' code leaves out the 1/2: its 10 is 20 here. `every` as for `wgan_gp`.
+    """
+    check_weight(weight)
+    return lazily(every, lambda critic, real, fake: weight / 2 * _squared_norm(gradient(critic, real)).mean())
+
+
+def r2(weight: float = 10.0, every: int = 1) -> Penalty:
+    """w/2 E |grad D(G(z))|^2 on fake images (Mescheder 2018, arXiv:1801.04406, Eq. 10)."""
+    check_weight(weight)
+    return lazily(every, lambda critic, real, fake: weight / 2 * _squared_norm(gradient(critic, fake)).mean())
+
+
+def dragan(weight: float = 10.0, target: float = 1.0, scale: float = 0.5, every: int = 1) -> Penalty:
+    """w E (|grad D(x')| - t)^2, x' = x + a s std(X) u, a, u ~ U(0, 1) (Kodali 2017, arXiv:1705.07215).
+
+    Around the data alone: fakes are not looked at. One a for each sample, one u for each value, s the `scale`. It is
+    the authors' code's perturbation, with the standard deviation of the whole batch; the paper writes Gaussian noise.
+    """
+    check_weight(weight)
+
+    def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
+        real = real.detach()
+        noise = scale * real.std(correction=0) * torch.rand_like(real)
+        near = real + one_a_sample(real) * noise
+        return weight * (_norm(gradient(critic, near)) - target).square().mean()
+
+    return lazily(every, penalty)
+
+
+def between(real: Images, fake: Images) -> Images:
+    """A random point on the line between each real and its fake."""
+    return torch.lerp(fake.detach(), real.detach(), one_a_sample(real))
+
+
+def one_a_sample(images: Images) -> Tensor:
+    """U(0, 1), one number a sample, in a shape that broadcasts against the images."""
+    return torch.rand(len(images), *[1] * (images.ndim - 1), device=images.device, dtype=images.dtype)
+
+
+def _norm(slope: Images) -> Logits:
+    return slope.flatten(1).norm(dim=1)
+
+
+def _squared_norm(slope: Images) -> Logits:
+    return slope.flatten(1).square().sum(1)

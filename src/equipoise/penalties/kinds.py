@@ -1,0 +1,73 @@
+"""What a penalty is, lazy evaluation, and memories that are made on first use."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..critic import Fakes, Images, Scalar
+
+CriticLike = Callable[[Tensor], Tensor]
+Penalty = Callable[[CriticLike, Images, Fakes], Scalar]
+
+
+def check_weight(weight: float) -> None:
+    """Raises ValueError for a penalty that would be a reward."""
+    if not weight >= 0:
+        raise ValueError(f"weight must be at least 0, not {weight}")
+
+
+def unmade(images: Images) -> Images:
+    """The images without what made them, so that no gradient reaches the generator.
+
+    Images that no network made are used as they are, so that a critic which remembers them answers without another run.
+    """
+    return images if images.is_leaf else images.detach()
+
+
+def lazily(every: int, penalty: Penalty) -> Penalty:
+    """The penalty on each `every`-th call, that many times as strong (Karras 2020, arXiv:1912.04958, Sec. 3.1)."""
+    if every < 1:
+        raise ValueError(f"every must be at least 1, not {every}")
+    return penalty if every == 1 else Lazy(every, penalty)
+
+
+class Lazy(nn.Module):
+    """A penalty that is evaluated on the first of each `every` calls; the number of calls is kept in checkpoints."""
+
+    def __init__(self, every: int, penalty: Penalty) -> None:
+        super().__init__()
+        self.every, self.penalty, self.calls = every, penalty, 0
+
+    def forward(self, critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
+        """`every` times the penalty, or 0."""
+        due = self.calls % self.every == 0
+        self.calls += self.training
+        return self.every * self.penalty(critic, real, fake) if due else torch.zeros((), device=real.device)
+
+    def get_extra_state(self) -> int:
+        """What a checkpoint keeps besides tensors."""
+        return self.calls
+
+    def set_extra_state(self, state: int) -> None:
+        """Takes over what `get_extra_state` gave."""
+        self.calls = state
+
+
+class Remembering(nn.Module):
+    """An abstract module that keeps tensors by name, made when first asked for and loaded as they were saved."""
+
+    def recall(self, name: str, make: Callable[[], Tensor]) -> Tensor:
+        """The tensor of this name."""
+        key = name.replace(".", "/")
+        if key not in self._buffers:
+            self.register_buffer(key, make())
+        return self.get_buffer(key)
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *others: Any) -> None:
+        for key in state:
+            name = key.removeprefix(prefix)
+            if key.startswith(prefix) and "." not in name and name not in self._buffers:
+                self.register_buffer(name, torch.empty_like(state[key]))
+        super()._load_from_state_dict(state, prefix, *others)

@@ -1,0 +1,138 @@
+"""Penalties on what the critic answers: its size, its distance to the other side's mean, its consistency."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from ..critic import Critic, Fakes, Images, Scalar
+from .kinds import CriticLike, Penalty, check_weight, unmade
+
+Kind = Literal["cr", "bcr", "zcr"]
+
+
+def drift(weight: float = 1e-3) -> Penalty:
+    """w E D(x)^2 on real images, which keeps a critic from drifting (Karras 2018, arXiv:1710.10196, App. A)."""
+    check_weight(weight)
+    return lambda critic, real, fake: weight * critic(real).square().mean()
+
+
+def lecam(weight: float = 0.3, decay: float = 0.99, warm_up: int = 1_000) -> Penalty:
+    """w (E max(0, D(x) - a_F)^2 + E max(0, a_R - D(G))^2), a_R and a_F averages of D (Tseng 2021, arXiv:2104.03310).
+
+    The averages of E D(x) and E D(G) decay by `decay` a step; for the first `warm_up` steps they are the present means
+    and the penalty is 0. As in the authors' code, which adds the max(0, .) to the paper's Eq. 3.
+    """
+    check_weight(weight)
+    if not 0 <= decay < 1:
+        raise ValueError(f"decay must be in [0, 1), not {decay}")
+    return LeCam(weight, decay, warm_up)
+
+
+class LeCam(nn.Module):
+    """The averages of the logits of reals and fakes, and the distance of the logits from the other side's."""
+
+    real: Tensor
+    fake: Tensor
+    calls: Tensor
+
+    def __init__(self, weight: float, decay: float, warm_up: int) -> None:
+        super().__init__()
+        self.weight, self.decay, self.warm_up = weight, decay, warm_up
+        for name in ("real", "fake", "calls"):
+            self.register_buffer(name, torch.zeros(()))
+
+    def forward(self, critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
+        """The penalty, after the averages have moved."""
+        real_logits, fake_logits = critic(real), critic(unmade(fake))
+        if self.training:
+            self.move(real_logits.detach().mean(), fake_logits.detach().mean())
+        near = (real_logits - self.fake.clone()).relu().square().mean()
+        far = (self.real.clone() - fake_logits).relu().square().mean()
+        return self.weight * (self.calls > self.warm_up) * (near + far)
+
+    def move(self, real: Scalar, fake: Scalar) -> None:
+        """One step of both averages."""
+        share = torch.where(self.calls < self.warm_up, 1.0, 1 - self.decay)
+        self.real.lerp_(real.to(self.real), share), self.fake.lerp_(fake.to(self.fake), share)
+        self.calls.add_(1)
+
+
+def consistency_term(weight: float = 2.0, features: float = 0.1, margin: float = 0.0) -> Penalty:
+    """E max(0, w |D(x') - D(x'')|^2 + w f mean |D_(x') - D_(x'')|^2 - M) (Wei 2018, arXiv:1803.01541, Eq. 4-5).
+
+    x' and x'' are two runs of the same real through D with its own dropout, D_ its features. Squares and means as in
+    the authors' code. D must have dropout (the paper: 0.2, 0.5, 0.5 in its last blocks); a D that answers alike twice
+    is refused on the first call.
+    """
+    check_weight(weight)
+    checked: list[bool] = []
+
+    def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
+        first = Critic.of(critic)
+        second = first.again()
+        change = first(real) - second(real)
+        if not checked:
+            checked.append(_check_random(change))
+        term = weight * change.square()
+        if features:
+            term = term + weight * features * (first.features(real) - second.features(real)).square().mean(1)
+        return (term - margin).relu().mean()
+
+    return penalty
+
+
+def consistency(kind: Kind = "cr", weight: float | None = None, shift: float = 0.125, noise: float = 0.03) -> Penalty:
+    """w E |D(x) - D(T x)|^2, T a random flip and shift (Zhang 2020, arXiv:1910.12027; Zhao 2020, arXiv:2002.04724).
+
+    "cr" asks it of reals, "bcr" of fakes too. "zcr" asks D for the same answer to neighbouring latents, w E |D(G(z)) -
+    D(G(z + n))|^2 with n ~ `noise` N(0, I); added to the generator's objective it is that player's half, -w E |G(z) -
+    G(z + n)|^2, which keeps G from answering alike. Weights are 10, and for zcr 5 for D and 0.5 for G. `shift` is the
+    largest shift as a share of the image's sides.
+    """
+    if kind not in ("cr", "bcr", "zcr"):
+        raise ValueError(f"kind must be cr, bcr or zcr, not {kind!r}")
+    check_weight(10.0 if weight is None else weight)
+    if kind == "zcr":
+        return _latent_consistency(weight, noise)
+
+    def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
+        sides = (real, unmade(fake)) if kind == "bcr" else (real,)
+        terms = [(critic(x) - critic(shifted_and_flipped(x.detach(), shift))).square().mean() for x in sides]
+        return (10.0 if weight is None else weight) * torch.stack(terms).sum()
+
+    return penalty
+
+
+def _latent_consistency(weight: float | None, noise: float) -> Penalty:
+    def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
+        asked = Critic.of(critic)
+        z = asked.made_from()
+        near = asked.generate(z + noise * torch.randn_like(z))
+        if asked.generator_learns:
+            return -(0.5 if weight is None else weight) * (fake - near).square().mean()
+        return (5.0 if weight is None else weight) * (critic(unmade(fake)) - critic(near.detach())).square().mean()
+
+    return penalty
+
+
+def shifted_and_flipped(images: Images, share: float) -> Images:
+    """Each image shifted by up to `share` of its sides, with what is at its edge repeated, and half of them flipped."""
+    height, width = images.shape[-2:]
+    rows, columns = round(share * height), round(share * width)
+    down = torch.randint(0, 2 * rows + 1, (len(images), 1, 1), device=images.device)
+    right = torch.randint(0, 2 * columns + 1, (len(images), 1, 1), device=images.device)
+    flip = torch.rand(len(images), 1, 1, device=images.device) < 0.5
+    x = torch.arange(width, device=images.device)
+    x = torch.where(flip, width - 1 - x, x)
+    y = torch.arange(height, device=images.device)[:, None]
+    padded = pad(images, (columns, columns, rows, rows), mode="replicate").movedim(1, -1)
+    sample = torch.arange(len(images), device=images.device)[:, None, None]
+    return padded[sample, y + down, x + right].movedim(-1, 1)
+
+
+def _check_random(change: Tensor) -> bool:
+    if not change.any():
+        raise ValueError("consistency_term compares two runs of a D with dropout, but this D answers alike twice")
+    return True

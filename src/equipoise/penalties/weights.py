@@ -1,0 +1,116 @@
+"""Penalties on the weights of the network that learns: of D in its step, of G as a penalty of the generator."""
+
+from collections.abc import Iterable
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from ..critic import Critic, Fakes, Images, Scalar
+from ..weights import layers, rows_of
+from .kinds import CriticLike, Penalty, Remembering, check_weight
+
+
+def spectral_regularization(weight: float = 0.01) -> Penalty:
+    """w/2 sum of sigma(W)^2 over all layers (Yoshida and Miyato 2017, arXiv:1705.10941, Eq. 6).
+
+    sigma = u' W v with one step of power iteration a call, u kept between calls; the gradient is w sigma u v'.
+    """
+    check_weight(weight)
+    return SpectralRegularization(weight)
+
+
+class SpectralRegularization(Remembering):
+    """The left singular vectors of all layers, and half the sum of squares of the largest singular values."""
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
+        """The penalty, after one step of power iteration in training mode."""
+        named = layers(Critic.of(critic).learner)
+        return self.weight / 2 * torch.stack([self.sigma(*pair).square() for pair in matrices(named)]).sum()
+
+    def sigma(self, name: str, matrix: Tensor) -> Scalar:
+        """u' W v."""
+        u = self.recall(f"u.{name}", lambda: normalize(torch.randn_like(matrix[:, 0]), dim=0))
+        with torch.no_grad():
+            v = normalize(matrix.mT @ u, dim=0)
+            if self.training:
+                u.copy_(normalize(matrix @ v, dim=0))
+        return torch.dot(u.clone(), matrix @ v)
+
+
+def orthonormal(weight: float = 1e-4) -> Penalty:
+    """w sum of |W'W - I|^2 over all layers (Brock 2016, arXiv:1609.07093, Sec. 3.4; squares as in Miyato 2018, B.3).
+
+    Up to a constant: the smaller of W'W and WW' is compared with the identity, which has the same gradient,
+    4 w W(W'W - I). Brock sums absolute values and gives no number for w; SN-GAN gives none either.
+    """
+    check_weight(weight)
+
+    def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
+        grams = [gram(matrix) for _, matrix in matrices(layers(Critic.of(critic).learner))]
+        terms = [(product - torch.eye(len(product), device=product.device)).square().sum() for product in grams]
+        return weight * torch.stack(terms).sum()
+
+    return penalty
+
+
+def orthogonal_offdiagonal(weight: float = 1e-4) -> Penalty:
+    """w sum of |WW' * (1 - I)|^2 over all layers, W = [outputs, rest] (Brock 2019, arXiv:1809.11096, Eq. 3).
+
+    Different outputs look at different things, at any length; meant for the generator. The exact gradient is
+    4 w (WW' * (1 - I)) W, twice that of the authors' PyTorch code. Embeddings, whose rows are no filters, are left out.
+    """
+    check_weight(weight)
+
+    def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
+        net = Critic.of(critic).learner
+        named = [(name, layer) for name, layer in layers(net) if not isinstance(layer, nn.Embedding)]
+        products = [matrix @ matrix.mT for _, matrix in matrices(named)]
+        return weight * torch.stack([(p - p.diagonal().diag()).square().sum() for p in products]).sum()
+
+    return penalty
+
+
+def historical_averaging(weight: float = 1.0) -> Penalty:
+    """w |theta - mean of all past theta|^2 over all weights (Salimans 2016, arXiv:1606.03498, Sec. 3.3).
+
+    For either player. The paper gives no weight.
+    """
+    check_weight(weight)
+    return HistoricalAveraging(weight)
+
+
+class HistoricalAveraging(Remembering):
+    """The mean of all past values of each weight, and the distance from it."""
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
+        """The penalty; then, in training mode, the present weights join the mean."""
+        count = self.recall("count", lambda: torch.zeros((), device=real.device))
+        terms = []
+        for name, now in Critic.of(critic).learner.named_parameters():
+            mean = self.recall(f"mean.{name}", now.detach().clone)
+            terms.append((now - mean.clone()).square().sum())
+            if self.training:
+                mean.add_((now.detach() - mean) / (count + 1))
+        if self.training:
+            count.add_(1)
+        return self.weight * torch.stack(terms).sum()
+
+
+def gram(matrix: Tensor) -> Tensor:
+    """The smaller of W'W and WW'."""
+    return matrix @ matrix.mT if matrix.shape[0] <= matrix.shape[1] else matrix.mT @ matrix
+
+
+def matrices(named: Iterable[tuple[str, nn.Module]]) -> list[tuple[str, Tensor]]:
+    """The weight of each layer as a matrix [outputs, rest], with its name."""
+    return [(name, rows_of(layer).matrix(cast(Tensor, layer.weight))) for name, layer in named]

@@ -1,0 +1,142 @@
+"""Every loss, penalty, constraint and augmentation in the loop: it trains, and it resumes exactly."""
+
+from copy import deepcopy
+from itertools import islice
+
+import pytest
+import torch
+from test_training import assert_equal
+from torch import nn
+
+from equipoise import augment, constraints, losses, norms, penalties, spec
+from equipoise.training import State, adam, steps
+
+CLASSES = 3
+
+
+class Generator(nn.Module):
+    z_dim = 5
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.first = nn.Embedding(CLASSES, 5), nn.Linear(5, 16)
+        self.last = nn.Sequential(nn.ReLU(), nn.Linear(16, 3 * 64), nn.Tanh(), nn.Unflatten(1, (3, 8, 8)))
+
+    def forward(self, z, labels):
+        return self.last(self.first(z + self.embed(labels)))
+
+
+class Discriminator(nn.Module):
+    """All that can be asked for: dropout, features, class logits."""
+
+    def __init__(self):
+        super().__init__()
+        convolutions = nn.Conv2d(3, 4, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(4, 8, 4, 2, 1), nn.LeakyReLU(0.2)
+        self.features = nn.Sequential(*convolutions, nn.Flatten(), nn.Dropout(0.2))
+        self.last, self.class_logits = nn.Linear(32, 1), nn.Linear(32, CLASSES)
+
+    def forward(self, images, labels):
+        features = self.features(images)
+        self.class_logits(features)
+        return self.last(features).squeeze(1)
+
+
+def batches(position=0):
+    while True:
+        generator = torch.Generator().manual_seed(position)
+        images = torch.rand(4, 3, 8, 8, generator=generator) * 2 - 1
+        yield images, torch.randint(CLASSES, (4,), generator=generator)
+        position += 4
+
+
+class Game:
+    """A run of all that is under test, which can be saved and taken up again."""
+
+    def __init__(self, loss="hinge", norm="none", penalty=None, g_penalty=None, constraint="none", seen_as="none"):
+        torch.manual_seed(0)
+        self.loss = spec.build(loss, losses)
+        self.terms = [spec.build(penalty, penalties)] if penalty else []
+        self.g_terms = [spec.build(g_penalty, penalties)] if g_penalty else []
+        self.constraint, self.augment = spec.build(constraint, constraints), spec.build(seen_as, augment)
+        G, D = Generator(), norms.apply(spec.build(norm, norms), Discriminator())
+        components = [self.loss, *self.terms, *self.g_terms, self.augment]
+        self.state = State.start(G, D, adam(G, 1e-3), adam(D, 1e-3), components)
+
+    def run(self, count):
+        rules = self.loss, self.terms, self.g_terms, self.constraint, self.augment
+        return [*islice(steps(self.state, batches(self.state.seen), *rules), count)]
+
+
+CASES = [
+    *({"loss": name} for name in spec.names(losses)),
+    {"loss": "auxiliary_classifier(loss='boundary_equilibrium')"},
+    *({"norm": name} for name in spec.names(norms)),
+    *({"norm": f"spectral({options})"} for options in ("kind='operator'", "scale='learned'", "update='step'")),
+    *({"penalty": name} for name in spec.names(penalties) if name != "path_length"),
+    *(
+        {"g_penalty": name}
+        for name in ("path_length", "pulling_away", "historical_averaging", "orthogonal_offdiagonal")
+    ),
+    {"penalty": "r1(every=3)", "g_penalty": "path_length(every=2)"},
+    {"penalty": "lecam(warm_up=1)"},
+    {"penalty": "consistency(kind='zcr')", "g_penalty": "consistency(kind='zcr')"},
+    *({"constraint": name} for name in spec.names(constraints)),
+    *({"seen_as": name} for name in spec.names(augment)),
+    {"seen_as": "ada(images=20, every=1)", "penalty": "r1"},
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: ", ".join(f"{key}={value}" for key, value in case.items()))
+def test_trains_and_resumes_exactly(case):
+    whole, first, second = Game(**case), Game(**case), Game(**case)
+    before = deepcopy(whole.state.state_dict())
+    expected = whole.run(4)
+    assert all(value.isfinite() for stats in expected for value in stats.values())
+    assert whole.state.seen == 16
+    for net in ("G", "D"):
+        saved = getattr(whole.state, net).state_dict()
+        changed = [name for name, value in saved.items() if not torch.equal(value, before[net][name])]
+        assert len(changed) > len(saved) / 2
+    first.run(2)
+    second.state.load_state_dict(deepcopy(first.state.state_dict()))
+    torch.rand(7)  # whatever happens to the global generator between
+    assert_equal(second.run(2), expected[2:])
+    assert_equal(second.state.state_dict(), whole.state.state_dict())
+
+
+def test_what_components_adapt_is_among_the_statistics():
+    stats = Game(loss="boundary_equilibrium(rate=0.1)", seen_as="ada(images=20, every=1)").run(1)[-1]
+    assert {"balance_k", "balance_convergence", "ada_p"} <= stats.keys()
+
+
+def test_the_constraint_holds_after_every_step():
+    game = Game(constraint="clip(value=0.02)")
+    for _ in range(2):
+        game.run(1)
+        assert max(weight.abs().max() for weight in game.state.D.parameters()) <= 0.02
+
+
+def test_reals_and_fakes_are_augmented_in_both_steps():
+    seen = []
+
+    def record(images):
+        seen.append(len(images))
+        return images
+
+    game = Game()
+    game.augment = record
+    game.run(1)
+    assert seen == [4, 4, 4]  # reals and fakes of D's step, fakes of G's
+
+
+def test_an_augmentation_that_adapts_hears_of_real_logits():
+    game = Game(seen_as="ada(images=8, every=1, target=-1.0)")  # any answer is above the target
+    game.run(1)
+    assert game.augment.p.item() == pytest.approx(0.5)
+
+
+def test_generator_penalties_move_the_generator_alone():
+    with_, without = Game(g_penalty="historical_averaging(weight=100.0)"), Game()
+    for game in (with_, without):
+        game.run(2)
+    assert not torch.equal(with_.state.G.first.weight, without.state.G.first.weight)
