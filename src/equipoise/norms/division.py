@@ -41,26 +41,24 @@ class Division(torch.autograd.Function):
     def forward(ctx: Any, operands: Sequence[Operand], *weights: Tensor) -> tuple[Tensor, ...]:
         """One pass over each weight."""
         results = [torch.div(w, of.sigma, out=of.memory.like(w)) for of, w in zip(operands, weights, strict=True)]
-        ctx.operands = operands
-        ctx.save_for_backward(*weights, *results)
+        ctx.operands, ctx.weights = operands, weights
+        ctx.save_for_backward(*results)
         ctx.set_materialize_grads(False)
         return tuple(results)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         """(G - <G, W/sigma> u v') / sigma (Miyato 2018, Eq. 12)."""
-        count = len(gradients)
-        weights, results = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
         for of in ctx.operands:
             of.learnt()
         correct = differentiable if torch.is_grad_enabled() else corrected
-        several = zip(ctx.operands, gradients, weights, results, strict=True)
+        several = zip(ctx.operands, gradients, ctx.weights, ctx.saved_tensors, strict=True)
         return None, *(None if G is None else correct(of, G, w, result) for of, G, w, result in several)
 
 
 def corrected(of: Operand, G: Tensor, weight: Tensor, result: Tensor) -> Tensor:
     """The gradient with respect to the weight: on a CPU in one pass after the dot product, where layouts agree."""
-    if of.rows.groups or G.device.type != "cpu" or G.stride() != result.stride():
+    if of.rows.groups or not G.is_cpu or G.stride() != result.stride():
         return (G - (G * result).sum() * of.direction(result)) / of.sigma
     matrix, into = flat(G), of.memory.like(G)
     scale, along = 1 / of.sigma.item(), torch.dot(matrix.view(-1), flat(result).view(-1)).item()
@@ -83,9 +81,16 @@ def iterate(matrices: Tensors, us: Tensors, times: int) -> tuple[Tensors, Tensor
     """
     count = len(us)
     for _ in range(times):
-        vs: Tensors = [torch.mv(matrix.mT, u) for matrix, u in zip(matrices, us, strict=True)]
-        next_us = torch._foreach_add([*map(torch.mv, matrices, vs)], list(us), alpha=TINY)
-        lengths = torch._foreach_clamp_min(torch._foreach_norm([*vs, *next_us]), TINY)
-        both = torch._foreach_div([*vs, *next_us], lengths)
+        products = [back_and_forth(matrix, u) for matrix, u in zip(matrices, us, strict=True)]
+        both = [v for v, _ in products] + [next_u for _, next_u in products]
+        torch._foreach_add_(both[count:], list(us), alpha=TINY)
+        lengths = torch._foreach_clamp_min(torch._foreach_norm(both), TINY)
+        torch._foreach_div_(both, lengths)
         vs, us = both[:count], both[count:]
     return us, vs, torch._foreach_div(lengths[count:], lengths[:count])
+
+
+def back_and_forth(matrix: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+    """W'u and W W'u, one after the other, so that a small W is still near when it is read again."""
+    v = torch.mv(matrix.mT, u)
+    return v, torch.mv(matrix, v)

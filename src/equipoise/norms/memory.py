@@ -20,7 +20,7 @@ class Memory:
 
     def like(self, x: Tensor) -> Tensor:
         """An uninitialised tensor with the shape, strides and type of the dense tensor `x`."""
-        if x.nbytes < LEAST or x.device.type != "cpu" or _users is None:
+        if x.nbytes < LEAST or not x.is_cpu or _users is None:
             return torch.empty_like(x)
         for piece in self.pieces:
             if _users(piece._cdata) == 1 and piece.nbytes() == x.nbytes:

@@ -9,13 +9,15 @@ from torch import Tensor, nn
 from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.jit._trace import is_tracing
 from torch.nn.functional import normalize
-from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
+from torch.nn.utils.parametrize import is_parametrized
 
 from ..weights import Rows, row
 from .division import EPS, Division, Operand, Tensors, iterate
 from .memory import Memory
 from .power import WARM_UP, PowerIteration, Settings, full, full_precision
 from .registering import chain_of
+
+READY = "weight made ready"  # where a layer keeps it while its network runs
 
 
 class Spectral(PowerIteration):
@@ -24,7 +26,6 @@ class Spectral(PowerIteration):
     def __init__(self, weight: Tensor, rows: Rows, settings: Settings) -> None:
         super().__init__(settings)
         self.rows, self.memory = rows, Memory()
-        self.ready: Tensor | None = None  # what `Together` has made for the forward that is under way
         matrix = rows.matrix(weight.detach()).to(full(weight))
         (u,), (v,), (sigma,) = iterate([matrix], [normalize(torch.randn_like(matrix[:, 0]), dim=0)], WARM_UP)
         self.register_buffer("u", u)
@@ -34,8 +35,6 @@ class Spectral(PowerIteration):
 
     def forward(self, weight: Tensor) -> Tensor:
         """The normalised weight; iterates first where that is due."""
-        if self.ready is not None:
-            return self.scaled(self.ready)
         with full_precision(weight):
             if is_ordinary(weight):
                 return self.scaled(normalised([self], [weight], moving=self.is_due())[0])
@@ -86,8 +85,9 @@ class Together:
     They are forgotten when it ends: a weight that is read at another time is normalised by itself.
     """
 
-    def __init__(self, chains: Iterable[ParametrizationList]) -> None:
-        self.chains = [*chains]
+    def __init__(self, layers: Iterable[nn.Module]) -> None:
+        self.layers = [*layers]
+        self.chains = [chain_of(layer) for layer in self.layers]
         self.spectrals = [cast(Spectral, chain[0]) for chain in self.chains]
 
     def prepare(self, net: nn.Module, inputs: object) -> None:
@@ -101,21 +101,23 @@ class Together:
             for chosen in (selector for selector in (due, resting) if any(selector)):
                 spectrals = [*compress(self.spectrals, chosen)]
                 results = normalised(spectrals, [*compress(weights, chosen)], moving=chosen is due)
-                for spectral, result in zip(spectrals, results, strict=True):
-                    vars(spectral)["ready"] = result  # a module's own way to set an attribute takes long
+                for layer, spectral, result in zip(compress(self.layers, chosen), spectrals, results, strict=True):
+                    vars(layer)[READY] = spectral.scaled(result)
 
     def forget(self, net: nn.Module, inputs: object, result: object) -> None:
         """After the forward, whether it succeeded or not."""
-        for spectral in self.spectrals:
-            vars(spectral)["ready"] = None
+        for layer in self.layers:
+            vars(layer).pop(READY, None)
 
     @classmethod
     def hook(cls, net: nn.Module, layers: Iterable[nn.Module]) -> None:
         """Hooks those layers of `net` that are spectrally normalised, where there are several."""
-        chains = [chain_of(layer) for layer in layers if is_parametrized(layer, "weight")]
-        chains = [chain for chain in chains if isinstance(chain[0], Spectral)]
-        if len(chains) > 1:
-            together = cls(chains)
+        chosen = [layer for layer in layers if is_parametrized(layer, "weight")]
+        chosen = [layer for layer in chosen if isinstance(chain_of(layer)[0], Spectral)]
+        if len(chosen) > 1:
+            for layer in chosen:
+                show_what_is_ready(layer)
+            together = cls(chosen)
             net.register_forward_pre_hook(together.prepare)
             net.register_forward_hook(together.forget, always_call=True)
 
@@ -127,3 +129,14 @@ class Together:
                 for key in [key for key, hook in hooks.items() if isinstance(getattr(hook, "__self__", None), cls)]:
                     del hooks[key]
                     module._forward_hooks_always_called.pop(key, None)
+
+
+def show_what_is_ready(layer: nn.Module) -> None:
+    """Has `layer.weight` be what `Together` has made, if it has, before torch's property is asked."""
+    alone: property = vars(type(layer))["weight"]  # in a class of this layer's own, made by torch
+
+    def weight(layer: nn.Module) -> Tensor:
+        ready = vars(layer).get(READY)
+        return alone.fget(layer) if ready is None else ready  # type: ignore[misc]
+
+    type(layer).weight = property(weight, alone.fset)  # type: ignore[attr-defined]
