@@ -39,7 +39,7 @@ COMPARED = {  # norm, penalty, constraint
     "spectral norm regularisation": ("none", "spectral_regularization", "none"),
     "WGAN-GP": ("none", "wgan_gp", "none"),
     "R1": ("none", "r1", "none"),
-    "R1, every 16 steps": ("none", "r1(every=16)", "none"),
+    "R1, every 5 steps": ("none", "r1(every=5)", "none"),  # once an update
 }
 
 
