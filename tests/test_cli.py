@@ -230,6 +230,7 @@ def test_list_shows_names_meanings_and_hyper_parameters(capsys):
     assert "wgan_gp" in out
     assert "arXiv:1704.00028" in out
     assert "weight=10.0" in out
+    assert "[outputs, rest]" in out  # no markup
     assert cli.main(["list"]) == 0
     assert "sngan-projection" in capsys.readouterr().out
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import dropout
 
-from equipoise import penalties
+from equipoise import norms, penalties
 from equipoise.critic import Critic
 from equipoise.penalties.logits import shifted_and_flipped
 
@@ -89,7 +89,7 @@ def test_the_consistency_term_shares_one_of_its_runs_with_the_loss():
 
 @pytest.mark.parametrize("D", [Judge(p=0.0), Judge().eval(), total], ids=["no dropout", "eval mode", "function"])
 def test_the_consistency_term_refuses_a_discriminator_that_answers_alike_twice(D):
-    with pytest.raises(ValueError, match="a D with dropout, but this D answers alike twice"):
+    with pytest.raises(ValueError, match="a D with dropout, but this D has none"):
         penalties.consistency_term(features=0.0)(D, torch.ones(4, 3), torch.ones(4, 3))
 
 
@@ -222,3 +222,11 @@ def test_zcr_needs_latents_and_the_generator():
 def test_wrong_hyper_parameters_are_refused(make, problem):
     with pytest.raises(ValueError, match=problem):
         make()
+
+
+def test_the_consistency_term_does_not_take_power_iteration_for_dropout():
+    D = norms.apply(norms.spectral(), nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1), nn.Flatten(0)))
+    x = torch.randn(5, 4)
+    assert not torch.equal(D(x), D(x))
+    with pytest.raises(ValueError, match="a D with dropout, but this D has none"):
+        penalties.consistency_term(features=0.0)(D, x, x)

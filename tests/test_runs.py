@@ -465,3 +465,28 @@ def test_sigterm_saves_and_says_how_to_go_on(arrays, tmp_path):
     assert "Traceback" not in errors
     state = load_checkpoint(RunFolder(out).newest_checkpoint(), CPU)
     assert state["seen"] == list(read_rows(out / "stats.jsonl"))[-1]["seen"] > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"loss": "auxiliary_classifier"}, "needs the discriminator's class logits"),
+        ({"penalties": ("consistency_term",)}, "a D with dropout, but this D has none"),
+        ({"constraint": "clip_singular_values"}, "is normalised: take the norm off to clip it"),
+        ({"g_penalties": ("r3",)}, "penalties has no 'r3'"),
+        ({"augment": "ada(target=3.0)"}, "target must be between -1 and 1, not 3.0"),
+    ],
+)
+def test_parts_that_do_not_work_together_are_refused_before_anything_is_written(arrays, tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        runs.Run(small(presets.default(), arrays, **changes), tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_rehearsal_leaves_no_trace(arrays, tmp_path):
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    run = runs.Run(small(presets.default(), arrays, loss="boundary_equilibrium(rate=0.5)"), tmp_path / "x")
+    assert torch.equal(torch.rand(2), expected)
+    assert run.parts.loss.state.k.item() == 0

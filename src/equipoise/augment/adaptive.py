@@ -23,8 +23,9 @@ class Ada(nn.Module):
     def __init__(self, target: float, every: int, images: int, groups: list[str]) -> None:
         super().__init__()
         self.target, self.every, self.images, self.groups = target, every, images, groups
-        for name in ("p", "signs", "seen", "calls"):
-            self.register_buffer(name, torch.zeros(()))
+        self.register_buffer("p", torch.zeros(()))
+        for name in ("signs", "seen", "calls"):
+            self.register_buffer(name, torch.zeros((), dtype=torch.int64))
 
     def forward(self, images: Images) -> Images:
         """The images as the discriminator is to see them."""
@@ -44,7 +45,7 @@ class Ada(nn.Module):
         """Counts the signs of the logits of augmented reals; every so many calls in training mode, moves p."""
         if not self.training:
             return
-        self.signs += real_logits.sign().sum()
+        self.signs += real_logits.sign().long().sum()
         self.seen += len(real_logits)
         self.calls += 1
         due = self.calls >= self.every

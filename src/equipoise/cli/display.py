@@ -25,7 +25,7 @@ KINDS = {kind(module): module for module in MODULES}
 SHOWN = {"loss_d": "D", "loss_g": "G", "penalty": "pen"}
 PLAIN_LINES = 50  # in a whole run, where there is no terminal
 
-console = Console(highlight=False, soft_wrap=True)
+console = Console(highlight=False, soft_wrap=True, markup=False)
 Show = Callable[[RunProgress], None]
 
 
@@ -118,7 +118,7 @@ def components(only: str | None) -> None:
         check_choice(only, list(KINDS), f"no kind of component is called {only!r}")
     for name, module in KINDS.items():
         if only in (None, name):
-            console.print(f"[bold]{name}[/]")
+            console.print(name, style="bold")
             console.print(_component_table(module))
 
 

@@ -40,8 +40,9 @@ class LeCam(nn.Module):
     def __init__(self, weight: float, decay: float, warm_up: int) -> None:
         super().__init__()
         self.weight, self.decay, self.warm_up = weight, decay, warm_up
-        for name in ("real", "fake", "calls"):
+        for name in ("real", "fake"):
             self.register_buffer(name, torch.zeros(()))
+        self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
 
     def forward(self, critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
         """The penalty, after the averages have moved."""
@@ -71,10 +72,11 @@ def consistency_term(weight: float = 2.0, features: float = 0.1, margin: float =
 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
         first = Critic.of(critic)
-        second = first.again()
-        change = first(real) - second(real)
+        second, before = first.again(), _random_state(real)
+        change = second(real) - first(real)
         if not checked:
-            checked.append(_check_random(change))
+            _check_random(change, torch.equal(before, _random_state(real)))
+            checked.append(True)
         term = weight * change.square()
         if features:
             term = term + weight * features * (first.features(real) - second.features(real)).square().mean(1)
@@ -132,7 +134,12 @@ def shifted_and_flipped(images: Images, share: float) -> Images:
     return padded[sample, y + down, x + right].movedim(-1, 1)
 
 
-def _check_random(change: Tensor) -> bool:
-    if not change.any():
-        raise ValueError("consistency_term compares two runs of a D with dropout, but this D answers alike twice")
-    return True
+def _check_random(change: Tensor, nothing_drawn: bool) -> None:
+    """Power iteration changes answers too, so that a D may answer differently twice without any dropout."""
+    if nothing_drawn or not change.any():
+        raise ValueError("consistency_term compares two runs of a D with dropout, but this D has none")
+
+
+def _random_state(images: Tensor) -> Tensor:
+    cuda = images.device.type == "cuda"
+    return torch.cuda.get_rng_state(images.device) if cuda else torch.get_rng_state()

@@ -94,7 +94,7 @@ class HistoricalAveraging(Remembering):
 
     def forward(self, critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
         """The penalty; then, in training mode, the present weights join the mean."""
-        count = self.recall("count", lambda: torch.zeros((), device=real.device))
+        count = self.recall("count", lambda: torch.zeros((), dtype=torch.int64, device=real.device))
         terms = []
         for name, now in Critic.of(critic).learner.named_parameters():
             mean = self.recall(f"mean.{name}", now.detach().clone)

@@ -133,7 +133,7 @@ def adapting(components: nn.Module) -> Stats:
     """The numbers that components adapt while training: BEGAN's k, the probability of an augmentation..."""
     named = ((type(part).__name__.lower(), part) for part in components.children())
     numbers = ((f"{kind}_{name}", buffer) for kind, part in named for name, buffer in part.named_buffers())
-    return {name: buffer.detach().clone() for name, buffer in numbers if buffer.ndim == 0}
+    return {name: buffer.detach().clone() for name, buffer in numbers if buffer.ndim == 0 and buffer.is_floating_point()}
 
 
 def descend(optimizer: Optimizer, objective: Tensor) -> Tensor:
