@@ -140,10 +140,20 @@ for progress in runs.train(Recipe.from_json(json.loads(sys.argv[1])), sys.argv[2
 """
 
 
-@pytest.mark.parametrize("name", spec.names(presets))
+STATEFUL = {
+    "loss": "boundary_equilibrium(rate=0.1)",
+    "penalties": ("r1(weight=0.1, every=3)", "lecam(warm_up=1)", "spectral_regularization", "historical_averaging"),
+    "g_penalties": ("path_length(every=2)", "pulling_away"),
+    "augment": "ada(images=40, every=1)",
+    "d_norm": "spectral(kind='operator', scale='learned', update='step')",
+}
+
+
+@pytest.mark.parametrize("name", [*spec.names(presets), "default with all that has a state"])
 def test_a_killed_run_ends_bit_for_bit_where_an_unbroken_one_ends(name, arrays, tmp_path):
     """N steps = k steps, a process killed in the middle of things, and N - k steps in a new process."""
-    recipe = small(spec.build(name, presets), arrays, mirror=True)
+    preset, _, more = name.partition(" ")
+    recipe = small(spec.build(preset, presets), arrays, mirror=True, **(STATEFUL if more else {}))
     recipe = replace(
         recipe, save_every=recipe.save_every * 2, score_every=recipe.images
     )  # the kill comes between checkpoints
