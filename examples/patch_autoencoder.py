@@ -78,13 +78,13 @@ def main(steps=400, warm_up=None, weight=0.5, seed=0):
 
         objective = (fake - real).abs().mean()
         if weight and step > warm_up:
-            adversarial = loss.g(D(real).flatten(), D(fake).flatten())
+            adversarial = loss.g(D(real), D(fake))
             objective = objective + weight * balance(objective, adversarial, A[-2].weight) * adversarial
         opt_a.zero_grad()
         objective.backward()
         opt_a.step()
 
-        loss_d = loss.d(D(real).flatten(), D(fake.detach()).flatten())
+        loss_d = loss.d(D(real), D(fake.detach()))
         opt_d.zero_grad()
         loss_d.backward()
         opt_d.step()

@@ -146,7 +146,7 @@ def test_there_is_no_branch_on_values(name):
     with FakeTensorMode():
         made = build(name)
         if isinstance(made, nn.Module):
-            made.observe(torch.ones(2))
+            made.observe_reals(torch.ones(2))
         assert made(torch.empty(2, 3, 8, 8)).shape == (2, 3, 8, 8)
 
 
@@ -401,7 +401,7 @@ def test_each_change_of_colour_has_the_probability_p(channels, power):
 def test_p_goes_from_0_to_1_in_so_many_images():
     control, trajectory = augment.ada(images=1000, every=2), []
     for _ in range(24):
-        control.observe(torch.ones(50))
+        control.observe_reals(torch.ones(50))
         trajectory.append(control.p.item())
     expected = [min(1.0, 0.1 * (calls // 2)) for calls in range(1, 25)]
     np.testing.assert_allclose(trajectory, expected, atol=1e-6)
@@ -413,7 +413,7 @@ def test_p_falls_but_not_below_0():
     control.p.fill_(0.15)
     trajectory = []
     for _ in range(3):
-        control.observe(-torch.ones(100))
+        control.observe_reals(-torch.ones(100))
         trajectory.append(control.p.item())
     np.testing.assert_allclose(trajectory, [0.05, 0, 0], atol=1e-7)
 
@@ -424,34 +424,34 @@ def test_p_follows_the_mean_sign_of_all_calls_together(positive, direction):
     control = augment.ada(images=1000, every=2, target=0.6)
     control.p.fill_(0.5)
     logits = torch.where(torch.arange(100) < positive, 0.01, -50.0)
-    control.observe(logits[:30])
+    control.observe_reals(logits[:30])
     assert control.p == 0.5
-    control.observe(logits[30:])
+    control.observe_reals(logits[30:])
     assert control.p.item() == pytest.approx(0.5 + direction * 0.1)
 
 
 def test_nothing_is_observed_in_eval_mode():
     control = augment.ada(every=1).eval()
-    control.observe(torch.ones(1000))
+    control.observe_reals(torch.ones(1000))
     assert not any(buffer.any() for buffer in control.buffers())
-    control.train().observe(torch.ones(1000))
+    control.train().observe_reals(torch.ones(1000))
     assert control.p > 0
 
 
 def test_no_gradient_is_kept_of_what_is_observed():
     control = augment.ada(every=1)
-    control.observe(torch.ones(4, requires_grad=True))
+    control.observe_reals(torch.ones(4, requires_grad=True))
     assert not control.p.requires_grad
 
 
 def test_a_saved_control_goes_on_where_it_was():
     first, second = augment.ada(every=3, images=100), augment.ada(every=3, images=100)
     for _ in range(4):
-        first.observe(torch.ones(5))
+        first.observe_reals(torch.ones(5))
     second.load_state_dict(first.state_dict())
     for control in (first, second):
-        control.observe(torch.ones(5))
-        control.observe(torch.ones(5))
+        control.observe_reals(torch.ones(5))
+        control.observe_reals(torch.ones(5))
     assert first.p == second.p
     assert first.p.item() == pytest.approx(0.3)
 

@@ -247,5 +247,5 @@ def test_errors_say_what_is_wrong(string, message):
 
 
 def test_an_unknown_choice_of_weights_is_refused():
-    with pytest.raises(ValueError, match=r"^which must be 'all' or 'weights', not 'biases'$"):
+    with pytest.raises(ValueError, match=r"^which cannot be 'biases'; choices: all, weights$"):
         unwrap(constraints.clip)(which="biases")  # without the type checks of the tests, which would be faster

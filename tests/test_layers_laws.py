@@ -21,7 +21,7 @@ def virtual():
 
 def noisy():
     layer = layers.AdaptiveNoise(decay=0.0)
-    layer.observe(torch.ones(4))
+    layer.observe_fakes(torch.ones(4))
     return layer
 
 

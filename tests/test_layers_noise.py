@@ -63,13 +63,13 @@ class TestInstanceNoise:
 class TestAdaptiveNoise:
     def make(self, score=1.0, **kwargs):
         layer = layers.AdaptiveNoise(**({"decay": 0.0} | kwargs))
-        layer.observe(torch.tensor(score))
+        layer.observe_fakes(torch.tensor(score))
         return layer
 
     def test_the_running_score_is_the_papers(self):
         layer, expected = layers.AdaptiveNoise(), 0.0
         for score in (1.0, 0.8, 0.9, 1.0, 0.7, 1.0, 1.0, 1.0, 1.0):
-            layer.observe(torch.tensor([score - 0.1, score + 0.1]) if score < 1 else torch.tensor(score))
+            layer.observe_fakes(torch.tensor([score - 0.1, score + 0.1]) if score < 1 else torch.tensor(score))
             expected = 0.9 * expected + 0.1 * score
             assert layer.score.item() == pytest.approx(expected)
             assert layer.strength().item() == pytest.approx(0.2 * max(0, expected - 0.5) ** 2, abs=1e-7)

@@ -552,9 +552,9 @@ def test_the_operator_follows_the_size_of_its_input_and_is_saved_with_it():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("kind='exact'", "kind must be 'reshaped' or 'operator', not 'exact'"),
-        ("scale='free'", "scale must be 'fixed' or 'learned', not 'free'"),
-        ("update='epoch'", "update must be 'forward' or 'step', not 'epoch'"),
+        ("kind='exact'", "kind cannot be 'exact'; choices: reshaped, operator"),
+        ("scale='free'", "scale cannot be 'free'; choices: fixed, learned"),
+        ("update='epoch'", "update cannot be 'epoch'; choices: forward, step"),
     ],
 )
 def test_unknown_options_are_refused_with_the_choices(options, message):

@@ -296,7 +296,7 @@ def test_a_damaged_reference_is_made_again(arrays, caplog):
 
 
 def test_parts_that_cannot_work_together_are_refused(arrays, tmp_path):
-    with pytest.raises(ValueError, match="relativistic compares reals and fakes in pairs: g_batch must be 4, not 8"):
+    with pytest.raises(ValueError, match="looks at as many reals in a step of the generator: g_batch must be 4, not 8"):
         finish(small(presets.default(), arrays, loss="relativistic", g_batch=8), tmp_path / "x")
     with pytest.raises(ValueError, match="sn_cnn takes no labels"):
         finish(small(presets.sngan(), arrays, labels=True), tmp_path / "y")

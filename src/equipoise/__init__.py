@@ -2,7 +2,8 @@
 
 Parts for a GAN of your own: `losses`, `penalties`, `norms`, `constraints`, `layers`, `augment`, `networks`, `metrics`,
 `training.steps`.
-Whole runs: the command line `equipoise`, or `runs.train(presets.default(), "runs/x")`.
+Whole runs: the command line `equipoise`, or `for progress in runs.train(presets.default(), "runs/x"): ...` with
+`from equipoise import presets, runs`.
 """
 
 __version__ = "0.1.0.dev0"

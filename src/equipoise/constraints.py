@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import nn
 
+from .spec import check_choice
 from .weights import Matrix, Rows, layers, rows_of
 
 Constraint = Callable[[nn.Module], None]
@@ -29,8 +30,7 @@ def clip(value: float = 0.01, which: Literal["all", "weights"] = "all") -> Const
     True
     """
     _check_value(value)
-    if which not in ("all", "weights"):
-        raise ValueError(f"which must be 'all' or 'weights', not {which!r}")
+    check_choice(which, ["all", "weights"], f"which cannot be {which!r}")
 
     @torch.no_grad()
     def constrain(net: nn.Module) -> None:

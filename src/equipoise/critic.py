@@ -11,6 +11,7 @@ Images = Float[Tensor, "batch *shape"]
 Fakes = Float[Tensor, "fakes *shape"]  # as many as a step of the generator has, which need not be a batch
 Logits = Float[Tensor, "batch"]
 Scalar = Float[Tensor, ""]
+CriticLike = Callable[[Tensor], Tensor]
 
 
 def ask(net: Callable[..., Tensor], x: Tensor, labels: Tensor | None) -> Tensor:
@@ -22,17 +23,20 @@ class Run(NamedTuple):
     """What came of one run of the discriminator."""
 
     images: Tensor
+    autocast: bool
     logits: Logits
     parts: dict[str, Tensor]
 
 
 class Critic:
-    """images -> logits of at least float32, with labels and augmentation closed over.
+    """images -> logits of at least float32, with labels and augmentation closed over: one step's view of D.
+
+    Make a new one for each step of either network: it remembers what D answered, with the graphs of the answers.
 
     Besides logits it can be asked for `features` and `class_logits`, where D has submodules of these names, whose
     outputs they are (an `nn.Identity` marks them; of other networks `features` and `class_logits` give the submodules'
-    names). A run is remembered for as long as the critic lives, so that penalties share the run that the loss has paid
-    for; `again()` is a critic without that memory.
+    names). Penalties share the run that the loss has paid for, but where that was under autocast and they are not;
+    `again()` is a critic without that memory.
 
     `generator` and `latents` say what made the fakes, and `learner` which of the two networks learns just now.
     A plain module or function is made a critic by `Critic.of`.
@@ -111,8 +115,9 @@ class Critic:
 
     def run(self, images: Images) -> Run:
         """The run of D on these very images."""
+        autocast = torch.is_autocast_enabled(images.device.type)
         for run in self.runs:
-            if run.images is images:
+            if run.images is images and run.autocast == autocast:
                 return run
         parts: dict[str, Tensor] = {}
         hooks = [module.register_forward_hook(_keep(parts, name)) for name, module in self.marked()]
@@ -124,7 +129,7 @@ class Critic:
                 hook.remove()
         if logits.shape == (len(images), 1):  # as many a network has them
             logits = logits.squeeze(1)
-        self.runs.append(Run(images, logits, parts))
+        self.runs.append(Run(images, autocast, logits, parts))
         return self.runs[-1]
 
     def marked(self) -> list[tuple[str, nn.Module]]:

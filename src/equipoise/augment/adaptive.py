@@ -13,7 +13,7 @@ GROUPS = ("blit", "geometry", "color")
 
 
 class Ada(nn.Module):
-    """Augments each sample, by each transform with probability `p`; `observe` moves `p`. See `ada`."""
+    """Augments each sample, by each transform with probability `p`; `observe_reals` moves `p`. See `ada`."""
 
     p: Tensor
     signs: Tensor
@@ -41,7 +41,7 @@ class Ada(nn.Module):
         return recolour(images, self.p) if "color" in self.groups else images
 
     @torch.no_grad()
-    def observe(self, real_logits: Float[Tensor, "b"]) -> None:
+    def observe_reals(self, real_logits: Float[Tensor, "b"]) -> None:
         """Counts the signs of the logits of augmented reals; every so many calls in training mode, moves p."""
         if not self.training:
             return
@@ -58,7 +58,7 @@ class Ada(nn.Module):
 def ada(target: float = 0.6, every: int = 4, images: int = 500_000, pipe: str = "blit,geometry,color") -> Ada:
     """p <- p + sign(E sign D(x) - target) n / images, 0 <= p <= 1 (Karras 2020, arXiv:2006.06676, Sec. 3).
 
-    A module: hand `observe` the logits of each batch of augmented reals, those of all processes where there are
+    A module: hand `observe_reals` the logits of each batch of augmented reals, those of all processes where there are
     several. Every `every` calls it moves p by their number n, so that p goes from 0 to 1 in `images` images. Each
     transform is applied to each sample with probability p:
 

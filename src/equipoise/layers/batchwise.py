@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..spec import check_choice
 from .checks import at_least
 from .latch import Latch
 from .precision import wide
@@ -35,8 +36,7 @@ class MinibatchStd(nn.Module):
     def __init__(self, group: int | None = None, mode: str = "all", groups: int = 1) -> None:
         super().__init__()
         at_least(1, group=1 if group is None else group, groups=groups)
-        if mode not in MODES:
-            raise ValueError(f"there is no mode {mode!r}; choices: {', '.join(MODES)}")
+        check_choice(mode, [*MODES], f"there is no mode {mode!r}")
         if groups > 1 and mode != "all":
             raise ValueError(f"only mode 'all' splits channels into groups, not {mode!r} (groups={groups})")
         self.group, self.mode, self.groups = group, mode, groups

@@ -48,12 +48,13 @@ class AdaptiveNoise(nn.Module):
     """x (1 + s sqrt(channels) N(0, 1)), s = coefficient max(0, d - limit)^2 (Karras 2018, arXiv:1710.10196, App. B).
 
     One draw a sample and channel, on the inputs of the convolutions of a least-squares discriminator. d is the
-    discriminator's running score of fakes, d <- decay d + (1 - decay) score, which only `observe` changes: call it
-    once a step, on every such layer. Noise is put on in all runs in training mode, on reals, fakes and the generator's
-    step alike. The mean score of a batch is cut to [0, 1] as in the authors' code, so that s is 0.05 at most.
+    discriminator's running score of fakes, d <- decay d + (1 - decay) score, which only `observe_fakes` changes:
+    `training.steps` calls it after each step of the discriminator, on every such layer, and a loop of your own has to.
+    Noise is put on in all runs in training mode, on reals, fakes and the generator's step alike. The mean score of a
+    batch is cut to [0, 1] as in the authors' code, so that s is 0.05 at most.
 
     >>> layer = AdaptiveNoise(decay=0.0)
-    >>> layer.observe(torch.tensor([0.7, 0.9]))
+    >>> layer.observe_fakes(torch.tensor([0.7, 0.9]))
     >>> round(layer.strength().item(), 4)  # 0.2 (0.8 - 0.5)^2
     0.018
     """
@@ -80,6 +81,6 @@ class AdaptiveNoise(nn.Module):
         return self.coefficient * (self.score - self.limit).clamp(min=0) ** 2
 
     @torch.no_grad()
-    def observe(self, score: Float[Tensor, "*any"]) -> None:
+    def observe_fakes(self, score: Float[Tensor, "*any"]) -> None:
         """Takes the discriminator's scores of a batch of fakes into the running score (1 = taken for real)."""
         self.score.lerp_(score.mean().clamp(0, 1).to(self.score.dtype), 1 - self.decay)

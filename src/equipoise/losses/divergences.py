@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from ..spec import check_choice
 from .kinds import Loss
 
 Divergence = Literal["gan", "jensen_shannon", "kl", "reverse_kl", "pearson", "squared_hellinger", "total_variation"]
@@ -41,8 +42,7 @@ def f_gan(divergence: Divergence = "gan", saturating: bool = False) -> Loss:
     >>> abs(f_gan("pearson").d(torch.zeros(4), torch.zeros(4)).item())  # no difference seen
     0.0
     """
-    if divergence not in FORMS:
-        raise ValueError(f"divergence must be one of {', '.join(FORMS)}, not {divergence!r}")
+    check_choice(divergence, [*FORMS], f"divergence cannot be {divergence!r}")
     activation, conjugate = FORMS[divergence]
     return Loss(
         d=lambda real, fake: conjugate(fake).mean() - activation(real).mean(),

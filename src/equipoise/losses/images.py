@@ -5,6 +5,7 @@ from typing import Literal
 from torch.nn.functional import leaky_relu
 
 from ..critic import Critic, Fakes, Images, Scalar
+from ..spec import check_choice
 from .kinds import CriticLike, Game, Loss, as_game
 
 
@@ -35,8 +36,7 @@ def feature_matching(loss: str | Loss | Game = "non_saturating", norm: Literal["
     The mean absolute difference, as in the authors' code, which made the paper's results; `norm="l2"` is the paper's
     text, the sum of squared differences. Asks the critic for features.
     """
-    if norm not in ("l1", "l2"):
-        raise ValueError(f"norm must be 'l1' or 'l2', not {norm!r}")
+    check_choice(norm, ["l1", "l2"], f"norm cannot be {norm!r}")
     game = as_game(loss)
 
     def g(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:

@@ -3,14 +3,15 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..critic import CriticLike as CriticLike
 from ..critic import Fakes, Images, Scalar
 from ..spec import build
 
 Logits = Float[Tensor, "*logits"]  # one a sample, or a map of them, such as patch discriminators give
-CriticLike = Callable[[Tensor], Tensor]
 
 
 class Loss(NamedTuple):
@@ -19,7 +20,7 @@ class Loss(NamedTuple):
     d: Callable[[Logits, Logits], Scalar]
     g: Callable[[Logits, Logits], Scalar]
     paired: bool = False
-    """Whether `g` looks at the real logits; where it does not, D is not run on reals for the generator's step."""
+    """Whether `g` looks at the real logits; where not, D is not run on reals for the generator's step: they are nan."""
     state: nn.Module | None = None
     """What the loss remembers, for checkpoints."""
 
@@ -52,6 +53,6 @@ def as_game(loss: Loss | Game | str) -> Game:
 
     def g(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
         logits = critic(fake)
-        return loss.g(critic(real) if loss.paired else logits.detach(), logits)
+        return loss.g(critic(real) if loss.paired else torch.full_like(logits, torch.nan), logits)
 
     return Game(d, g, loss.paired, loss.state)

@@ -27,7 +27,7 @@ class Operand(NamedTuple):
     v: Float[Tensor, "rest"]
     sigma: Float[Tensor, ""]
     memory: Memory
-    learnt: Callable[[], None]
+    on_gradient: Callable[[], None]
 
     def direction(self, like: Tensor) -> Tensor:
         """u v' in the shape and layout of the weight."""
@@ -50,13 +50,16 @@ class Division(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         """(G - <G, W/sigma> u v') / sigma (Miyato 2018, Eq. 12)."""
         for of in ctx.operands:
-            of.learnt()
-        correct = differentiable if torch.is_grad_enabled() else corrected
+            of.on_gradient()
+        differentiate = torch.is_grad_enabled()
         several = zip(ctx.operands, gradients, ctx.weights, ctx.saved_tensors, strict=True)
-        return None, *(None if G is None else correct(of, G, w, result) for of, G, w, result in several)
+        return None, *(
+            G if G is None else differentiable(of, G, w) if differentiate else corrected(of, G, result)
+            for of, G, w, result in several
+        )
 
 
-def corrected(of: Operand, G: Tensor, weight: Tensor, result: Tensor) -> Tensor:
+def corrected(of: Operand, G: Tensor, result: Tensor) -> Tensor:
     """The gradient with respect to the weight: on a CPU in one pass after the dot product, where layouts agree."""
     if of.rows.groups or not G.is_cpu or G.stride() != result.stride():
         return (G - (G * result).sum() * of.direction(result)) / of.sigma
@@ -66,9 +69,9 @@ def corrected(of: Operand, G: Tensor, weight: Tensor, result: Tensor) -> Tensor:
     return into
 
 
-def differentiable(of: Operand, G: Tensor, weight: Tensor, result: Tensor) -> Tensor:
+def differentiable(of: Operand, G: Tensor, weight: Tensor) -> Tensor:
     """The same as a function of G and the weight, for gradients of gradients with respect to weights."""
-    direction = of.direction(result)
+    direction = of.direction(weight)
     sigma = (direction * weight).sum()
     return (G - (G * weight).sum() / sigma * direction) / sigma
 

@@ -44,7 +44,7 @@ class PowerIteration(nn.Module):
         self.stale.fill_(False)
         return due
 
-    def learnt(self, gradient: Tensor | None = None) -> None:
+    def on_gradient(self, gradient: Tensor | None = None) -> None:
         """A gradient has come to the weight, which is about to change."""
         if self.stale is not None:
             self.stale.fill_(True)
@@ -52,7 +52,7 @@ class PowerIteration(nn.Module):
     def watched(self, normalised: Tensor) -> Tensor:
         """The normalised weight, whose gradient is noticed."""
         if self.stale is not None and normalised.requires_grad:
-            normalised.register_hook(self.learnt)
+            normalised.register_hook(self.on_gradient)
         return normalised
 
     def scaled(self, normalised: Tensor) -> Tensor:

@@ -64,7 +64,7 @@ def operands(layers: Sequence[Spectral], weights: Tensors, moving: bool) -> list
         products = [torch.dot(u, torch.mv(m, v)) for u, m, v in zip(us, matrices, vs, strict=True)]
         sigmas = torch._foreach_clamp_min(products, EPS)
     several = zip(layers, us, vs, sigmas, strict=True)
-    return [Operand(layer.rows, u, v, sigma, layer.memory, layer.learnt) for layer, u, v, sigma in several]
+    return [Operand(layer.rows, u, v, sigma, layer.memory, layer.on_gradient) for layer, u, v, sigma in several]
 
 
 def normalised(layers: Sequence[Spectral], weights: Tensors, moving: bool) -> Tensors:

@@ -5,6 +5,7 @@ from typing import Literal
 
 from torch import nn
 
+from ..spec import check_choice
 from ..weights import rows_of
 from .operator import OperatorSpectral
 from .power import Settings
@@ -38,9 +39,9 @@ def spectral(
     """
     if iterations < 1:
         raise ValueError(f"iterations must be at least 1, not {iterations}")
-    _check_choice("kind", kind, "reshaped", "operator")
-    _check_choice("scale", scale, "fixed", "learned")
-    _check_choice("update", update, "forward", "step")
+    check_choice(kind, ["reshaped", "operator"], f"kind cannot be {kind!r}")
+    check_choice(scale, ["fixed", "learned"], f"scale cannot be {scale!r}")
+    check_choice(update, ["forward", "step"], f"update cannot be {update!r}")
     settings = Settings(iterations, learned=scale == "learned", per_step=update == "step")
 
     def normalise(layer: nn.Module) -> nn.Module:
@@ -50,8 +51,3 @@ def spectral(
         return register(layer, Spectral(layer.get_parameter("weight"), rows_of(layer), settings))
 
     return normalise
-
-
-def _check_choice(name: str, value: str, *choices: str) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}")

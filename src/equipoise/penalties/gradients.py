@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..critic import Fakes, Images, Logits, Scalar
+from ..spec import check_choice
 from .kinds import CriticLike, Penalty, check_weight, lazily
 
 Sides = Literal["two", "one", "one_unsquared"]
@@ -42,8 +43,7 @@ def wgan_gp(weight: float = 10.0, target: float = 1.0, sided: Sides = "two", eve
     40.0
     """
     check_weight(weight)
-    if sided not in SIDES:
-        raise ValueError(f"sided must be one of {', '.join(SIDES)}, not {sided!r}")
+    check_choice(sided, [*SIDES], f"sided cannot be {sided!r}")
 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
         return weight * SIDES[sided](_norm(gradient(critic, between(real, fake))) - target).mean()

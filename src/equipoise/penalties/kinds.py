@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..critic import CriticLike as CriticLike
 from ..critic import Fakes, Images, Scalar
 
-CriticLike = Callable[[Tensor], Tensor]
 Penalty = Callable[[CriticLike, Images, Fakes], Scalar]
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from ..critic import Critic, Fakes, Images, Scalar
+from ..spec import check_choice
 from .kinds import CriticLike, Penalty, check_weight, unmade
 
 Kind = Literal["cr", "bcr", "zcr"]
@@ -93,8 +94,7 @@ def consistency(kind: Kind = "cr", weight: float | None = None, shift: float = 0
     G(z + n)|^2, which keeps G from answering alike. Weights are 10, and for zcr 5 for D and 0.5 for G. `shift` is the
     largest shift as a share of the image's sides.
     """
-    if kind not in ("cr", "bcr", "zcr"):
-        raise ValueError(f"kind must be cr, bcr or zcr, not {kind!r}")
+    check_choice(kind, ["cr", "bcr", "zcr"], f"kind cannot be {kind!r}")
     check_weight(10.0 if weight is None else weight)
     if kind == "zcr":
         return _latent_consistency(weight, noise)

@@ -68,14 +68,11 @@ def plots(record: Record, axis: Axis) -> list[Plot]:
 
 
 def adapted(rows: Sequence[Row]) -> list[tuple[str, dict[str, tuple[str, str]], str, bool]]:
-    """A plot for each component that adapts numbers while training, such as k of a boundary equilibrium."""
-    known = {key for _, keys, _, _ in STATS for key in keys} | {"seen", "seconds", "speed", "memory"}
-    names = [key for key in (rows[-1] if rows else {}) if key not in known and "_" in key]
-    parts = {name.partition("_")[0]: [n for n in names if n.startswith(name.partition("_")[0] + "_")] for name in names}
-    label = lambda name: name.partition("_")[2].rpartition(".")[2]
-    lines = {part: {n: (label(n), c) for n, c in zip(own, COLOURS, strict=False)} for part, own in parts.items()}
+    """A plot for each number that a component adapts while training, such as "balance.k" of a boundary equilibrium."""
+    names = [name for name in (rows[-1] if rows else {}) if "." in name]
+    title = lambda name: name.replace(".", ": ")
     return [
-        (f"Adapted: {part}", keys, "What this component adapts while training.", False) for part, keys in lines.items()
+        (title(name), {name: (name.partition(".")[2], "third")}, "Adapted while training.", False) for name in names
     ]
 
 

@@ -82,10 +82,10 @@ def rehearse(recipe: Recipe, classes: int) -> None:
     except ValueError:
         raise
     except Exception as error:  # whatever a user's own file may raise
-        raise ValueError(f"these parts do not work together: {type(error).__name__}: {first_line(error)}") from error
+        raise ValueError(f"these parts do not work together: {type(error).__name__}: {in_one_line(error)}") from error
 
 
-def first_line(error: Exception) -> str:
+def in_one_line(error: Exception) -> str:
     """What an error says, in one line."""
     return (str(error).splitlines() or [""])[0]
 
@@ -113,7 +113,9 @@ def check(recipe: Recipe, loss: object) -> None:
         raise ValueError(f"{recipe.loss} gives {type(loss).__name__}, but a loss is an equipoise.losses.Loss or Game")
     batch, g_batch = recipe.batch, recipe.g_batch
     if loss.paired and g_batch not in (None, batch):
-        raise ValueError(f"{recipe.loss} compares reals and fakes in pairs: g_batch must be {batch}, not {g_batch}")
+        raise ValueError(
+            f"{recipe.loss} looks at as many reals in a step of the generator: g_batch must be {batch}, not {g_batch}"
+        )
 
 
 def rate_of(recipe: Recipe) -> Rate:

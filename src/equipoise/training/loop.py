@@ -49,13 +49,14 @@ def steps(
 
     A step is `d_steps` updates of the discriminator on fresh batches, each followed by the `constraint` on its weights,
     then one of the generator on `g_batch` samples (as many as a batch has where that is None). The discriminator sees
-    all images through `augment`, which hears of the logits of reals if it has a method `observe`. `ema_images` is the
-    half-life of the averaged generator. The randomness of a step is drawn from (seed, images seen), so that a resumed
-    run is the same run.
+    all images through `augment`. An augmentation with a method `observe_reals` and layers of the discriminator with a
+    method `observe_fakes` hear of its logits after each of its updates. `ema_images` is the half-life of the averaged
+    generator. The randomness of a step is drawn from (seed, images seen), so that a resumed run is the same run.
     """
     if d_steps < 1 or ema_images < 1:
         raise ValueError(f"d_steps and ema_images must be at least 1, not {d_steps} and {ema_images}")
     growth, stream = growth or fixed(), iter(batches)
+    check_kept([loss, *penalties, *g_penalties, augment, growth], state.components)
     players = Players(as_game(loss), penalties, g_penalties, constraint or unconstrained(), augment, precision)
     state.G.train(), state.D.train(), state.components.train()
     while True:
@@ -97,12 +98,14 @@ def update_d(state: State, real: Tensor, labels: Tensor | None, rules: Players) 
         if rules.penalties and rules.precision.dtype == torch.float32:  # then penalties can share the loss's run of D
             real, fake = real.detach().requires_grad_(), fake.requires_grad_()
         adversarial = rules.game.d(critic, real, fake)
-        means = {"real": critic(real).mean(), "fake": critic(fake).mean()}
+        logits = {"real": critic(real).detach(), "fake": critic(fake).detach()}
     penalty = total(rules.penalties, critic, real, fake)
     norm = descend(state.opt_d, adversarial + penalty)
     rules.constraint(state.D)
-    if observe := getattr(rules.augment, "observe", None):
-        observe(critic(real).detach())
+    tell(rules.augment, "observe_reals", logits["real"])
+    for layer in state.D.modules():
+        tell(layer, "observe_fakes", logits["fake"])
+    means = {name: values.mean() for name, values in logits.items()}
     return detached({"loss_d": adversarial, "penalty": penalty, **means, "gradient_d": norm})
 
 
@@ -129,11 +132,32 @@ def total(penalties: Sequence[Penalty], critic: Critic, real: Tensor, fake: Tens
     return sum((penalty(critic, real, fake) for penalty in penalties), start=torch.zeros((), device=real.device))
 
 
+def tell(listener: object, method: str, logits: Tensor) -> None:
+    """Hands logits to whoever wants to hear of them."""
+    if observe := getattr(listener, method, None):
+        observe(logits)
+
+
 def adapting(components: nn.Module) -> Stats:
-    """The numbers that components adapt while training: BEGAN's k, the probability of an augmentation..."""
-    named = ((type(part).__name__.lower(), part) for part in components.children())
-    numbers = ((f"{kind}_{name}", buffer) for kind, part in named for name, buffer in part.named_buffers())
-    return {name: buffer.detach().clone() for name, buffer in numbers if buffer.ndim == 0 and buffer.is_floating_point()}
+    """The numbers that components adapt while training, as "balance.k" of a boundary equilibrium, "ada.p"..."""
+    stats: Stats = {}
+    for module in components.modules():
+        for name, buffer in module.named_buffers(recurse=False):
+            if buffer.ndim == 0 and buffer.is_floating_point():
+                stats[f"{type(module).__name__.lower()}.{name}"] = buffer.detach().clone()
+    return stats
+
+
+def check_kept(parts: Iterable[object], components: nn.Module) -> None:
+    """Raises ValueError for a part whose state checkpoints would miss."""
+    kept = {*components.modules()}
+    for part in parts:
+        state = part if isinstance(part, nn.Module) else getattr(part, "state", None)
+        if isinstance(state, nn.Module) and state not in kept:
+            name = type(state).__name__
+            raise ValueError(
+                f"{name} has a state to keep in checkpoints: hand it to State.start(..., components=[...])"
+            )
 
 
 def descend(optimizer: Optimizer, objective: Tensor) -> Tensor:
