@@ -4,7 +4,7 @@
 `layer.parametrizations.weight.original`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatch
 from typing import TypeVar
 
@@ -18,11 +18,11 @@ from .lengths import standardized as standardized
 from .lengths import strict_weight as strict_weight
 from .lengths import weight as weight
 from .orthogonal import orthogonal as orthogonal
+from .registering import Norm as Norm
 from .registering import own_class
 from .reshaped import Together
 from .spectral import spectral as spectral
 
-Norm = Callable[[nn.Module], nn.Module]
 Net = TypeVar("Net", bound=nn.Module)
 
 

@@ -1,15 +1,13 @@
 """The equalised learning rate of progressive growing."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
 from ..weights import fan_in
-from .registering import check, register
+from .registering import Norm, check, register
 
 
-def equalized(gain: float | None = 2**0.5) -> Callable[[nn.Module], nn.Module]:
+def equalized(gain: float | None = 2**0.5) -> Norm:
     """w = c v, c = gain / sqrt(fan in), v ~ N(0, 1): one speed for all (Karras 2018, arXiv:1710.10196, Sec. 4.1).
 
     Draws the weight anew and sets the bias to 0; `gain` is 1 for layers without a ReLU after them. With `gain=None` the

@@ -1,15 +1,13 @@
 """Norms that divide a weight by a length: of each output's row, or of the whole."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
 from ..weights import Rows, fan_in, rows_of
-from .registering import check, register
+from .registering import Norm, check, register
 
 
-def weight() -> Callable[[nn.Module], nn.Module]:
+def weight() -> Norm:
     """w = g v / |v| for each output, g and v trained (Salimans and Kingma 2016, arXiv:1602.07868, Eq. 2).
 
     g starts at |w|, so that the layer stays what it was. In plain operations, which unlike the fused ones of
@@ -47,7 +45,7 @@ class Weight(nn.Module):
         return self.rows.matrix(weight).norm(dim=1).clamp(min=torch.finfo(weight.dtype).tiny)
 
 
-def strict_weight(eps: float = 1e-6) -> Callable[[nn.Module], nn.Module]:
+def strict_weight(eps: float = 1e-6) -> Norm:
     """w / sqrt(|w|^2 + eps) for each output, without a gain (Xiang and Li 2017, arXiv:1704.03971, Eq. 5).
 
     In a transposed convolution an output sees only 1 / stride of the weights of its channel, and |w|^2 is divided by
@@ -80,8 +78,8 @@ class StrictWeight(nn.Module):
         return weight * self.rows.spread((squares + self.eps).rsqrt(), weight)
 
 
-def frobenius() -> Callable[[nn.Module], nn.Module]:
-    """W / |W|_F, so that the squares of the singular values sum to one (a comparison of Miyato 2018, App. E.2).
+def frobenius() -> Norm:
+    """W / |W|_F, so that the squares of the singular values sum to one (Miyato 2018, arXiv:1802.05957, App. E).
 
     >>> round(frobenius()(nn.Linear(3, 2)).weight.norm().item(), 5)
     1.0
@@ -102,7 +100,7 @@ class Frobenius(nn.Module):
         return weight / weight.norm().clamp(min=torch.finfo(weight.dtype).tiny)
 
 
-def standardized(eps: float = 1e-5) -> Callable[[nn.Module], nn.Module]:
+def standardized(eps: float = 1e-5) -> Norm:
     """(w - mean) / (std + eps) / sqrt(fan in) for each output (Qiao 2019, arXiv:1903.10520, Eq. 4).
 
     Rows have mean zero and, by the root that the paper leaves to other layers, length one.

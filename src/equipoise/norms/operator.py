@@ -31,7 +31,7 @@ class OperatorSpectral(PowerIteration):
         self.register_buffer("u", torch.empty(0))
         self.register_buffer("v", torch.empty(0))
         self.restart(weight, size)
-        self.start(self.sigma(weight.detach()), settings)
+        self.add_gain(self.sigma(weight.detach()), settings)
         layer.register_forward_pre_hook(self.look)
 
     def forward(self, weight: Tensor) -> Tensor:

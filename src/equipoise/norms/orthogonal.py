@@ -1,21 +1,18 @@
 """Orthogonal weights."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
 from ..weights import Matrix, Rows, rows_of
 from .power import full, full_precision
-from .registering import check, register
+from .registering import Norm, check, register
 
 
-def orthogonal() -> Callable[[nn.Module], nn.Module]:
-    """W'W = I, or WW' = I where W = [outputs, rest] is wider than high: all singular values are one.
+def orthogonal() -> Norm:
+    """W'W = I, or WW' = I where W = [outputs, rest] is wider than high (Miyato 2018, arXiv:1802.05957, Sec. 3).
 
-    The orthogonal factor Q of W = QR, or of W' = QR, with a positive diagonal of R: what Miyato 2018 (arXiv:1802.05957)
-    compares with as a parametrised constraint on singular values. Costs far more than spectral normalisation;
-    `penalties.orthonormal` comes near it.
+    The orthogonal factor Q of W = QR, or of W' = QR, with a positive diagonal of R: all singular values are one. Costs
+    far more than spectral normalisation; `penalties.orthonormal` comes near it.
 
     >>> W = orthogonal()(nn.Linear(4, 3)).weight
     >>> torch.testing.assert_close(W @ W.mT, torch.eye(3), atol=1e-5, rtol=0.0)

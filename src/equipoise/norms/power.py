@@ -31,7 +31,7 @@ class PowerIteration(nn.Module):
         self.register_parameter("gain", None)
         self.register_buffer("stale", torch.ones((), dtype=torch.bool) if settings.per_step else None)
 
-    def start(self, sigma: Float[Tensor, ""], settings: Settings) -> None:
+    def add_gain(self, sigma: Float[Tensor, ""], settings: Settings) -> None:
         """A learned scale begins where it leaves the layer as it was."""
         if settings.learned:
             self.gain = nn.Parameter(sigma.detach().clone())

@@ -1,11 +1,14 @@
 """Putting a parametrization on a layer's weight."""
 
+from collections.abc import Callable
 from typing import cast
 
 from torch import nn
 from torch.nn.utils.parametrize import ParametrizationList, is_parametrized, register_parametrization
 
 from ..weights import WEIGHTED
+
+Norm = Callable[[nn.Module], nn.Module]
 
 
 def check(layer: nn.Module) -> None:

@@ -31,7 +31,7 @@ class Spectral(PowerIteration):
         self.register_buffer("u", u)
         self.register_buffer("v", v[None] if rows.groups else torch.empty_like(weight[:1], dtype=v.dtype))
         row(self.v).copy_(v)
-        self.start(sigma, settings)
+        self.add_gain(sigma, settings)
 
     def forward(self, weight: Tensor) -> Tensor:
         """The normalised weight; iterates first where that is due."""
@@ -45,7 +45,8 @@ class Spectral(PowerIteration):
         matrix = self.rows.matrix(weight).to(full(weight))
         if self.is_due():
             (u,), (v,), _ = iterate([matrix.detach()], [self.u.to(matrix.dtype)], self.iterations)
-            self.u.copy_(u), row(self.v).copy_(v)
+            self.u.copy_(u)
+            row(self.v).copy_(v)
         u, v = self.u.to(matrix.dtype, copy=True), row(self.v).to(matrix.dtype, copy=True)
         sigma = torch.dot(u, torch.mv(matrix, v))
         return self.watched(weight / sigma.clamp(min=EPS).to(weight.dtype))

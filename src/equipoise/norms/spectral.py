@@ -1,6 +1,5 @@
 """Spectral normalisation (Miyato, Kataoka, Koyama and Yoshida 2018, arXiv:1802.05957)."""
 
-from collections.abc import Callable
 from typing import Literal
 
 from torch import nn
@@ -9,7 +8,7 @@ from ..spec import check_choice
 from ..weights import rows_of
 from .operator import OperatorSpectral
 from .power import Settings
-from .registering import check, register
+from .registering import Norm, check, register
 from .reshaped import Spectral
 
 
@@ -18,7 +17,7 @@ def spectral(
     kind: Literal["reshaped", "operator"] = "reshaped",
     scale: Literal["fixed", "learned"] = "fixed",
     update: Literal["forward", "step"] = "forward",
-) -> Callable[[nn.Module], nn.Module]:
+) -> Norm:
     """W / sigma(W), sigma = u' W v by persistent power iteration (Miyato 2018, arXiv:1802.05957, Alg. 1).
 
     Each forward in training mode takes `iterations` steps, v <- W'u / |W'u| and u <- Wv / |Wv|, where W is the weight

@@ -57,7 +57,8 @@ class LeCam(nn.Module):
     def move(self, real: Scalar, fake: Scalar) -> None:
         """One step of both averages."""
         share = torch.where(self.calls < self.warm_up, 1.0, 1 - self.decay)
-        self.real.lerp_(real.to(self.real), share), self.fake.lerp_(fake.to(self.fake), share)
+        self.real.lerp_(real.to(self.real), share)
+        self.fake.lerp_(fake.to(self.fake), share)
         self.calls.add_(1)
 
 

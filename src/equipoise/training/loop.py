@@ -57,8 +57,9 @@ def steps(
         raise ValueError(f"d_steps and ema_images must be at least 1, not {d_steps} and {ema_images}")
     growth, stream = growth or fixed(), iter(batches)
     check_kept([loss, *penalties, *g_penalties, augment, growth], state.components)
-    players = Players(as_game(loss), penalties, g_penalties, constraint or unconstrained(), augment, precision)
-    state.G.train(), state.D.train(), state.components.train()
+    rules = Rules(as_game(loss), penalties, g_penalties, constraint or unconstrained(), augment, precision)
+    for module in (state.G, state.D, state.components):
+        module.train()
     while True:
         start = state.seen
         with seeded(seed, start, next(state.G.parameters()).device):
@@ -69,15 +70,15 @@ def steps(
                 return
             for real, labels in fresh:
                 real = growth(state.seen, real, state.G, state.D, state.ema)
-                stats = update_d(state, real, labels, players)
+                stats = update_d(state, real, labels, rules)
                 state.seen += len(real)
-            stats |= update_g(state, real, labels, players, g_batch or len(real))
+            stats |= update_g(state, real, labels, rules, g_batch or len(real))
             stats |= adapting(state.components)
             update_average(state.ema, state.G, decay=0.5 ** ((state.seen - start) / ema_images))
         yield stats
 
 
-class Players(NamedTuple):
+class Rules(NamedTuple):
     """What the two networks play for, and under which rules."""
 
     game: Game
@@ -88,7 +89,7 @@ class Players(NamedTuple):
     precision: Precision
 
 
-def update_d(state: State, real: Tensor, labels: Tensor | None, rules: Players) -> Stats:
+def update_d(state: State, real: Tensor, labels: Tensor | None, rules: Rules) -> Stats:
     """One step of the discriminator."""
     z = noise(len(real), state.G, real.device)
     critic = Critic(state.D, labels, rules.augment, state.G, z, learner=state.D)
@@ -109,7 +110,7 @@ def update_d(state: State, real: Tensor, labels: Tensor | None, rules: Players) 
     return detached({"loss_d": adversarial, "penalty": penalty, **means, "gradient_d": norm})
 
 
-def update_g(state: State, real: Tensor, labels: Tensor | None, rules: Players, count: int) -> Stats:
+def update_g(state: State, real: Tensor, labels: Tensor | None, rules: Rules, count: int) -> Stats:
     """One step of the generator, through a frozen discriminator. Its fakes wear the labels of the reals, in turn."""
     labels = None if labels is None else labels.repeat(-(-count // len(labels)))[:count]
     learning = [weight for weight in state.D.parameters() if weight.requires_grad]
