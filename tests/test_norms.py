@@ -257,5 +257,34 @@ def test_a_layer_to_skip_that_is_not_there_is_named():
 
 
 def test_a_weight_is_normalised_once():
-    with pytest.raises(ValueError, match="the weight of this ParametrizedConv2d is normalised already"):
+    with pytest.raises(ValueError, match="normalised already: 0, 3; nothing was changed"):
         norms.apply(norms.spectral(), norms.apply(norms.spectral(), net()))
+
+
+@pytest.mark.parametrize("name", ["frobenius", "weight", "strict_weight", "standardized"])
+def test_zero_weights_have_finite_gradients_that_are_not_huge(name):
+    layer = nn.Linear(4, 3)
+    nn.init.zeros_(layer.weight)
+    spec.build(name, norms)(layer)
+    layer(torch.ones(2, 4)).sum().backward()
+    assert all(weight.grad.abs().max() < 1e6 for weight in layer.parameters())
+
+
+def test_orthogonal_rows_where_a_filter_is_zero():
+    layer = nn.Linear(6, 4)
+    layer.weight.data[1] = 0
+    W = norms.orthogonal()(layer).weight.detach()
+    torch.testing.assert_close(W @ W.mT, torch.eye(4), atol=1e-5, rtol=0.0)
+
+
+def test_a_pattern_to_skip_may_be_a_string():
+    D = norms.apply(norms.spectral(), net(), skip="3")
+    assert [name for name, layer in norms.layers(D) if hasattr(layer, "parametrizations")] == ["0"]
+
+
+def test_a_net_that_is_refused_is_left_as_it_was():
+    D = net()
+    norms.spectral()(D[3])
+    with pytest.raises(ValueError, match="normalised already: 3; nothing was changed"):
+        norms.apply(norms.weight(), D)
+    assert not hasattr(D[0], "parametrizations")

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import conv2d
+from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
 from equipoise import norms, spec
@@ -391,9 +392,8 @@ def test_copies_and_pickles():
     with torch.no_grad():
         [weight.zero_() for weight in trained(D).values()]
     assert twin(x).abs().sum() > 0
-    assert {id(s) for s in twin._forward_pre_hooks.copy().popitem()[1].__self__.spectrals} == {
-        id(spectral) for spectral in spectrals(twin)
-    }
+    (hook,) = twin._forward_pre_hooks.values()
+    assert [*map(id, hook.__self__.layers)] == [id(layer) for _, layer in norms.layers(twin)]
 
 
 @pytest.mark.parametrize("name", ["conv2d", "transposed2d"])
@@ -561,3 +561,97 @@ def test_unknown_options_are_refused_with_the_choices(options, message):
     with pytest.raises((ValueError, TypeError)) as error:
         spec.build(f"spectral({options})", norms)
     assert message in str(error.value) or "Literal" in str(error.value)
+
+
+def test_the_operator_is_still_in_evaluation_whatever_the_size():
+    layer = norms.spectral(kind="operator")(nn.Conv2d(2, 3, 3, padding=1))
+    layer(torch.randn(1, 2, 8, 8))
+    state, x = deepcopy(layer.eval().state_dict()), torch.randn(1, 2, 8, 8)
+    before = layer(x)
+    torch.manual_seed(5)
+    layer(torch.randn(1, 2, 12, 5))
+    assert torch.equal(layer(x), before)
+    for name, value in layer.state_dict().items():
+        assert torch.equal(value, state[name])
+
+
+def test_a_removed_operator_takes_any_size():
+    layer = norms.apply(norms.spectral(kind="operator"), nn.Sequential(nn.Conv2d(2, 3, 3)))
+    layer(torch.randn(1, 2, 6, 6))
+    norms.remove(layer)
+    assert layer(torch.randn(1, 2, 9, 9)).shape == (1, 3, 7, 7)
+    assert not layer[0]._forward_pre_hooks
+
+
+def test_the_operator_follows_alternating_sizes():
+    layer = norms.spectral(kind="operator", iterations=20)(nn.Conv2d(2, 3, 3, padding=1).double())
+    for size in (6, 9) * 4:
+        layer(torch.randn(1, 2, size, size).double())
+        assert torch.linalg.matrix_norm(dense(layer.eval(), (2, size, size)), 2).item() == pytest.approx(1, abs=1e-2)
+        layer.train()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_the_operator_takes_inputs_as_a_convolution_does(dtype):
+    layer = norms.spectral(kind="operator")(nn.Conv2d(2, 3, 3).to(dtype))
+    assert layer(torch.randn(2, 6, 6, dtype=dtype)).shape == (3, 4, 4)
+    assert layer(input=torch.randn(1, 2, 6, 6, dtype=dtype)).shape == (1, 3, 4, 4)
+
+
+@pytest.mark.parametrize("kind", ["reshaped", "operator"])
+def test_within_a_checkpoint(kind):
+    D, x = norms.apply(norms.spectral(kind=kind, update="step"), net()), torch.randn(2, 3, 8, 8)
+    D(x)
+    torch.utils.checkpoint.checkpoint(D, x, use_reentrant=False).sum().backward()
+    assert all(weight.grad.isfinite().all() for weight in D.parameters())
+
+
+def test_another_parametrization_on_top_is_not_passed_over():
+    class Zero(nn.Module):
+        def forward(self, weight):
+            return 0 * weight
+
+    D = norms.apply(norms.spectral(), nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 1, bias=False)))
+    parametrize.register_parametrization(D[1], "weight", Zero())
+    assert not D(torch.randn(2, 4)).any()
+
+
+def test_a_cached_weight_stays_while_it_is_cached():
+    D, x = norms.apply(norms.spectral(), net()), torch.randn(2, 3, 8, 8)
+    with parametrize.cached():
+        assert torch.equal(D(x), D(x))
+
+
+def test_weights_that_lie_otherwise_in_memory():
+    layer = nn.Linear(3, 5)
+    layer.weight = nn.Parameter(torch.randn(3, 5).t())
+    twin = nn.Linear(3, 5)
+    twin.weight = nn.Parameter(layer.weight.detach().contiguous())
+    twin.bias = layer.bias
+    x = torch.randn(2, 3)
+    for one in (layer, twin):
+        torch.manual_seed(1)
+        norms.spectral(iterations=50)(one)
+        one(x).square().sum().backward()
+    grads = [one.parametrizations.weight.original.grad for one in (layer, twin)]
+    torch.testing.assert_close(*grads, rtol=1e-3, atol=1e-4)
+
+
+def test_sparse_gradients_of_embeddings():
+    table = norms.spectral()(nn.Embedding(9, 5, sparse=True))
+    dense_table = deepcopy(table)
+    dense_table.sparse = False
+    for one in (table, dense_table):
+        one(torch.tensor([1, 3, 3])).square().sum().backward()
+    grads = [one.parametrizations.weight.original.grad for one in (table, dense_table)]
+    torch.testing.assert_close(*grads)
+
+
+@pytest.mark.parametrize("kind", ["reshaped", "operator"])
+@pytest.mark.parametrize("training", [True, False])
+def test_a_zero_weight_has_a_plain_gradient(kind, training):
+    layer = nn.Conv2d(2, 3, 3)
+    nn.init.zeros_(layer.weight)
+    norms.spectral(kind=kind)(layer).train(training)
+    layer(torch.ones(1, 2, 4, 4)).sum().backward()
+    assert layer.parametrizations.weight.original.grad.abs().max().item() == pytest.approx(4)

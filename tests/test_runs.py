@@ -484,6 +484,9 @@ def test_sigterm_saves_and_says_how_to_go_on(arrays, tmp_path):
         ({"penalties": ("consistency_term",)}, "a D with dropout, but this D has none"),
         ({"constraint": "clip_singular_values"}, "is normalised: take the norm off to clip it"),
         ({"g_penalties": ("r3",)}, "penalties has no 'r3'"),
+        ({"g_penalties": ("pulling_away", "r1")}, "r1 has no gradient in the generator: it is one of the discr"),
+        ({"penalties": ("path_length",)}, "path_length is for the generator's step"),
+        ({"loss": "f_gan(divergence=kl)"}, r"with text in quotes: name\(key='text'\)"),
         ({"augment": "ada(target=3.0)"}, "target must be between -1 and 1, not 3.0"),
     ],
 )

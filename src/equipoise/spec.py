@@ -84,7 +84,7 @@ def parse(call: str) -> tuple[str, dict[str, Any]]:
             return tree.func.id, {str(k.arg): ast.literal_eval(k.value) for k in tree.keywords}
     except (SyntaxError, ValueError):
         pass
-    raise ValueError(f"{call!r} is not of the form name or name(key=value, ...)")
+    raise ValueError(f"{call!r} is not of the form name or name(key=value, ...), with text in quotes: name(key='text')")
 
 
 def _is_component(member: object, module: ModuleType) -> bool:

@@ -39,6 +39,8 @@ def multi_hinge(margin: float = 1.0) -> Game:
     term on fakes with the class that was asked for. The score of "fake" is minus the logit. Asks the critic for class
     logits; needs labels.
     """
+    if not margin > 0:
+        raise ValueError(f"margin must be positive, not {margin}")
 
     def d(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
         asked = Critic.of(critic)

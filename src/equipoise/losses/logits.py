@@ -62,6 +62,8 @@ def hinge(margin: float = 1.0) -> Loss:
     >>> hinge().d(torch.ones(8), -torch.ones(8)).item()  # at the margins there is nothing left to learn
     0.0
     """
+    if not margin > 0:
+        raise ValueError(f"margin must be positive, not {margin}")
     return Loss(
         d=lambda real, fake: relu(margin - real).mean() + relu(margin + fake).mean(),
         g=lambda real, fake: -fake.mean(),

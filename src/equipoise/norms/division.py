@@ -15,8 +15,12 @@ from ..weights import Rows, flat
 from .memory import Memory
 
 Tensors = Sequence[Tensor]
-EPS = 1e-12  # the least sigma in eval mode
 TINY = 1e-18  # its square is a float32
+
+
+def one_for_zero(sigma: Float[Tensor, "*rows"]) -> Float[Tensor, "*rows"]:
+    """sigma, or 1 for a weight of zero, which stays what it is."""
+    return torch.where(sigma > TINY, sigma, torch.ones_like(sigma))
 
 
 class Operand(NamedTuple):
@@ -61,9 +65,11 @@ class Division(torch.autograd.Function):
 
 def corrected(of: Operand, G: Tensor, result: Tensor) -> Tensor:
     """The gradient with respect to the weight: on a CPU in one pass after the dot product, where layouts agree."""
-    if of.rows.groups or not G.is_cpu or G.stride() != result.stride():
+    G = G.to_dense() if G.is_sparse else G
+    matrix = flat(G)
+    if of.rows.groups or not G.is_cpu or G.stride() != result.stride() or not matrix.is_contiguous():
         return (G - (G * result).sum() * of.direction(result)) / of.sigma
-    matrix, into = flat(G), of.memory.like(G)
+    into = of.memory.like(G)
     scale, along = 1 / of.sigma.item(), torch.dot(matrix.view(-1), flat(result).view(-1)).item()
     torch.addr(matrix, of.u, of.v, beta=scale, alpha=-along * scale, out=flat(into))
     return into
@@ -81,6 +87,7 @@ def iterate(matrices: Tensors, us: Tensors, times: int) -> tuple[Tensors, Tensor
     """v <- W'u / |W'u|, u <- Wv / |Wv|, `times` times: new u, v, and sigma = u' W v, which is |Wv|.
 
     Both are brought to length one together, since W W'u points where Wv does. Where W is zero, u stays and sigma is 1.
+    Right for sigma between 1e-7 and 1e9.
     """
     count = len(us)
     for _ in range(times):

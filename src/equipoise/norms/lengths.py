@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ..weights import Rows, fan_in, rows_of
+from .division import one_for_zero
 from .registering import Norm, check, register
 
 
@@ -41,8 +42,8 @@ class Weight(nn.Module):
         return self.lengths(weight), weight
 
     def lengths(self, weight: Tensor) -> Tensor:
-        """One length a row, at least the smallest number."""
-        return self.rows.matrix(weight).norm(dim=1).clamp(min=torch.finfo(weight.dtype).tiny)
+        """One length a row, 1 for a row of zeros."""
+        return one_for_zero(self.rows.matrix(weight).norm(dim=1))
 
 
 def strict_weight(eps: float = 1e-6) -> Norm:
@@ -97,7 +98,7 @@ class Frobenius(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         """A weight of length one."""
-        return weight / weight.norm().clamp(min=torch.finfo(weight.dtype).tiny)
+        return weight / one_for_zero(weight.norm())
 
 
 def standardized(eps: float = 1e-5) -> Norm:

@@ -43,4 +43,4 @@ class Orthogonal(nn.Module):
 def factor(matrix: Matrix) -> Matrix:
     """Q of a matrix that is at least as high as wide."""
     Q, R = torch.linalg.qr(matrix)
-    return Q * R.diagonal().sign()
+    return Q * torch.where(R.diagonal() < 0, -1.0, 1.0).to(Q.dtype)

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.jit._trace import is_tracing
 from torch.nn.functional import normalize
+from torch.nn.utils import parametrize
 from torch.nn.utils.parametrize import is_parametrized
 
 from ..weights import Rows, row
-from .division import EPS, Division, Operand, Tensors, iterate
+from .division import Division, Operand, Tensors, iterate, one_for_zero
 from .memory import Memory
 from .power import WARM_UP, PowerIteration, Settings, full, full_precision
 from .registering import chain_of
@@ -49,7 +50,7 @@ class Spectral(PowerIteration):
             row(self.v).copy_(v)
         u, v = self.u.to(matrix.dtype, copy=True), row(self.v).to(matrix.dtype, copy=True)
         sigma = torch.dot(u, torch.mv(matrix, v))
-        return self.watched(weight / sigma.clamp(min=EPS).to(weight.dtype))
+        return self.watched(weight / one_for_zero(sigma).to(weight.dtype))
 
 
 @torch.no_grad()
@@ -62,8 +63,7 @@ def operands(layers: Sequence[Spectral], weights: Tensors, moving: bool) -> list
         torch._foreach_copy_([*kept[0], *kept[1]], [*us, *vs])
     else:
         us, vs = ([x.clone() for x in xs] for xs in kept)
-        products = [torch.dot(u, torch.mv(m, v)) for u, m, v in zip(us, matrices, vs, strict=True)]
-        sigmas = torch._foreach_clamp_min(products, EPS)
+        sigmas = [one_for_zero(torch.dot(u, torch.mv(m, v))) for u, m, v in zip(us, matrices, vs, strict=True)]
     several = zip(layers, us, vs, sigmas, strict=True)
     return [Operand(layer.rows, u, v, sigma, layer.memory, layer.on_gradient) for layer, u, v, sigma in several]
 
@@ -88,22 +88,20 @@ class Together:
 
     def __init__(self, layers: Iterable[nn.Module]) -> None:
         self.layers = [*layers]
-        self.chains = [chain_of(layer) for layer in self.layers]
-        self.spectrals = [cast(Spectral, chain[0]) for chain in self.chains]
 
     def prepare(self, net: nn.Module, inputs: object) -> None:
-        """Before the forward."""
-        weights = [chain.original for chain in self.chains]
+        """Before the forward; leaves out layers whose weight something else has a hand in."""
+        chains = [chain_of(layer) for layer in self.layers if is_parametrized(layer, "weight")]
+        if len(chains) < len(self.layers) or any(len(chain) > 1 for chain in chains) or parametrize._cache_enabled:
+            return
+        weights, spectrals = [chain.original for chain in chains], [cast(Spectral, chain[0]) for chain in chains]
         if not all(map(is_ordinary, weights)):
             return
-        due = [spectral.is_due() for spectral in self.spectrals]
-        resting = [not is_due for is_due in due]
-        with full_precision(weights[0]):
-            for chosen in (selector for selector in (due, resting) if any(selector)):
-                spectrals = [*compress(self.spectrals, chosen)]
-                results = normalised(spectrals, [*compress(weights, chosen)], moving=chosen is due)
-                for layer, spectral, result in zip(compress(self.layers, chosen), spectrals, results, strict=True):
-                    vars(layer)[READY] = spectral.scaled(result)
+        due = [spectral.is_due() for spectral in spectrals]
+        for chosen in (due, [not is_due for is_due in due]):
+            if any(chosen):
+                layers, parts = [*compress(self.layers, chosen)], [*compress(spectrals, chosen)]
+                make_ready(layers, parts, [*compress(weights, chosen)], moving=chosen is due)
 
     def forget(self, net: nn.Module, inputs: object, result: object) -> None:
         """After the forward, whether it succeeded or not."""
@@ -130,6 +128,13 @@ class Together:
                 for key in [key for key, hook in hooks.items() if isinstance(getattr(hook, "__self__", None), cls)]:
                     del hooks[key]
                     module._forward_hooks_always_called.pop(key, None)
+
+
+def make_ready(layers: Sequence[nn.Module], spectrals: Sequence[Spectral], weights: Tensors, moving: bool) -> None:
+    """Normalises the weights of these layers and leaves them where `layer.weight` finds them."""
+    with full_precision(weights[0]):
+        for layer, spectral, result in zip(layers, spectrals, normalised(spectrals, weights, moving), strict=True):
+            vars(layer)[READY] = spectral.scaled(result)
 
 
 def show_what_is_ready(layer: nn.Module) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from ..critic import Critic, Fakes, Images, Scalar
-from .kinds import CriticLike, Penalty, check_weight, lazily
+from .kinds import CriticLike, Penalty, check_not_negative, lazily
 
 
 def pulling_away(weight: float = 0.1) -> Penalty:
@@ -21,7 +21,7 @@ def pulling_away(weight: float = 0.1) -> Penalty:
     >>> pulling_away(weight=1.0)(Critic(D, features="0"), torch.ones(2, 4), torch.ones(2, 4)).item()  # a code twice
     1.0
     """
-    check_weight(weight)
+    check_not_negative(weight=weight)
 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
         codes = normalize(Critic.of(critic).features(fake), dim=1)
@@ -38,7 +38,7 @@ def path_length(weight: float = 2.0, decay: float = 0.01, every: int = 4) -> Pen
     For the generator: a step in latent space changes the image by a constant length a, the running mean of the lengths
     with rate `decay`. Needs latents that the fakes were made from, which require a gradient: Critic(D, latents=z).
     """
-    check_weight(weight)
+    check_not_negative(weight=weight)
     if not 0 < decay <= 1:
         raise ValueError(f"decay must be in (0, 1], not {decay}")
     return lazily(every, PathLength(weight, decay))
@@ -58,7 +58,9 @@ class PathLength(nn.Module):
         """The penalty, after the mean has moved."""
         latents = Critic.of(critic).made_from()
         if not latents.requires_grad:
-            raise ValueError("path_length is about a gradient in the latents: they need latents.requires_grad_(True)")
+            raise ValueError(
+                "path_length is for the generator's step, with latents that require a gradient: z.requires_grad_()"
+            )
         noise = torch.randn_like(fake) / prod(fake.shape[2:]) ** 0.5
         (slope,) = torch.autograd.grad((fake * noise).sum(), latents, create_graph=True)
         lengths = slope.flatten(1).norm(dim=1)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..critic import Fakes, Images, Logits, Scalar
 from ..spec import check_choice
-from .kinds import CriticLike, Penalty, check_weight, lazily
+from .kinds import CriticLike, Penalty, check_not_negative, lazily
 
 Sides = Literal["two", "one", "one_unsquared"]
 SIDES: dict[str, Callable[[Logits], Logits]] = {
@@ -42,7 +42,7 @@ def wgan_gp(weight: float = 10.0, target: float = 1.0, sided: Sides = "two", eve
     >>> wgan_gp(weight=10.0)(critic, torch.zeros(8, 1, 2, 2), torch.ones(8, 1, 2, 2)).item()  # 10 (3 - 1)^2
     40.0
     """
-    check_weight(weight)
+    check_not_negative(weight=weight, target=target)
     check_choice(sided, [*SIDES], f"sided cannot be {sided!r}")
 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
@@ -62,7 +62,7 @@ def max_gradient(weight: float = 1.0, every: int = 1) -> Penalty:
     The largest squared norm stands for the squared Lipschitz constant. Its weight depends on the data; the paper
     searches powers of ten.
     """
-    check_weight(weight)
+    check_not_negative(weight=weight)
 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
         return weight * _squared_norm(gradient(critic, between(real, fake))).max()
@@ -75,13 +75,13 @@ def r1(weight: float = 10.0, every: int = 1) -> Penalty:
 
     The authors' code leaves out the 1/2: its 10 is 20 here. `every` as for `wgan_gp`.
     """
-    check_weight(weight)
+    check_not_negative(weight=weight)
     return lazily(every, lambda critic, real, fake: weight / 2 * _squared_norm(gradient(critic, real)).mean())
 
 
 def r2(weight: float = 10.0, every: int = 1) -> Penalty:
     """w/2 E |grad D(G(z))|^2 on fake images (Mescheder 2018, arXiv:1801.04406, Eq. 10)."""
-    check_weight(weight)
+    check_not_negative(weight=weight)
     return lazily(every, lambda critic, real, fake: weight / 2 * _squared_norm(gradient(critic, fake)).mean())
 
 
@@ -91,7 +91,7 @@ def dragan(weight: float = 10.0, target: float = 1.0, scale: float = 0.5, every:
     Around the data alone: fakes are not looked at. One a for each sample, one u for each value, s the `scale`. It is
     the authors' code's perturbation, with the standard deviation of the whole batch; the paper writes Gaussian noise.
     """
-    check_weight(weight)
+    check_not_negative(weight=weight, target=target, scale=scale)
 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
         real = real.detach()

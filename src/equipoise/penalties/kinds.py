@@ -12,10 +12,11 @@ from ..critic import Fakes, Images, Scalar
 Penalty = Callable[[CriticLike, Images, Fakes], Scalar]
 
 
-def check_weight(weight: float) -> None:
-    """Raises ValueError for a penalty that would be a reward."""
-    if not weight >= 0:
-        raise ValueError(f"weight must be at least 0, not {weight}")
+def check_not_negative(**values: float | int) -> None:
+    """Raises ValueError for a number below zero, such as a weight that would make a reward of a penalty."""
+    for name, value in values.items():
+        if not value >= 0:
+            raise ValueError(f"{name} must be at least 0, not {value}")
 
 
 def unmade(images: Images) -> Images:

@@ -8,14 +8,14 @@ from torch.nn.functional import pad
 
 from ..critic import Critic, Fakes, Images, Scalar
 from ..spec import check_choice
-from .kinds import CriticLike, Penalty, check_weight, unmade
+from .kinds import CriticLike, Penalty, check_not_negative, unmade
 
 Kind = Literal["cr", "bcr", "zcr"]
 
 
 def drift(weight: float = 1e-3) -> Penalty:
     """w E D(x)^2 on real images, which keeps a critic from drifting (Karras 2018, arXiv:1710.10196, App. A)."""
-    check_weight(weight)
+    check_not_negative(weight=weight)
     return lambda critic, real, fake: weight * critic(real).square().mean()
 
 
@@ -25,7 +25,7 @@ def lecam(weight: float = 0.3, decay: float = 0.99, warm_up: int = 1_000) -> Pen
     The averages of E D(x) and E D(G) decay by `decay` a step; for the first `warm_up` steps they are the present means
     and the penalty is 0. As in the authors' code, which adds the max(0, .) to the paper's Eq. 3.
     """
-    check_weight(weight)
+    check_not_negative(weight=weight, warm_up=warm_up)
     if not 0 <= decay < 1:
         raise ValueError(f"decay must be in [0, 1), not {decay}")
     return LeCam(weight, decay, warm_up)
@@ -69,7 +69,7 @@ def consistency_term(weight: float = 2.0, features: float = 0.1, margin: float =
     the authors' code. D must have dropout (the paper: 0.2, 0.5, 0.5 in its last blocks); a D that answers alike twice
     is refused on the first call.
     """
-    check_weight(weight)
+    check_not_negative(weight=weight, features=features)
     checked: list[bool] = []
 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
@@ -96,7 +96,7 @@ def consistency(kind: Kind = "cr", weight: float | None = None, shift: float = 0
     largest shift as a share of the image's sides.
     """
     check_choice(kind, ["cr", "bcr", "zcr"], f"kind cannot be {kind!r}")
-    check_weight(10.0 if weight is None else weight)
+    check_not_negative(weight=weight or 0.0, shift=shift, noise=noise)
     if kind == "zcr":
         return _latent_consistency(weight, noise)
 

@@ -9,7 +9,7 @@ from torch.nn.functional import normalize
 
 from ..critic import Critic, Fakes, Images, Scalar
 from ..weights import layers, rows_of
-from .kinds import CriticLike, Penalty, Remembering, check_weight
+from .kinds import CriticLike, Penalty, Remembering, check_not_negative
 
 
 def spectral_regularization(weight: float = 0.01) -> Penalty:
@@ -17,7 +17,7 @@ def spectral_regularization(weight: float = 0.01) -> Penalty:
 
     sigma = u' W v with one step of power iteration a call, u kept between calls; the gradient is w sigma u v'.
     """
-    check_weight(weight)
+    check_not_negative(weight=weight)
     return SpectralRegularization(weight)
 
 
@@ -49,7 +49,7 @@ def orthonormal(weight: float = 1e-4) -> Penalty:
     Up to a constant: the smaller of W'W and WW' is compared with the identity, which has the same gradient,
     4 w W(W'W - I). Brock sums absolute values and gives no number for w; SN-GAN gives none either.
     """
-    check_weight(weight)
+    check_not_negative(weight=weight)
 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
         grams = [gram(matrix) for _, matrix in matrices(layers(Critic.of(critic).learner))]
@@ -65,7 +65,7 @@ def orthogonal_offdiagonal(weight: float = 1e-4) -> Penalty:
     Different outputs look at different things, at any length; meant for the generator. The exact gradient is
     4 w (WW' * (1 - I)) W, twice that of the authors' PyTorch code. Embeddings, whose rows are no filters, are left out.
     """
-    check_weight(weight)
+    check_not_negative(weight=weight)
 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
         net = Critic.of(critic).learner
@@ -81,7 +81,7 @@ def historical_averaging(weight: float = 1.0) -> Penalty:
 
     For either player. The paper gives no weight.
     """
-    check_weight(weight)
+    check_not_negative(weight=weight)
     return HistoricalAveraging(weight)
 
 

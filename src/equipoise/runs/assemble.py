@@ -4,10 +4,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from .. import augment, constraints, growth, losses, networks, norms, penalties
 from ..augment import Augmentation
 from ..constraints import Constraint
+from ..critic import Critic, ask
 from ..growth import Growth
 from ..losses import Game, Loss
 from ..networks import ImageShape
@@ -74,15 +76,28 @@ def rehearse(recipe: Recipe, classes: int) -> None:
     assert recipe.channels is not None
     small = replace(recipe, batch=2, g_batch=2, d_steps=1, precision="float32")
     parts = assemble(small, classes, torch.device("cpu"))
-    with torch.random.fork_rng([]):
-        images = torch.rand(2, recipe.channels, *size) * 2 - 1
     labels = torch.arange(2) % classes if classes else None
     try:
-        next(updates(parts, [(images, labels)], small))
+        with torch.random.fork_rng([]):
+            images = torch.rand(2, recipe.channels, *size) * 2 - 1
+            check_g_penalties(parts, small, images, labels)
+            next(updates(parts, [(images, labels)], small))
     except ValueError:
         raise
     except Exception as error:  # whatever a user's own file may raise
         raise ValueError(f"these parts do not work together: {type(error).__name__}: {in_one_line(error)}") from error
+
+
+def check_g_penalties(parts: Parts, recipe: Recipe, images: Tensor, labels: Tensor | None) -> None:
+    """Raises ValueError for a penalty of the generator that does not depend on it."""
+    G, D = parts.state.G, parts.state.D
+    z = torch.randn(len(images), int(G.z_dim), requires_grad=True)  # type: ignore[arg-type]
+    fake, weights = ask(G, z, labels), list(G.parameters())
+    for name, penalty in zip(recipe.g_penalties, parts.g_penalties, strict=True):
+        value = penalty(Critic(D, labels, parts.augment, G, z, learner=G), images, fake)
+        reached = value.requires_grad and torch.autograd.grad(value, weights, allow_unused=True, retain_graph=True)
+        if not reached or all(gradient is None for gradient in reached):
+            raise ValueError(f"{name} has no gradient in the generator: it is one of the discriminator's --penalties")
 
 
 def in_one_line(error: Exception) -> str:
