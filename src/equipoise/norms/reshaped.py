@@ -88,20 +88,22 @@ class Together:
 
     def __init__(self, layers: Iterable[nn.Module]) -> None:
         self.layers = [*layers]
+        self.chains = [chain_of(layer) for layer in self.layers]
+        self.spectrals = [cast(Spectral, chain[0]) for chain in self.chains]
 
     def prepare(self, net: nn.Module, inputs: object) -> None:
-        """Before the forward; leaves out layers whose weight something else has a hand in."""
-        chains = [chain_of(layer) for layer in self.layers if is_parametrized(layer, "weight")]
-        if len(chains) < len(self.layers) or any(len(chain) > 1 for chain in chains) or parametrize._cache_enabled:
+        """Before the forward, unless something else has a hand in the weights."""
+        untouched = all("parametrizations" in layer._modules for layer in self.layers)
+        if not untouched or any(len(chain) != 1 for chain in self.chains) or parametrize._cache_enabled:
             return
-        weights, spectrals = [chain.original for chain in chains], [cast(Spectral, chain[0]) for chain in chains]
+        weights = [chain.original for chain in self.chains]
         if not all(map(is_ordinary, weights)):
             return
-        due = [spectral.is_due() for spectral in spectrals]
+        due = [spectral.is_due() for spectral in self.spectrals]
         for chosen in (due, [not is_due for is_due in due]):
             if any(chosen):
-                layers, parts = [*compress(self.layers, chosen)], [*compress(spectrals, chosen)]
-                make_ready(layers, parts, [*compress(weights, chosen)], moving=chosen is due)
+                layers, spectrals = [*compress(self.layers, chosen)], [*compress(self.spectrals, chosen)]
+                make_ready(layers, spectrals, [*compress(weights, chosen)], moving=chosen is due)
 
     def forget(self, net: nn.Module, inputs: object, result: object) -> None:
         """After the forward, whether it succeeded or not."""
