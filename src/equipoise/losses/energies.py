@@ -31,6 +31,11 @@ def boundary_equilibrium(gamma: float = 0.5, rate: float = 1e-3) -> Loss:
     The energy E = -D is the mean absolute reconstruction error; k starts at 0 and is clipped to [0, 1]. `state` keeps k
     and `convergence`, the global measure M = E(x) + |gamma E(x) - E(G)|; both move when `g` is evaluated, unless
     `state.eval()`.
+
+    >>> loss, real, fake = boundary_equilibrium(gamma=0.5, rate=0.1), -torch.ones(4), torch.full((4,), -0.25)
+    >>> values = loss.d(real, fake), loss.g(real, fake)
+    >>> round(loss.state.k.item(), 3)  # fakes are reconstructed too well: 0.1 (0.5 - 0.25)
+    0.025
     """
     if not 0 <= gamma <= 1:
         raise ValueError(f"gamma must be between 0 and 1, not {gamma}")

@@ -12,6 +12,9 @@ def minimax() -> Loss:
 
     D is the sigmoid of the logit. The generator's gradient vanishes where the discriminator is sure of its fakes:
     `non_saturating` is the cure.
+
+    >>> round(minimax().g(torch.zeros(4), torch.zeros(4)).item(), 4)  # -log 2
+    -0.6931
     """
     return Loss(
         d=lambda real, fake: softplus(-real).mean() + softplus(fake).mean(),
@@ -40,6 +43,9 @@ def least_squares(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> Loss:
     """L_D = E (D(x) - b)^2 / 2 + E (D(G) - a)^2 / 2, L_G = E (D(G) - c)^2 / 2 (Mao 2017, arXiv:1611.04076, Eq. 2).
 
     With b - c = 1 and b - a = 2, as in (a, b, c) = (-1, 1, 0), the optimal game minimises Pearson's chi-square.
+
+    >>> least_squares().d(torch.ones(4), torch.zeros(4)).item()  # reals at b, fakes at a
+    0.0
     """
     return Loss(
         d=lambda real, fake: ((real - b).square().mean() + (fake - a).square().mean()) / 2,
@@ -48,7 +54,11 @@ def least_squares(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> Loss:
 
 
 def wasserstein() -> Loss:
-    """L_D = E D(G) - E D(x), L_G = -E D(G) (Arjovsky 2017, arXiv:1701.07875, Eq. 2); needs a Lipschitz critic."""
+    """L_D = E D(G) - E D(x), L_G = -E D(G) (Arjovsky 2017, arXiv:1701.07875, Eq. 2); needs a Lipschitz critic.
+
+    >>> wasserstein().d(torch.full((4,), 3.0), torch.ones(4)).item()
+    -2.0
+    """
     return Loss(
         d=lambda real, fake: fake.mean() - real.mean(),
         g=lambda real, fake: -fake.mean(),
@@ -75,6 +85,9 @@ def relativistic() -> Loss:
 
     Logits are compared in pairs, the i-th real with the i-th fake; stable with `r1` and `r2` (Huang 2024,
     arXiv:2501.05441).
+
+    >>> round(relativistic().d(torch.ones(4), torch.ones(4)).item(), 4)  # log 2, wherever both are
+    0.6931
     """
 
     def d(real: Logits, fake: Logits) -> Scalar:
@@ -89,6 +102,9 @@ def relativistic_average() -> Loss:
     """L_D = E softplus(E D(G) - D(x)) + E softplus(D(G) - E D(x)) (Jolicoeur-Martineau 2018, arXiv:1807.00734, RaSGAN).
 
     Each logit is compared with the mean of the other side; L_G swaps the sides.
+
+    >>> loss, (real, fake) = relativistic_average(), torch.randn(2, 4)
+    >>> torch.testing.assert_close(loss.d(real + 5, fake + 5), loss.d(real, fake))
     """
 
     def d(real: Logits, fake: Logits) -> Scalar:
@@ -101,6 +117,9 @@ def dual_contrastive() -> Loss:
     """L_D = -E log e^D(x)/(e^D(x) + sum e^D(G)) - E log e^-D(G)/(e^-D(G) + sum e^-D(x)) (Yu 2021, arXiv:2103.16748).
 
     Each real logit is told apart from all fakes, each fake one from all reals; L_G swaps the sides.
+
+    >>> round(dual_contrastive().d(torch.zeros(3), torch.zeros(3)).item(), 4)  # 2 log(1 + 3)
+    2.7726
     """
 
     def d(real: Logits, fake: Logits) -> Scalar:

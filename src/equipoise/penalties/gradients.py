@@ -52,7 +52,11 @@ def wgan_gp(weight: float = 10.0, target: float = 1.0, sided: Sides = "two", eve
 
 
 def zero_centered(weight: float = 10.0, every: int = 1) -> Penalty:
-    """w E |grad D(x')|^2, x' = e x + (1 - e) G(z), e ~ U(0, 1) (Thanh-Tung 2019, arXiv:1902.03984, Eq. 12)."""
+    """w E |grad D(x')|^2, x' = e x + (1 - e) G(z), e ~ U(0, 1) (Thanh-Tung 2019, arXiv:1902.03984, Eq. 12).
+
+    >>> zero_centered(weight=2.0)(lambda x: 3 * x[:, 0], torch.zeros(3, 4), torch.ones(3, 4)).item()  # 2 times 3^2
+    18.0
+    """
     return wgan_gp(weight, target=0.0, every=every)
 
 
@@ -61,6 +65,10 @@ def max_gradient(weight: float = 1.0, every: int = 1) -> Penalty:
 
     The largest squared norm stands for the squared Lipschitz constant. Its weight depends on the data; the paper
     searches powers of ten.
+
+    >>> critic = lambda x: torch.tensor([1.0, 3.0]) * x[:, 0]  # slopes of 1 and 3
+    >>> max_gradient()(critic, torch.zeros(2, 4), torch.ones(2, 4)).item()
+    9.0
     """
     check_not_negative(weight=weight)
 
@@ -74,13 +82,22 @@ def r1(weight: float = 10.0, every: int = 1) -> Penalty:
     """w/2 E |grad D(x)|^2 on real images (Mescheder 2018, arXiv:1801.04406, Eq. 9).
 
     The authors' code leaves out the 1/2: its 10 is 20 here. `every` as for `wgan_gp`.
+
+    >>> critic = lambda x: x.square().sum(1) / 2  # its gradient at x is x
+    >>> r1(weight=2.0)(critic, torch.full((3, 4), 0.5), torch.zeros(3, 4)).item()  # 4 times 0.25
+    1.0
     """
     check_not_negative(weight=weight)
     return lazily(every, lambda critic, real, fake: weight / 2 * _squared_norm(gradient(critic, real)).mean())
 
 
 def r2(weight: float = 10.0, every: int = 1) -> Penalty:
-    """w/2 E |grad D(G(z))|^2 on fake images (Mescheder 2018, arXiv:1801.04406, Eq. 10)."""
+    """w/2 E |grad D(G(z))|^2 on fake images (Mescheder 2018, arXiv:1801.04406, Eq. 10).
+
+    >>> critic = lambda x: x.square().sum(1) / 2  # its gradient at x is x
+    >>> r2(weight=2.0)(critic, torch.zeros(3, 4), torch.full((3, 4), 0.5)).item()
+    1.0
+    """
     check_not_negative(weight=weight)
     return lazily(every, lambda critic, real, fake: weight / 2 * _squared_norm(gradient(critic, fake)).mean())
 
@@ -90,6 +107,9 @@ def dragan(weight: float = 10.0, target: float = 1.0, scale: float = 0.5, every:
 
     Around the data alone: fakes are not looked at. One a for each sample, one u for each value, s the `scale`. It is
     the authors' code's perturbation, with the standard deviation of the whole batch; the paper writes Gaussian noise.
+
+    >>> dragan(weight=2.0)(lambda x: 3 * x[:, 0], torch.rand(3, 4), torch.zeros(3, 4)).item()  # 2 (3 - 1)^2
+    8.0
     """
     check_not_negative(weight=weight, target=target, scale=scale)
 

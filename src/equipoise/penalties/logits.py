@@ -14,7 +14,11 @@ Kind = Literal["cr", "bcr", "zcr"]
 
 
 def drift(weight: float = 1e-3) -> Penalty:
-    """w E D(x)^2 on real images, which keeps a critic from drifting (Karras 2018, arXiv:1710.10196, App. A)."""
+    """w E D(x)^2 on real images, which keeps a critic from drifting (Karras 2018, arXiv:1710.10196, App. A).
+
+    >>> drift(weight=0.5)(lambda x: x[:, 0], torch.full((3, 4), 2.0), torch.zeros(3, 4)).item()
+    2.0
+    """
     check_not_negative(weight=weight)
     return lambda critic, real, fake: weight * critic(real).square().mean()
 
@@ -94,6 +98,10 @@ def consistency(kind: Kind = "cr", weight: float | None = None, shift: float = 0
     D(G(z + n))|^2 with n ~ `noise` N(0, I); added to the generator's objective it is that player's half, -w E |G(z) -
     G(z + n)|^2, which keeps G from answering alike. Weights are 10, and for zcr 5 for D and 0.5 for G. `shift` is the
     largest shift as a share of the image's sides.
+
+    >>> blind = lambda x: x.flatten(1).abs().sum(1)  # to flips, and on a flat image to shifts
+    >>> consistency(kind="bcr")(blind, torch.ones(2, 3, 8, 8), torch.zeros(2, 3, 8, 8)).item()
+    0.0
     """
     check_choice(kind, ["cr", "bcr", "zcr"], f"kind cannot be {kind!r}")
     check_not_negative(weight=weight or 0.0, shift=shift, noise=noise)
