@@ -10,7 +10,7 @@ from equipoise import augment, constraints, growth, losses, metrics, networks, n
 from equipoise.metrics import features
 
 SRC = Path(equipoise.__file__).parent
-SHARED = {"spec", "critic", "weights"}  # what the mathematics of several kinds is written in
+SHARED = {"spec", "checks", "critic", "numerics", "weights"}  # what the mathematics of several kinds is written in
 LAYERS = [  # a module imports only from layers above its own
     {"losses", "penalties", "norms", "constraints", "layers", "augment", "growth", "metrics", *SHARED},
     {"networks"},

@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import nn
 
+from .numerics import wide, without_autocast
 from .spec import check_choice
 from .weights import Matrix, Rows, layers, rows_of
 
@@ -65,8 +66,8 @@ def clip_singular_values(value: float = 1.0) -> Constraint:
 
 def _with_sigma_at_most(value: float, matrix: Matrix) -> Matrix:
     """U min(S, c) V', and the matrix to the bit where all of S is inside."""
-    with torch.autocast(matrix.device.type, enabled=False):
-        exact = matrix.to(torch.promote_types(matrix.dtype, torch.float32))
+    with without_autocast(matrix):
+        exact = wide(matrix)
         U, S, Vh = torch.linalg.svd(exact, full_matrices=False)
         return torch.where(S[0] > value, U * S.clamp(max=value) @ Vh, exact)
 

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from .numerics import wide
+
 Images = Float[Tensor, "batch *shape"]
 Fakes = Float[Tensor, "fakes *shape"]  # as many as a step of the generator has, which need not be a batch
 Logits = Float[Tensor, "batch"]
@@ -103,7 +105,7 @@ class Critic:
         """What the generator makes of other latents, with the same labels."""
         if self.generator is None:
             raise ValueError("this penalty runs the generator again: it needs Critic(D, generator=G, latents=z)")
-        return _at_least_float32(ask(self.generator, latents, self.labels))
+        return wide(ask(self.generator, latents, self.labels))
 
     def part(self, name: str, images: Images) -> Tensor:
         """The output of the submodule that goes by this name."""
@@ -111,7 +113,7 @@ class Critic:
         if name not in parts:
             what = f"{type(self.D).__name__} has no submodule {self.names[name]!r} that it runs"
             raise ValueError(f"this needs the discriminator's {name.replace('_', ' ')}, but {what}")
-        return _at_least_float32(parts[name])
+        return wide(parts[name])
 
     def run(self, images: Images) -> Run:
         """The run of D on these very images."""
@@ -123,7 +125,7 @@ class Critic:
         hooks = [module.register_forward_hook(_keep(parts, name)) for name, module in self.marked()]
         try:
             shown = images if self.augment is None else self.augment(images)
-            logits = _at_least_float32(ask(self.D, shown, self.labels))
+            logits = wide(ask(self.D, shown, self.labels))
         finally:
             for hook in hooks:
                 hook.remove()
@@ -136,10 +138,6 @@ class Critic:
         """The submodules of D whose outputs can be asked for."""
         modules = dict(self.D.named_modules()) if isinstance(self.D, nn.Module) else {}
         return [(name, modules[module]) for name, module in self.names.items() if module in modules]
-
-
-def _at_least_float32(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _keep(parts: dict[str, Tensor], name: str) -> Callable[[nn.Module, object, Tensor], None]:

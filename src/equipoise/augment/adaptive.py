@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..numerics import wide, without_autocast
 from .colour import recolour
 from .draws import Images
 from .geometry import blits, deformations, through, warp
@@ -29,9 +30,8 @@ class Ada(nn.Module):
 
     def forward(self, images: Images) -> Images:
         """The images as the discriminator is to see them."""
-        exact = torch.promote_types(images.dtype, torch.float32)
-        with torch.autocast(images.device.type, enabled=False):
-            return self._augment(images.to(exact)).to(images.dtype)
+        with without_autocast(images):
+            return self._augment(wide(images)).to(images.dtype)
 
     def _augment(self, images: Images) -> Images:
         geometry = {"blit": blits, "geometry": deformations}

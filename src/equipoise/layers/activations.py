@@ -5,8 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import prelu
 
-from .checks import at_least
-from .precision import per_channel
+from ..checks import at_least
 
 
 class TReLU(nn.Module):
@@ -75,3 +74,8 @@ class Affine(nn.Module):
     def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
         """Scales and shifts each channel."""
         return torch.addcmul(per_channel(self.bias, x), per_channel(self.gain, x), x)
+
+
+def per_channel(weight: Tensor, x: Tensor) -> Tensor:
+    """A weight of one value a channel, [c], in the format of `x` and shaped to be broadcast with it, [c, 1, ...]."""
+    return weight.to(x.dtype).reshape(-1, *[1] * (x.dim() - 2))

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 
-from .checks import at_least
+from ..checks import at_least
 
 
 class SelfAttention(nn.Module):

@@ -4,10 +4,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..checks import at_least
+from ..numerics import wide, without_autocast
 from ..spec import check_choice
-from .checks import at_least
 from .latch import Latch
-from .precision import wide
 
 STD_EPS = 1e-8  # under the root, so that its gradient is finite where all samples are alike
 MODES = ("all", "spatial", "none", "gpool", "flat")
@@ -102,7 +102,7 @@ class MinibatchDiscrimination(nn.Module):
 
     def forward(self, x: Float[Tensor, "b f"]) -> Float[Tensor, "b f2"]:
         """The features and the closeness of each sample to the others."""
-        with torch.autocast(x.device.type, enabled=False):  # small differences of large numbers need float32
+        with without_autocast(x):  # small differences of large numbers need float32
             if self.training and len(x) > 1 and not self.initialised():
                 self.initialise(wide(x))
             close = self.closeness(wide(x)) + self.bias

@@ -3,7 +3,7 @@
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from .checks import at_least
+from ..checks import at_least
 
 
 class ConditionalBatchNorm(nn.Module):

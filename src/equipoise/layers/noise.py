@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .checks import at_least
+from ..checks import at_least
 
 
 class InstanceNoise(nn.Module):

@@ -3,8 +3,8 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .checks import at_least
-from .precision import wide
+from ..checks import at_least
+from ..numerics import wide
 
 
 class PixelNorm(nn.Module):

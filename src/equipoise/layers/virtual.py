@@ -4,9 +4,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .checks import at_least
+from ..checks import at_least
+from ..numerics import wide
 from .latch import Latch
-from .precision import wide
 
 Features = Float[Tensor, "b c *space"]
 Moment = Float[Tensor, "... c"]

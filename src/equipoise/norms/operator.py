@@ -7,9 +7,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import conv_transpose1d, conv_transpose2d, conv_transpose3d, interpolate
 
+from ..numerics import wide, wide_dtype, without_autocast
 from ..weights import TRANSPOSED
 from .division import TINY, one_for_zero
-from .power import WARM_UP, PowerIteration, Settings, full, full_precision
+from .power import WARM_UP, PowerIteration, Settings
 from .registering import chain_of
 
 SIZE = 16  # height and width assumed until the layer has seen an input
@@ -28,7 +29,7 @@ class OperatorSpectral(PowerIteration):
         weight: Tensor = layer.get_parameter("weight").detach()
         self.convolve = Convolution(layer)
         size = [max(SIZE, kernel) for kernel in weight.shape[2:]]
-        v = torch.randn(1, self.convolve.inputs, *size, dtype=full(weight), device=weight.device)
+        v = torch.randn(1, self.convolve.inputs, *size, dtype=wide_dtype(weight), device=weight.device)
         self.register_buffer("v", unit(v))
         self.register_buffer("u", unit(self.convolve(v, weight.to(v.dtype))))
         self.iterate(weight, WARM_UP)
@@ -37,20 +38,20 @@ class OperatorSpectral(PowerIteration):
 
     def forward(self, weight: Tensor) -> Tensor:
         """The normalised weight; iterates first where that is due."""
-        with full_precision(weight):
+        with without_autocast(weight):
             if self.is_due():
                 self.iterate(weight, self.iterations)
             return self.scaled(self.watched(weight / one_for_zero(self.sigma(weight)).to(weight.dtype)))
 
     def sigma(self, weight: Tensor) -> Float[Tensor, ""]:
         """<u, A v>."""
-        u, v = (x.to(full(weight), copy=True) for x in (self.u, self.v))
+        u, v = (x.to(wide_dtype(weight), copy=True) for x in (self.u, self.v))
         return (self.convolve(v, weight.to(v.dtype)) * u).sum()
 
     @torch.no_grad()
     def iterate(self, weight: Tensor, times: int) -> None:
         """v <- A'u / |A'u|, u <- A v / |A v|, in place; where A v is 0 they stay."""
-        weight = weight.detach().to(full(weight))
+        weight = wide(weight.detach())
         for _ in range(times):
             u, v = (x.to(weight.dtype) for x in (self.u, self.v))
             self.v.copy_(unit(self.convolve.adjoint(u, v, weight) + TINY * v))
@@ -62,10 +63,10 @@ class OperatorSpectral(PowerIteration):
         if not self.training or size in ([], [*self.v.shape[2:]]):
             return
         weight: Tensor = chain_of(layer).original
-        with torch.no_grad(), full_precision(weight):
+        with torch.no_grad(), without_autocast(weight):
             resized = unit(interpolate(self.v.float(), size))
             self.v = unit(resized + 0.1 * unit(torch.randn_like(resized))).to(self.v.dtype)  # in no subspace for good
-            self.u = unit(self.convolve(self.v.to(full(weight)), weight.to(full(weight)))).to(self.u.dtype)
+            self.u = unit(self.convolve(self.v.to(wide_dtype(weight)), wide(weight))).to(self.u.dtype)
             self.iterate(weight, WARM_UP)
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *others: Any) -> None:

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from ..numerics import wide, without_autocast
 from ..weights import Matrix, Rows, rows_of
-from .power import full, full_precision
 from .registering import Norm, check, register
 
 
@@ -34,8 +34,8 @@ class Orthogonal(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         """A weight whose singular values are all one."""
-        with full_precision(weight):
-            matrix = self.rows.matrix(weight.contiguous()).to(full(weight))
+        with without_autocast(weight):
+            matrix = wide(self.rows.matrix(weight.contiguous()))
             tall = factor(matrix) if matrix.shape[0] >= matrix.shape[1] else factor(matrix.mT).mT
             return self.rows.weight(tall, weight.contiguous()).to(weight.dtype)
 

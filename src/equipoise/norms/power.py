@@ -62,13 +62,3 @@ class PowerIteration(nn.Module):
     def right_inverse(self, weight: Tensor) -> Tensor:
         """What is assigned to the layer's weight becomes the weight that is trained."""
         return weight
-
-
-def full_precision(weight: Tensor) -> torch.autocast:
-    """A context without autocast."""
-    return torch.autocast(weight.device.type, enabled=False)
-
-
-def full(weight: Tensor) -> torch.dtype:
-    """The number format to iterate in: that of the weight, but at least float32."""
-    return torch.promote_types(weight.dtype, torch.float32)

@@ -12,10 +12,11 @@ from torch.nn.functional import normalize
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrize import is_parametrized
 
+from ..numerics import wide, without_autocast
 from ..weights import Rows, row
 from .division import Division, Operand, Tensors, iterate, one_for_zero
 from .memory import Memory
-from .power import WARM_UP, PowerIteration, Settings, full, full_precision
+from .power import WARM_UP, PowerIteration, Settings
 from .registering import chain_of
 
 READY = "weight made ready"  # where a layer keeps it while its network runs
@@ -27,7 +28,7 @@ class Spectral(PowerIteration):
     def __init__(self, weight: Tensor, rows: Rows, settings: Settings) -> None:
         super().__init__(settings)
         self.rows, self.memory = rows, Memory()
-        matrix = rows.matrix(weight.detach()).to(full(weight))
+        matrix = wide(rows.matrix(weight.detach()))
         (u,), (v,), (sigma,) = iterate([matrix], [normalize(torch.randn_like(matrix[:, 0]), dim=0)], WARM_UP)
         self.register_buffer("u", u)
         self.register_buffer("v", v[None] if rows.groups else torch.empty_like(weight[:1], dtype=v.dtype))
@@ -36,14 +37,14 @@ class Spectral(PowerIteration):
 
     def forward(self, weight: Tensor) -> Tensor:
         """The normalised weight; iterates first where that is due."""
-        with full_precision(weight):
+        with without_autocast(weight):
             if is_ordinary(weight):
                 return self.scaled(normalised([self], [weight], moving=self.is_due())[0])
             return self.scaled(self.traceable(weight))
 
     def traceable(self, weight: Tensor) -> Tensor:
         """The same in plain operations: for compilation, function transforms and weights of low precision."""
-        matrix = self.rows.matrix(weight).to(full(weight))
+        matrix = wide(self.rows.matrix(weight))
         if self.is_due():
             (u,), (v,), _ = iterate([matrix.detach()], [self.u.to(matrix.dtype)], self.iterations)
             self.u.copy_(u)
@@ -134,7 +135,7 @@ class Together:
 
 def make_ready(layers: Sequence[nn.Module], spectrals: Sequence[Spectral], weights: Tensors, moving: bool) -> None:
     """Normalises the weights of these layers and leaves them where `layer.weight` finds them."""
-    with full_precision(weights[0]):
+    with without_autocast(weights[0]):
         for layer, spectral, result in zip(layers, spectrals, normalised(spectrals, weights, moving), strict=True):
             vars(layer)[READY] = spectral.scaled(result)
 

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from ..checks import at_least
 from ..critic import Critic, Fakes, Images, Scalar
-from .kinds import CriticLike, Penalty, check_not_negative, lazily
+from .kinds import CriticLike, Penalty, lazily
 
 
 def pulling_away(weight: float = 0.1) -> Penalty:
@@ -21,7 +22,7 @@ def pulling_away(weight: float = 0.1) -> Penalty:
     >>> pulling_away(weight=1.0)(Critic(D, features="0"), torch.ones(2, 4), torch.ones(2, 4)).item()  # a code twice
     1.0
     """
-    check_not_negative(weight=weight)
+    at_least(0, weight=weight)
 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
         codes = normalize(Critic.of(critic).features(fake), dim=1)
@@ -38,7 +39,7 @@ def path_length(weight: float = 2.0, decay: float = 0.01, every: int = 4) -> Pen
     For the generator: a step in latent space changes the image by a constant length a, the running mean of the lengths
     with rate `decay`. Needs latents that the fakes were made from, which require a gradient: Critic(D, latents=z).
     """
-    check_not_negative(weight=weight)
+    at_least(0, weight=weight)
     if not 0 < decay <= 1:
         raise ValueError(f"decay must be in (0, 1], not {decay}")
     return lazily(every, PathLength(weight, decay))

@@ -12,13 +12,6 @@ from ..critic import Fakes, Images, Scalar
 Penalty = Callable[[CriticLike, Images, Fakes], Scalar]
 
 
-def check_not_negative(**values: float | int) -> None:
-    """Raises ValueError for a number below zero, such as a weight that would make a reward of a penalty."""
-    for name, value in values.items():
-        if not value >= 0:
-            raise ValueError(f"{name} must be at least 0, not {value}")
-
-
 def unmade(images: Images) -> Images:
     """The images without what made them, so that no gradient reaches the generator.
 

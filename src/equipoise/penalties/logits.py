@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from ..checks import at_least
 from ..critic import Critic, Fakes, Images, Scalar
 from ..spec import check_choice
-from .kinds import CriticLike, Penalty, check_not_negative, unmade
+from .kinds import CriticLike, Penalty, unmade
 
 Kind = Literal["cr", "bcr", "zcr"]
 
@@ -19,7 +20,7 @@ def drift(weight: float = 1e-3) -> Penalty:
     >>> drift(weight=0.5)(lambda x: x[:, 0], torch.full((3, 4), 2.0), torch.zeros(3, 4)).item()
     2.0
     """
-    check_not_negative(weight=weight)
+    at_least(0, weight=weight)
     return lambda critic, real, fake: weight * critic(real).square().mean()
 
 
@@ -29,7 +30,7 @@ def lecam(weight: float = 0.3, decay: float = 0.99, warm_up: int = 1_000) -> Pen
     The averages of E D(x) and E D(G) decay by `decay` a step; for the first `warm_up` steps they are the present means
     and the penalty is 0. As in the authors' code, which adds the max(0, .) to the paper's Eq. 3.
     """
-    check_not_negative(weight=weight, warm_up=warm_up)
+    at_least(0, weight=weight, warm_up=warm_up)
     if not 0 <= decay < 1:
         raise ValueError(f"decay must be in [0, 1), not {decay}")
     return LeCam(weight, decay, warm_up)
@@ -73,7 +74,7 @@ def consistency_term(weight: float = 2.0, features: float = 0.1, margin: float =
     the authors' code. D must have dropout (the paper: 0.2, 0.5, 0.5 in its last blocks); a D that answers alike twice
     is refused on the first call.
     """
-    check_not_negative(weight=weight, features=features)
+    at_least(0, weight=weight, features=features)
     checked: list[bool] = []
 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
@@ -104,7 +105,7 @@ def consistency(kind: Kind = "cr", weight: float | None = None, shift: float = 0
     0.0
     """
     check_choice(kind, ["cr", "bcr", "zcr"], f"kind cannot be {kind!r}")
-    check_not_negative(weight=weight or 0.0, shift=shift, noise=noise)
+    at_least(0, weight=weight or 0.0, shift=shift, noise=noise)
     if kind == "zcr":
         return _latent_consistency(weight, noise)
 

@@ -1,4 +1,4 @@
-"""Checks of the arguments of layers."""
+"""Checks of hyper-parameters that more than one kind of component makes."""
 
 
 def at_least(least: int | float, **values: int | float) -> None:
