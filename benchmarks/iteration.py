@@ -14,9 +14,9 @@ from torch import nn
 from torch.nn.functional import avg_pool2d, interpolate, relu
 from torch.nn.utils.parametrizations import spectral_norm
 
-from equipoise import losses, networks, norms
+from equipoise import losses, networks, norms, optimizers
 from equipoise.networks import ImageShape
-from equipoise.training import State, adam, steps
+from equipoise.training import State, steps
 from equipoise.training.precision import choose
 
 SHAPE = ImageShape(3, 32, 32)
@@ -29,6 +29,7 @@ def ours(batch, device):
     G, D = networks.sn_resnet()(SHAPE)
     norms.apply(norms.spectral(), D)
     G, D = (precision.place(net, device) for net in (G, D))
+    adam = optimizers.adam()
     state = State.start(G, D, adam(G, 2e-4), adam(D, 2e-4))
     updates = steps(state, endless(batch, device), losses.hinge(), d_steps=D_STEPS, precision=precision)
     return lambda: next(updates), f"{str(precision.dtype).removeprefix('torch.')}: {reason}"

@@ -16,11 +16,11 @@ from copy import deepcopy
 import torch
 from torch.nn.utils.parametrizations import spectral_norm
 
-from equipoise import constraints, losses, networks, norms, penalties
+from equipoise import constraints, losses, networks, norms, optimizers, penalties
 from equipoise.networks import ImageShape
 from equipoise.norms.reshaped import Together
 from equipoise.spec import build
-from equipoise.training import State, adam, steps
+from equipoise.training import State, steps
 
 NETWORKS = {"CIFAR ResNet, 32x32": ImageShape(3, 32, 32), "ResNet, 128x128": ImageShape(3, 128, 128)}
 D_STEPS = 5
@@ -100,7 +100,7 @@ def torch_norm():
 
 def d_step(D, batch, shape):
     """One step of the discriminator on a real and a fake batch."""
-    optimizer, loss = adam(D, 1e-4), losses.hinge()
+    optimizer, loss = optimizers.adam()(D, 1e-4), losses.hinge()
     real, fake = torch.rand(2, batch, *shape[:3]) * 2 - 1
 
     def run():
@@ -157,6 +157,7 @@ def updates_of(norm, penalty, constraint, shape, batch):
     """Generator updates of a whole training loop."""
     G, D = networks.sn_resnet()(shape)
     norms.apply(torch_norm() if norm == "torch" else build(norm, norms), D)
+    adam = optimizers.adam()
     state = State.start(G, D, adam(G, 1e-4), adam(D, 1e-4))
     terms = [build(penalty, penalties)] if penalty else []
     images = ((torch.rand(batch, *shape[:3]) * 2 - 1, None) for _ in iter(int, 1))

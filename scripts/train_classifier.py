@@ -34,7 +34,7 @@ def main(target: Path = classifier.WEIGHTS) -> None:
 def read(part: data.Dataset | None) -> tuple[Tensor, Tensor]:
     if part is None or part.images is None or part.labels is None:
         raise ValueError("the built-in images are incomplete")
-    return classifier.scaled(part.images), part.labels
+    return classifier.scaled(part.images), part.labels.tensor()
 
 
 def fit(net: nn.Module, images: Tensor, labels: Tensor) -> None:

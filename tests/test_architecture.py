@@ -6,13 +6,30 @@ from pathlib import Path
 import pytest
 
 import equipoise
-from equipoise import augment, constraints, growth, losses, metrics, networks, norms, penalties, presets, spec
+from equipoise import (
+    activations,
+    augment,
+    constraints,
+    growth,
+    losses,
+    metrics,
+    networks,
+    norms,
+    optimizers,
+    penalties,
+    presets,
+    spec,
+)
 from equipoise.metrics import features
 
 SRC = Path(equipoise.__file__).parent
-SHARED = {"spec", "checks", "critic", "numerics", "weights"}  # what the mathematics of several kinds is written in
+SHARED = {"spec", "checks", "critic", "labels", "numerics", "weights"}  # what several kinds are written in
 LAYERS = [  # a module imports only from layers above its own
-    {"losses", "penalties", "norms", "constraints", "layers", "augment", "growth", "metrics", *SHARED},
+    {
+        *("losses", "penalties", "norms", "constraints", "layers", "activations", "augment", "growth"),
+        *("optimizers", "metrics"),
+        *SHARED,
+    },
     {"networks"},
     {"training"},
     {"recipe", "presets", "data"},
@@ -61,8 +78,8 @@ def test_every_module_has_a_layer():
         (
             losses,
             "auxiliary_classifier boundary_equilibrium dual_contrastive energy f_gan feature_matching hinge "
-            "least_squares loss_sensitive minimax multi_hinge non_saturating relativistic relativistic_average "
-            "wasserstein",
+            "least_squares loss_sensitive minimax multi_hinge non_saturating pretrained relativistic "
+            "relativistic_average wasserstein",
         ),
         (
             penalties,
@@ -72,18 +89,31 @@ def test_every_module_has_a_layer():
         (norms, "equalized frobenius none orthogonal spectral standardized strict_weight weight"),
         (constraints, "clip clip_singular_values none"),
         (augment, "ada diffaug none"),
-        (networks, "dcgan mlp sn_cnn sn_resnet"),
+        (
+            networks,
+            "began biggan biggan_deep dcgan ebgan improved_gan infogan mlp r3 sagan sn_cnn sn_resnet wgan_gp_cnn "
+            "wgan_gp_resnet wn_gan wn_resnet",
+        ),
+        (activations, "elu gelu leaky_relu relu silu smooth_elu tanh"),
+        (optimizers, "adam rmsprop sgd"),
         (growth, "fixed"),
         (metrics, "fid kid"),
         (features, "builtin inception pixels random"),
-        (presets, "dcgan default sngan sngan_projection sngan_resnet wgan_gp"),
+        (
+            presets,
+            "acgan began biggan biggan_deep ct_gan dcgan default dragan ebgan f_gan gan improved_gan infogan_study "
+            "ls_gan lsgan r3gan sagan sn_regularization sngan sngan_projection sngan_resnet wgan wgan_gp wn_gan",
+        ),
     ],
 )
 def test_public_components(module, expected):
     assert spec.names(module) == expected.split()
 
 
-KINDS = [losses, penalties, norms, constraints, augment, networks, metrics, features, presets, growth]
+KINDS = [
+    *(losses, penalties, norms, constraints, augment, networks, activations, optimizers),
+    *(metrics, features, presets, growth),
+]
 
 
 @pytest.mark.parametrize("module", KINDS)

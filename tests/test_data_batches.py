@@ -98,7 +98,7 @@ def test_images_and_labels_belong_together(folder):
         raw = dataset.images[order]
         expected = torch.stack([x.flip(-1) if m else x for x, m in zip(raw, mirrored, strict=True)])
         assert torch.equal(images, expected / 127.5 - 1)
-        assert torch.equal(labels, dataset.labels[order])
+        assert torch.equal(labels, dataset.labels.tensor()[order])
     assert some(load(folder, FORMAT), 1)[0][1] is None
     assert torch.equal(some(dataset, 1)[0][0], dataset.images[next(steps(9, 4, 5))[0]] / 127.5 - 1)
 

@@ -57,8 +57,8 @@ def test_cifar(tmp_path, kind, protocol):
         dataset = load(path, Format(3, 32, 32), labels=True)
         assert np.array_equal(dataset.images.numpy(), data[:-2])
         assert np.array_equal(dataset.held_out.images.numpy(), data[-2:])
-        assert dataset.classes[:2] == ("class 0", "class 1")
-        assert dataset.labels[:2].tolist() == [0, 1]
+        assert dataset.meaning.names[:2] == ("class 0", "class 1")
+        assert dataset.labels.tensor()[:2].tolist() == [0, 1]
 
 
 def test_python_2_pickles():
@@ -140,8 +140,8 @@ def test_idx(tmp_path, style):
     dataset = load(tmp_path, Format(1, 5, 4), labels=True)
     assert np.array_equal(dataset.images[:, 0].numpy(), images[:4])
     assert np.array_equal(dataset.held_out.images[:, 0].numpy(), images[4:])
-    assert (dataset.labels.tolist(), dataset.held_out.labels.tolist()) == ([0, 1, 2, 0], [1, 2])
-    assert dataset.classes == ("0", "1", "2")
+    assert (dataset.labels.values.tolist(), dataset.held_out.labels.values.tolist()) == ([0, 1, 2, 0], [1, 2])
+    assert dataset.meaning.names == dataset.held_out.meaning.names == ("0", "1", "2")
 
 
 @pytest.mark.parametrize(
@@ -200,9 +200,9 @@ def test_labelled_arrays(tmp_path):
     images = np.zeros((3, 9, 9), np.uint8)
     np.savez(tmp_path / "x.npz", x=images, y=np.array([2, 0, 1], np.int32), classes=np.array(["a", "b", "c"]))
     dataset = load(tmp_path / "x.npz", Format(1, 9, 9), labels=True)
-    assert (dataset.labels.tolist(), dataset.classes) == ([2, 0, 1], ("a", "b", "c"))
+    assert (dataset.labels.values.tolist(), dataset.meaning.names) == ([2, 0, 1], ("a", "b", "c"))
     np.savez(tmp_path / "x.npz", images=images, labels=np.uint8([2, 0, 1]))
-    assert inspect(tmp_path / "x.npz", labels=True).classes == ("0", "1", "2")
+    assert inspect(tmp_path / "x.npz", labels=True).labels.meaning.names == ("0", "1", "2")
 
 
 @pytest.mark.parametrize(
@@ -216,15 +216,18 @@ def test_labelled_arrays(tmp_path):
         ({"images": np.zeros((0, 9, 9), np.uint8)}, "has no image"),
         ({"pictures": np.zeros((2, 9, 9), np.uint8)}, "one of images, x, arr_0, data is needed, it has pictures"),
         ({"images": np.array([{}, {}])}, "Object arrays cannot be loaded"),
-        ({"images": np.zeros((2, 9, 9), np.uint8), "labels": np.zeros(3, int)}, "labels must be 2 integers from 0 up"),
-        ({"images": np.zeros((2, 9, 9), np.uint8), "labels": np.array([0, -1])}, "labels must be 2 integers"),
+        (
+            {"images": np.zeros((2, 9, 9), np.uint8), "labels": np.zeros(3, int)},
+            r"must be n = 2 integers \[n\] from 0 up",
+        ),
+        ({"images": np.zeros((2, 9, 9), np.uint8), "labels": np.array([0, -1])}, "must be integers from 0 up, got -1"),
         ({"images": np.zeros((1, 9, 9), np.uint8), "y": np.array([5]), "classes": np.array(["a"])}, "1 names in"),
     ],
 )
 def test_refused_arrays(tmp_path, arrays, message):
     np.savez(tmp_path / "x.npz", **arrays)
     with pytest.raises(ValueError, match=message) as caught:
-        inspect(tmp_path / "x.npz")
+        inspect(tmp_path / "x.npz", labels=True)
     assert "x.npz" in str(caught.value)
 
 
@@ -241,10 +244,10 @@ def test_builtin_data():
     assert (source.kind, source.count, source.typical.channels, source.typical.height) == ("builtin", 10_000, 1, 28)
     dataset = load("builtin", Format(1, 28, 28), labels=True)
     held_out = dataset.held_out
-    assert torch.bincount(dataset.labels).tolist() == [1000] * 10
-    assert torch.bincount(held_out.labels).tolist() == [200] * 10
-    assert dataset.classes == held_out.classes
-    assert (len(dataset.classes), dataset.classes[-1]) == (10, "Ankle boot")
+    assert torch.bincount(dataset.labels.tensor()).tolist() == [1000] * 10
+    assert torch.bincount(held_out.labels.tensor()).tolist() == [200] * 10
+    assert dataset.meaning == held_out.meaning
+    assert (dataset.meaning.space, dataset.meaning.names[-1]) == (("classes", 10), "Ankle boot")
     seen = {image.tobytes() for image in dataset.images.numpy()}
     assert not any(image.tobytes() in seen for image in held_out.images.numpy())
     assert sum(file.stat().st_size for file in BUILTIN.parent.iterdir()) < 5_000_000
@@ -256,6 +259,6 @@ def test_builtin_data_is_the_published_one():
     published = load(SHARED / "fashion-mnist", Format(1, 28, 28), labels=True)
     ours = load("builtin", Format(1, 28, 28), labels=True)
     for mine, theirs, count in ((ours, published, 1000), (ours.held_out, published.held_out, 200)):
-        first = torch.cat([torch.nonzero(theirs.labels == c)[:count, 0] for c in range(10)]).sort().values
+        first = torch.cat([torch.nonzero(theirs.labels.tensor() == c)[:count, 0] for c in range(10)]).sort().values
         assert torch.equal(mine.images, theirs.images[first])
-        assert torch.equal(mine.labels, theirs.labels[first])
+        assert torch.equal(mine.labels.tensor(), theirs.labels.tensor()[first])

@@ -65,14 +65,14 @@ def tree(request, tmp_path):
 
 def test_folder_and_zip(tree):
     source = inspect(tree)
-    assert (source.count, source.classes, source.labels.tolist()) == (3, ("cat", "dog"), [0, 0, 1])
+    assert (source.count, source.labels.meaning.names, source.labels.values.tolist()) == (3, ("cat", "dog"), [0, 0, 1])
     assert (source.kind, source.name) == (tree.suffix[1:] or "folder", tree.name)
     plain, labelled = load(source, SMALL), load(tree, SMALL, labels=True)
     assert greys(plain) == greys(labelled) == ORDER
     assert plain.labels is None
-    assert plain.classes == ()
-    assert labelled.labels.tolist() == [0, 0, 1]
-    assert labelled.classes == ("cat", "dog")
+    assert not plain.meaning.space
+    assert labelled.labels.tensor().tolist() == [0, 0, 1]
+    assert labelled.meaning.names == ("cat", "dog")
     assert labelled.held_out is None
     streamed = load(tree, SMALL, labels=True, memory_limit=10)
     assert streamed.images is None

@@ -5,9 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from torch.nn.functional import avg_pool2d, interpolate
+from torch.nn.functional import avg_pool2d, conv2d, interpolate
 
 from equipoise import layers
+from equipoise.labels import LabelSpace
 
 SIZES = {name: st.integers(1, 4) for name in ("batch", "channels")} | {
     name: st.integers(2, 9) for name in ("height", "width")
@@ -18,11 +19,12 @@ SIZES = {name: st.integers(1, 4) for name in ("batch", "channels")} | {
 @given(**SIZES)
 def test_one_convolution_doubles_or_halves_like_two_operations(batch, channels, height, width):
     torch.manual_seed(0)
-    convolution = nn.Conv2d(channels, 3, 3, padding=1).double()
     x = torch.randn(batch, channels, height, width).double()
-    expected = convolution(interpolate(x, scale_factor=2, mode="nearest"))
-    torch.testing.assert_close(layers.double_then_convolve(x, convolution), expected)
-    torch.testing.assert_close(layers.convolve_then_halve(x, convolution), avg_pool2d(convolution(x), 2))
+    doubling, halving = (make(channels, 3).double() for make in (layers.DoubleThenConvolve, layers.ConvolveThenHalve))
+    convolve = lambda layer, images: conv2d(images, layer.weight, layer.bias, padding=1)
+    doubled = interpolate(x, scale_factor=2, mode="nearest")
+    torch.testing.assert_close(doubling(x), convolve(doubling, doubled))
+    torch.testing.assert_close(halving(x), avg_pool2d(convolve(halving, x), 2))
 
 
 @settings(max_examples=25, deadline=None)
@@ -38,11 +40,11 @@ def test_cropping_undoes_padding(batch, channels, height, width, rows, columns):
 class TestConditionalBatchNorm:
     def test_all_classes_start_as_plain_batch_norm(self):
         x = torch.randn(6, 4, 3, 3)
-        conditional, plain = layers.ConditionalBatchNorm(4, classes=3), nn.BatchNorm2d(4)
+        conditional, plain = layers.ConditionalBatchNorm(4, 3), nn.BatchNorm2d(4)
         torch.testing.assert_close(conditional(x, torch.arange(6) % 3), plain(x))
 
     def test_each_sample_is_scaled_and_shifted_by_its_own_class(self):
-        layer, x = layers.ConditionalBatchNorm(2, classes=2).eval(), torch.randn(2, 2, 3, 3)
+        layer, x = layers.ConditionalBatchNorm(2, 2).eval(), torch.randn(2, 2, 3, 3)
         with torch.no_grad():
             layer.gain.weight.copy_(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
             layer.bias.weight.copy_(torch.tensor([[0.0, 1.0], [2.0, 3.0]]))
@@ -53,12 +55,28 @@ class TestConditionalBatchNorm:
 
     def test_a_class_that_is_not_there_is_refused(self):
         with pytest.raises(IndexError):
-            layers.ConditionalBatchNorm(2, classes=2)(torch.randn(1, 2, 3, 3), torch.tensor([2]))
+            layers.ConditionalBatchNorm(2, 2)(torch.randn(1, 2, 3, 3), torch.tensor([2]))
 
+    @pytest.mark.parametrize("kind", ["attributes", "vectors"])
+    def test_vectors_start_as_plain_batch_norm_and_then_scale_linearly(self, kind):
+        """gain = 1 + W y, bias = V y."""
+        space = LabelSpace(kind, 2)
+        layer, x, labels = layers.ConditionalBatchNorm(3, space), torch.randn(4, 3, 5, 2), space.example(4)
+        torch.testing.assert_close(layer(x, labels), nn.BatchNorm2d(3)(x))
+        with torch.no_grad():
+            layer.gain.weight.normal_()
+            layer.bias.weight.normal_()
+        gains, biases = (labels.float() @ part.weight.T for part in (layer.gain, layer.bias))
+        expected = nn.BatchNorm2d(3)(x) * (1 + gains)[:, :, None, None] + biases[:, :, None, None]
+        torch.testing.assert_close(layer(x, labels), expected)
 
-@pytest.mark.parametrize("other", [{"kernel_size": 5, "padding": 2}, {"padding": 0}, {"padding_mode": "reflect"}])
-def test_only_plain_convolutions_are_merged(other):
-    convolution = nn.Conv2d(2, 2, **({"kernel_size": 3, "padding": 1} | other))
-    for merged in (layers.double_then_convolve, layers.convolve_then_halve):
-        with pytest.raises(ValueError, match="only a plain 3x3 convolution with padding 1 can be merged"):
-            merged(torch.randn(1, 2, 6, 6), convolution)
+    def test_features_without_space(self):
+        x, labels = torch.randn(6, 4), torch.arange(6) % 3
+        torch.testing.assert_close(layers.ConditionalBatchNorm(4, 3)(x, labels), nn.BatchNorm1d(4)(x))
+
+    def test_mixtures_of_classes_have_mixed_gains(self):
+        layer, x = layers.ConditionalBatchNorm(2, 2).eval(), torch.randn(2, 2, 3, 3)
+        with torch.no_grad():
+            layer.gain.weight.normal_()
+        both = [layer(x, torch.full((2,), label)) for label in (0, 1)]
+        torch.testing.assert_close(layer(x, torch.tensor([[0.25, 0.75]] * 2)), 0.25 * both[0] + 0.75 * both[1])

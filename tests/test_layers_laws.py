@@ -49,6 +49,8 @@ LAYERS = {  # how to make each, and the shape of its input
     "AdaptiveNoise": (noisy, IMAGES),
     "ConditionalBatchNorm": (lambda: layers.ConditionalBatchNorm(4, 3), IMAGES),
     "SelfModulation": (lambda: layers.SelfModulation(4, LATENT, hidden=6), IMAGES),
+    "DoubleThenConvolve": (lambda: layers.DoubleThenConvolve(4, 2), IMAGES),
+    "ConvolveThenHalve": (lambda: layers.ConvolveThenHalve(4, 2), (4, 4, 4, 2)),
     "CenterCrop": (lambda: layers.CenterCrop(2, 1), IMAGES),
     "CenterPad": (lambda: layers.CenterPad(4, 5), IMAGES),
 }
@@ -150,8 +152,7 @@ def test_bfloat16_stays_bfloat16_under_autocast_and_is_near_float32(name):
     expected = layer(x.float(), *condition(name, x.float()))
     with torch.autocast("cpu", torch.bfloat16):
         found = layer(x, *condition(name, x.float()))
-    if name != "ConditionalBatchNorm":  # whose weights are float32
-        assert found.dtype == torch.bfloat16
+    assert found.dtype == torch.bfloat16
     torch.testing.assert_close(found.float(), expected, rtol=0.03, atol=0.03)
 
 

@@ -57,10 +57,13 @@ class Mean(nn.Module):
 
 
 def play(name):
-    """The loss as a game that remembers nothing; BEGAN's k is in the midst of its range."""
+    """The loss as a game that remembers nothing: BEGAN's k is in the midst of its range, pretraining is over."""
     game = as_game(name)
-    if game.state is not None:
+    if isinstance(game.state, losses.Pretraining):
+        game.state.finish()
+    elif game.state is not None:
         game.state.k.fill_(0.4)
+    if game.state is not None:
         game.state.eval()
     return game
 
@@ -94,8 +97,8 @@ def directional(value, at, step=1e-6):
 def test_the_public_losses():
     assert set(ALL) == {
         *("auxiliary_classifier", "boundary_equilibrium", "dual_contrastive", "energy", "f_gan", "feature_matching"),
-        *("hinge", "least_squares", "loss_sensitive", "minimax", "multi_hinge", "non_saturating", "relativistic"),
-        *("relativistic_average", "wasserstein"),
+        *("hinge", "least_squares", "loss_sensitive", "minimax", "multi_hinge", "non_saturating", "pretrained"),
+        *("relativistic", "relativistic_average", "wasserstein"),
     }
 
 
@@ -224,3 +227,17 @@ def test_a_game_of_a_loss_keeps_its_state():
     assert as_game(loss).state is loss.state
     assert losses.auxiliary_classifier(loss).state is loss.state
     assert losses.feature_matching(loss).state is loss.state
+
+
+def energy_losses():
+    return [name for name in EVERY if as_game(name).energy]
+
+
+def test_losses_of_energies_are_known():
+    assert energy_losses() == ["boundary_equilibrium", "energy", "pretrained", "energy(margin=1.0)"]
+
+
+@pytest.mark.parametrize("name", ["feature_matching", "auxiliary_classifier"])
+@pytest.mark.parametrize("inner", ["energy", "hinge", "boundary_equilibrium"])
+def test_games_of_a_loss_are_about_energies_where_that_is(name, inner):
+    assert getattr(losses, name)(inner).energy == (inner != "hinge")

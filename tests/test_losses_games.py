@@ -1,5 +1,6 @@
 """Losses of energies, pairs of images, features and classes."""
 
+from copy import deepcopy
 from math import log
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import nn
 
 from equipoise import losses
 from equipoise.critic import Critic
+from equipoise.labels import LabelSpace
 
 
 class Judge(nn.Module):
@@ -228,7 +230,7 @@ def test_multi_hinge_leaves_nothing_to_learn_beyond_the_margins():
 @pytest.mark.parametrize("name", ["auxiliary_classifier", "multi_hinge"])
 def test_losses_about_classes_need_labels_and_class_logits(name):
     game, (_, real, fake) = getattr(losses, name)(), scene()
-    with pytest.raises(ValueError, match=r"it needs a critic with labels, Critic\(D, labels\)"):
+    with pytest.raises(ValueError, match=r"needs data with some, and a critic with them: Critic\(D, labels\)"):
         game.d(Critic(Judge()), real, fake)
     with pytest.raises(ValueError, match="this needs the discriminator's class logits"):
         game.g(Critic(lambda images, labels: images[:, 0], LABELS), real, fake)
@@ -237,3 +239,87 @@ def test_losses_about_classes_need_labels_and_class_logits(name):
 def test_feature_matching_needs_features():
     with pytest.raises(ValueError, match=r"discriminator's features, but Flatten has no submodule 'features'"):
         losses.feature_matching().g(nn.Flatten(0), torch.ones(4, 1), torch.ones(4, 1))
+
+
+@pytest.mark.parametrize("kind", ["attributes", "vectors"])
+def test_an_auxiliary_classifier_of_other_labels_against_its_definition(kind):
+    """A mean over attributes of binary cross entropies; of vectors the mean squared error."""
+    (_, real, fake), labels = scene(), LabelSpace(kind, 3).example(4)
+    game, critic = losses.auxiliary_classifier("hinge", d_weight=2.0, g_weight=0.1), Critic(Judge(), labels)
+    y = labels.double().numpy()
+
+    def expected(images):
+        scores = images[:, 3:].numpy()
+        if kind == "vectors":
+            return ((scores - y) ** 2).mean()
+        shares = 1 / (1 + np.exp(-scores))
+        return -(y * np.log(shares) + (1 - y) * np.log(1 - shares)).mean()
+
+    base = losses.hinge()
+    d, g = base.d(critic(real), critic(fake)).item(), base.g(critic(real), critic(fake)).item()
+    assert game.d(critic, real, fake).item() == pytest.approx(d + 2.0 * (expected(real) + expected(fake)), rel=1e-6)
+    assert game.g(critic, real, fake).item() == pytest.approx(g + 0.1 * expected(fake), rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["attributes", "vectors"])
+def test_multi_hinge_takes_classes_alone(kind):
+    (_, real, fake), critic = scene(), Critic(Judge(), LabelSpace(kind, 3).example(4))
+    with pytest.raises(ValueError, match=f"multi_hinge is about classes, one an image, not {kind}; auxiliary_classif"):
+        losses.multi_hinge().d(critic, real, fake)
+    with pytest.raises(ValueError, match=f"not {kind}"):
+        losses.multi_hinge().g(critic, real, fake)
+
+
+def energies(images):
+    """The energy of an image is its first value."""
+    return -images[:, 0]
+
+
+def rounds(game, count, batch=4):
+    """Both players' objectives in so many steps."""
+    images = torch.arange(1.0, batch + 1)[:, None], torch.full((batch, 1), 3.0)
+    return [(game.d(energies, *images).item(), game.g(energies, *images).item()) for _ in range(count)]
+
+
+@pytest.mark.parametrize(("images", "alone"), [(1, 1), (4, 1), (5, 2), (8, 2)])
+def test_first_the_discriminator_reconstructs_reals_alone(images, alone):
+    base = losses.energy()
+    played = base.d(-torch.arange(1.0, 5), torch.full((4,), -3.0)).item(), 3.0
+    assert rounds(losses.pretrained(images=images), 4) == [(2.5, 0.0)] * alone + [played] * (4 - alone)
+
+
+def test_the_generators_objective_does_not_depend_on_it_in_pretraining():
+    game, fake = losses.pretrained(images=1), torch.ones(4, 1, requires_grad=True)
+    game.d(energies, torch.ones(4, 1), fake.detach())
+    assert not game.g(energies, torch.ones(4, 1), fake).requires_grad
+    game.d(energies, torch.ones(4, 1), fake.detach())
+    assert game.g(energies, torch.ones(4, 1), fake).requires_grad
+
+
+def test_pretraining_is_remembered_and_not_moved_in_evaluation():
+    game, fresh = losses.pretrained(images=8), losses.pretrained(images=8)
+    game.state.eval()
+    assert {d for d, _ in rounds(game, 3)} == {2.5}
+    game.state.train()
+    rounds(game, 2)
+    fresh.state.load_state_dict(deepcopy(game.state.state_dict()))
+    assert rounds(fresh, 2) == rounds(game, 2) == rounds(losses.as_game("energy"), 2)
+
+
+def test_the_equilibrium_does_not_move_before_it_is_played_for():
+    game = losses.pretrained("boundary_equilibrium(rate=0.1)", images=8)
+    rounds(game, 2)
+    assert game.state.state.k == game.state.state.convergence == 0
+    rounds(game, 1)
+    assert game.state.state.convergence > 0
+
+
+def test_pretraining_is_of_energies_alone_and_keeps_what_its_loss_needs():
+    for loss in ("hinge", losses.wasserstein(), "feature_matching"):
+        with pytest.raises(ValueError, match="pretrained takes energy, boundary_equilibrium and what is built on them"):
+            losses.pretrained(loss)
+    with pytest.raises(ValueError, match="images must be at least 1, not 0"):
+        losses.pretrained(images=0)
+    assert losses.pretrained("feature_matching(loss='energy')").paired
+    assert not losses.pretrained().paired
+    assert losses.as_game("pretrained").energy

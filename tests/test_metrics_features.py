@@ -26,7 +26,7 @@ each = pytest.mark.parametrize("look", [getattr(features, name)() for name in LI
 def held_out() -> tuple[Tensor, Tensor]:
     clothes = data.load("builtin", data.Format(1, 28, 28), labels=True).held_out
     assert clothes.images is not None
-    return clothes.images, clothes.labels
+    return clothes.images, clothes.labels.tensor()
 
 
 def clothes(count: int = 2000) -> Tensor:

@@ -54,12 +54,11 @@ class Scene:
         """The penalty with the same draws at every call."""
         torch.manual_seed(seed)
         z = self.z if z is None else z
-        learner = self.G if name in GENERATORS else self.D
-        critic = Critic(self.D, generator=self.G, latents=z, learner=learner)
+        critic = Critic(self.D, generator=self.G, latents=z, learner=self.learner(name))
         return penalty(critic, self.real if real is None else real, self.G(z))
 
     def learner(self, name):
-        return self.G if name in GENERATORS else self.D
+        return self.G if name.partition("(")[0] in GENERATORS else self.D
 
 
 def build(name):

@@ -119,3 +119,11 @@ def test_decay_of_path_length_must_be_a_share(decay):
 def test_pulling_away_needs_codes():
     with pytest.raises(ValueError, match="this needs the discriminator's features"):
         penalties.pulling_away()(nn.Flatten(0), torch.zeros(2, 1), torch.zeros(2, 1))
+
+
+def test_pulling_away_in_the_discriminators_step_is_refused():
+    D, G, codes = Codes(), nn.Linear(6, 6), torch.randn(4, 6)
+    penalty = penalties.pulling_away()
+    with pytest.raises(ValueError, match="for what the generator makes: it is one of its --g-penalties"):
+        penalty(Critic(D, generator=G, latents=codes, learner=D), codes, codes)
+    assert penalty(Critic(D, generator=G, latents=codes, learner=G), codes, codes) > 0

@@ -67,10 +67,20 @@ def stat(seen: int) -> dict[str, Any]:
     return {"seen": seen, "seconds": seen / 500, **losses, "gradient_d": 4.0, "gradient_g": 2.0, "memory": 700_000_000}
 
 
+def labels(*names: str) -> dict[str, Any]:
+    return {"kind": "classes" if names else "none", "names": names, "mean": [], "std": [], "examples": []}
+
+
 def make(path: Path, scores: Any = (), stats: Any = (), samples: Any = (), **context: Any) -> Path:
     changes = {"size": "28", "images": 200_000, **context.pop("recipe", {})}
     recipe = Recipe.from_json(Recipe().to_json() | changes).to_json()
-    known = {"chosen": {"size": "the images' own size"}, "classes": [], "images": "", "hardware": {}, "versions": {}}
+    known = {
+        "chosen": {"size": "the images' own size"},
+        "labels": labels(),
+        "images": "",
+        "hardware": {},
+        "versions": {},
+    }
     path.mkdir()
     (path / "recipe.json").write_text(json.dumps({"recipe": recipe, **known, **context}))
     for name, rows in (("metrics", scores), ("stats", stats)):
@@ -196,7 +206,7 @@ def test_every_field_of_the_recipe_is_there_with_its_reason(tmp_path: Path) -> N
     assert set(found) == {field.name for field in fields(Recipe)}
     assert found["loss"] == ("wasserstein", "set")
     assert found["images"] == ("1,500", "set")
-    assert found["d_norm"] == ("spectral", "default")
+    assert found["fit"] == ("crop", "default")
     assert {name: found[name][1] for name in chosen} == {name: f"chosen: {reason}" for name, reason in chosen.items()}
 
 

@@ -20,7 +20,7 @@ OWN = {
     "mirror": True,
     "decay": 0.25,
     "images": 1500,
-    "betas": (0.5, 0.9),
+    "optimizer": "adam(beta1=0.5)",
     "channels": 3,
 }
 
@@ -29,6 +29,7 @@ OWN = {
 @pytest.mark.parametrize("own", [{}, OWN], ids=["as it is", "changed"])
 def test_the_command_to_go_on_gives_the_same_recipe(tmp_path: Path, preset: str, own: dict[str, Any]) -> None:
     recipe = replace(getattr(presets, preset)(), **own)
+    recipe = replace(recipe, images=recipe.images or 1000, labels=bool(recipe.labels))
     run = make(tmp_path / "my run", chosen={}, recipe=recipe.to_json())
     what, line = commands(read(run))[0]
     assert what == "Go on training"
@@ -38,8 +39,9 @@ def test_the_command_to_go_on_gives_the_same_recipe(tmp_path: Path, preset: str,
 
 
 def test_what_was_chosen_is_left_to_be_chosen(tmp_path: Path) -> None:
-    run = make(tmp_path / "run", chosen={"size": "so"}, recipe={**presets.default().to_json(), "size": "28"})
-    assert commands(read(run))[0][1] == f"equipoise train --out {run}"
+    recipe = {**presets.default().to_json(), "size": "28", "images": 1000, "labels": True}
+    run = make(tmp_path / "run", chosen={"size": "so", "images": "so", "labels": "so"}, recipe=recipe)
+    assert commands(read(run))[0][1] == f"equipoise train --labels --out {run}"  # the usual is --no-labels
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from test_report import full, make, parse, score
+from test_report import full, labels, make, parse, score
 
 from equipoise.report import write
 
@@ -13,7 +13,7 @@ EVIL = "<script>alert('&')</script>"
 
 
 def test_text_from_the_folder_is_inert(tmp_path: Path) -> None:
-    evil = {"classes": [EVIL], "hardware": {EVIL: EVIL}, "versions": {EVIL: EVIL}, "chosen": {"size": EVIL}}
+    evil = {"labels": labels(EVIL), "hardware": {EVIL: EVIL}, "versions": {EVIL: EVIL}, "chosen": {"size": EVIL}}
     card = dict.fromkeys(("features", "features_hash", "resizer", "reference", "precision", "weights"), EVIL)
     rows = [score(8, 3.0, **card), score(8, 3.0, "evaluate", **card)]
     run = make(tmp_path / "a<b>&'\"", rows, recipe={"data": EVIL, "network": EVIL}, **evil)
@@ -24,7 +24,7 @@ def test_text_from_the_folder_is_inert(tmp_path: Path) -> None:
 
 
 def test_names_that_are_no_unicode(tmp_path: Path) -> None:
-    assert "b?d" in parse(make(tmp_path / "run", classes=["b\udce9d"])).text
+    assert "b?d" in parse(make(tmp_path / "run", labels=labels("b\udce9d"))).text
 
 
 def cut(file: str) -> Callable[[Path], None]:

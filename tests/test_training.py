@@ -7,16 +7,18 @@ import pytest
 import torch
 from torch import nn
 
-from equipoise import losses, networks, norms, penalties, spec
+from equipoise import losses, networks, norms, optimizers, penalties, spec
 from equipoise.critic import Critic
+from equipoise.labels import LabelSpace
 from equipoise.networks import ImageShape
-from equipoise.training import FLOAT32, State, adam, steps
-from equipoise.training.loop import seeded
+from equipoise.training import FLOAT32, State, steps
+from equipoise.training.loop import in_turn, seeded
 from equipoise.training.precision import BFLOAT16, choose
 from equipoise.training.state import update_average
 
 SHAPE = ImageShape(1, 8, 8)
-NEED_CLASSES = ("auxiliary_classifier", "multi_hinge")  # test_training_components has a discriminator for them
+adam = optimizers.adam()
+ELSEWHERE = ("auxiliary_classifier", "multi_hinge", "pretrained")  # test_training_components plays them
 NETS = [
     "mlp(width=8)",
     "dcgan(g_width=4, d_width=4)",
@@ -37,13 +39,13 @@ def endless(batch=4, shape=SHAPE, position=0):
     while True:
         generator = torch.Generator().manual_seed(position)
         images = torch.rand(batch, *shape[:3], generator=generator) * 2 - 1
-        yield images, torch.randint(shape.classes, (batch,), generator=generator) if shape.classes else None
+        yield images, shape.labels.example(batch)
         position += batch
 
 
 @pytest.mark.parametrize("network", NETS)
-@pytest.mark.parametrize("loss", [name for name in spec.names(losses) if name not in NEED_CLASSES])
-@pytest.mark.parametrize("penalty", ["r1", "wgan_gp", "pulling_away"])
+@pytest.mark.parametrize("loss", [name for name in spec.names(losses) if name not in ELSEWHERE])
+@pytest.mark.parametrize("penalty", ["r1", "wgan_gp", "drift"])
 def test_every_loss_trains_every_network(network, loss, penalty):
     loss, penalty = spec.build(loss, losses), spec.build(penalty, penalties)
     state = start(network, components=[loss, penalty])
@@ -161,13 +163,22 @@ def test_each_player_moves_only_itself():
 
 
 def test_labels_reach_both_networks_and_repeat_for_more_fakes():
-    shape = ImageShape(1, 8, 8, classes=3)
+    shape = ImageShape(1, 8, 8, LabelSpace("classes", 3))
     state, given = start(shape=shape), []
     state.G.register_forward_pre_hook(lambda module, args: given.append(args[1]))
     next(steps(state, endless(4, shape), losses.hinge(), g_batch=6))
     _, labels = next(endless(4, shape))
     assert torch.equal(given[0], labels)
     assert torch.equal(given[1], torch.cat([labels, labels[:2]]))
+
+
+def test_labels_of_every_kind_repeat_in_turn():
+    for kind in ("classes", "attributes", "vectors"):
+        labels = LabelSpace(kind, 3).example(4)
+        repeated = in_turn(labels, 10)
+        assert repeated.dtype == labels.dtype
+        assert torch.equal(repeated, torch.cat([labels, labels, labels[:2]]))
+        assert torch.equal(in_turn(labels, 2), labels[:2])
 
 
 def test_average_after_constant_weights():
@@ -191,6 +202,60 @@ def test_the_averages_half_life_is_in_images():
     next(steps(state, endless(4), losses.hinge(), d_steps=2, ema_images=8))
     for name, value in state.ema.named_parameters():
         torch.testing.assert_close(value, (first[name] + dict(state.G.named_parameters())[name]) / 2)
+
+
+class AutoEncoder(nn.Module):
+    """Minus the mean squared error of a small auto-encoder."""
+
+    is_autoencoder = True
+
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU())
+        self.decoder = nn.Linear(8, 64)
+
+    def forward(self, images):
+        return -(self.decoder(self.features(images)) - images.flatten(1)).square().mean(1)
+
+
+def pretraining(images=48, loss="energy"):
+    """An auto-encoder that learns 48 reals alone first, as a state, the loss and what is played for."""
+    torch.manual_seed(0)
+    game, term = losses.pretrained(loss, images), penalties.path_length(every=2)
+    G, D = Own.G(), AutoEncoder()
+    return State.start(G, D, adam(G, 1e-3), adam(D, 3e-2), components=[game, term]), game, term
+
+
+def advance(run, count):
+    state, game, term = run
+    one_image = ((torch.linspace(-1, 1, 64).reshape(1, 1, 8, 8).repeat(4, 1, 1, 1), None) for _ in iter(int, 1))
+    return [*islice(steps(state, one_image, game, g_penalties=[term]), count)]
+
+
+def test_the_generator_rests_while_the_discriminator_learns_alone():
+    run = pretraining()
+    state = run[0]
+    first = deepcopy([state.G.state_dict(), state.ema.state_dict()])
+    stats = advance(run, 12)
+    assert_equal([state.G.state_dict(), state.ema.state_dict()], first)
+    assert not state.opt_g.state
+    assert all(row["loss_g"] == row["gradient_g"] == row["penalty_g"] == 0 for row in stats)
+    assert stats[-1]["real"] > 0.5 * stats[0]["real"]  # minus the error of reconstruction
+    stats = advance(run, 1)
+    assert stats[0]["gradient_g"] > 0
+    assert not torch.equal(state.G.net[0].weight, first[0]["net.0.weight"])
+    assert {int(moments["step"]) for moments in state.opt_g.state.values()} == {1}
+
+
+@pytest.mark.parametrize("stopped", [5, 11, 12, 13])
+@pytest.mark.parametrize("loss", ["energy", "boundary_equilibrium(rate=0.1)"])
+def test_resuming_is_exact_where_the_generator_begins_to_move(loss, stopped):
+    whole, first, second = (pretraining(loss=loss) for _ in range(3))
+    expected = advance(whole, 16)
+    advance(first, stopped)
+    second[0].load_state_dict(deepcopy(first[0].state_dict()))
+    assert_equal(advance(second, 16 - stopped), expected[stopped:])
+    assert_equal(second[0].state_dict(), whole[0].state_dict())
 
 
 def test_learning_rate_follows_images_seen():

@@ -8,8 +8,8 @@ import torch
 from test_training import assert_equal
 from torch import nn
 
-from equipoise import augment, constraints, layers, losses, norms, penalties, spec
-from equipoise.training import State, adam, steps
+from equipoise import augment, constraints, layers, losses, norms, optimizers, penalties, spec
+from equipoise.training import State, steps
 from equipoise.training.precision import BFLOAT16
 
 CLASSES = 3
@@ -53,7 +53,16 @@ def batches(position=0):
 class Game:
     """A run of all that is under test, which can be saved and taken up again."""
 
-    def __init__(self, loss="hinge", norm="none", penalty=None, g_penalty=None, constraint="none", seen_as="none"):
+    def __init__(
+        self,
+        loss="hinge",
+        norm="none",
+        penalty=None,
+        g_penalty=None,
+        constraint="none",
+        seen_as="none",
+        optimizer="adam",
+    ):
         torch.manual_seed(0)
         self.loss = spec.build(loss, losses)
         self.terms = [spec.build(penalty, penalties)] if penalty else []
@@ -61,7 +70,8 @@ class Game:
         self.constraint, self.augment = spec.build(constraint, constraints), spec.build(seen_as, augment)
         G, D = Generator(), norms.apply(spec.build(norm, norms), Discriminator())
         components = [self.loss, *self.terms, *self.g_terms, self.augment]
-        self.state = State.start(G, D, adam(G, 1e-3), adam(D, 1e-3), components)
+        optimize = spec.build(optimizer, optimizers)
+        self.state = State.start(G, D, optimize(G, 1e-3), optimize(D, 1e-3), components)
 
     def run(self, count):
         rules = self.loss, self.terms, self.g_terms, self.constraint, self.augment
@@ -69,11 +79,12 @@ class Game:
 
 
 CASES = [
-    *({"loss": name} for name in spec.names(losses)),
+    *({"loss": name} for name in spec.names(losses) if name != "pretrained"),
+    *({"loss": f"pretrained(loss={name!r}, images=8)"} for name in ("energy", "boundary_equilibrium")),
     {"loss": "auxiliary_classifier(loss='boundary_equilibrium')"},
     *({"norm": name} for name in spec.names(norms)),
     *({"norm": f"spectral({options})"} for options in ("kind='operator'", "scale='learned'", "update='step'")),
-    *({"penalty": name} for name in spec.names(penalties) if name != "path_length"),
+    *({"penalty": name} for name in spec.names(penalties) if name not in ("path_length", "pulling_away")),
     *(
         {"g_penalty": name}
         for name in ("path_length", "pulling_away", "historical_averaging", "orthogonal_offdiagonal")
@@ -84,6 +95,8 @@ CASES = [
     *({"constraint": name} for name in spec.names(constraints)),
     *({"seen_as": name} for name in spec.names(augment)),
     {"seen_as": "ada(images=20, every=1)", "penalty": "r1"},
+    *({"optimizer": name} for name in spec.names(optimizers)),
+    {"optimizer": "sgd(momentum=0.9)"},
 ]
 
 

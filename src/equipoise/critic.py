@@ -35,10 +35,10 @@ class Critic:
 
     Make a new one for each step of either network: it remembers what D answered, with the graphs of the answers.
 
-    Besides logits it can be asked for `features` and `class_logits`, where D has submodules of these names, whose
-    outputs they are (an `nn.Identity` marks them; of other networks `features` and `class_logits` give the submodules'
-    names). Penalties share the run that the loss has paid for, but where that was under autocast and they are not;
-    `again()` is a critic without that memory.
+    Besides logits it can be asked for `features` and `class_logits`, where D has submodules of these names, at whatever
+    depth, whose outputs they are (an `nn.Identity` marks them; of other networks `features` and `class_logits` give the
+    submodules' names). Penalties share the run that the loss has paid for, but where that was under autocast and they
+    are not; `again()` is a critic without that memory.
 
     `generator` and `latents` say what made the fakes, and `learner` which of the two networks learns just now.
     A plain module or function is made a critic by `Critic.of`.
@@ -137,7 +137,8 @@ class Critic:
     def marked(self) -> list[tuple[str, nn.Module]]:
         """The submodules of D whose outputs can be asked for."""
         modules = dict(self.D.named_modules()) if isinstance(self.D, nn.Module) else {}
-        return [(name, modules[module]) for name, module in self.names.items() if module in modules]
+        called = {name: next((p for p in modules if f".{p}".endswith(f".{m}")), None) for name, m in self.names.items()}
+        return [(name, modules[path]) for name, path in called.items() if path is not None]
 
 
 def _keep(parts: dict[str, Tensor], name: str) -> Callable[[nn.Module, object, Tensor], None]:

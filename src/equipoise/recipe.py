@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from math import inf
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from tyro.conf import Positional
 
 from .spec import check_choice
+
+Choice = TypeVar("Choice")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,8 +24,8 @@ class Recipe:
 
     data: Positional[str] = "builtin"
     """Folder or zip of images, CIFAR-10, idx files, .npy, .npz; "builtin" comes along: a part of Fashion-MNIST."""
-    labels: bool = False
-    """Train on classes: sub-folders of a folder, or the labels of a published set."""
+    labels: bool | None = False
+    """Train on labels: sub-folders, labels.json or labels.csv, those of a published set. None: where there are some."""
     size: str | None = None
     """Height and width of the images that are learnt: "64", or "48x96" for height x width."""
     channels: int | None = None
@@ -41,13 +43,13 @@ class Recipe:
     """Generator and discriminator."""
     loss: str = "hinge"
     """What the two play for."""
-    penalties: tuple[str, ...] = ()
+    penalties: tuple[str, ...] | None = ()
     """Terms added to the discriminator's objective."""
     g_penalties: tuple[str, ...] = ()
     """Terms added to the generator's objective."""
     constraint: str = "none"
     """What is done to the discriminator's weights after each of its steps."""
-    augment: str = "none"
+    augment: str | None = "none"
     """How images are changed before the discriminator sees them, real and fake alike."""
     d_norm: str = "spectral"
     """Normalisation of the discriminator's weights."""
@@ -55,24 +57,32 @@ class Recipe:
     """Normalisation of the generator's weights."""
     growth: str = "fixed"
     """How images and networks grow."""
+    g_condition: str | None = None
+    """How the generator hears of labels: batch_norm, concat, self_modulation; None is the network's usual way."""
+    d_condition: str | None = None
+    """How the discriminator hears of labels: projection, auxiliary, concat; None is the network's usual way."""
+    g_activation: str | None = None
+    """The generator's hidden activation; None is the network's own."""
+    d_activation: str | None = None
+    """The discriminator's hidden activation; None is the network's own."""
 
-    images: int = 1_000_000
+    images: int | None = 1_000_000
     """Length of training, in real images shown."""
-    batch: int = 64
+    batch: int | None = 64
     """Real images in a step of the discriminator, and as many fakes."""
     g_batch: int | None = None
     """Fakes in a step of the generator."""
     d_steps: int = 1
     """Steps of the discriminator for one of the generator."""
     lr_g: float = 2e-4
-    """Learning rate of the generator (Adam)."""
+    """Learning rate of the generator."""
     lr_d: float = 2e-4
-    """Learning rate of the discriminator (Adam)."""
-    betas: tuple[float, float] = (0.0, 0.9)
-    """Adam's decay rates, for both players."""
+    """Learning rate of the discriminator."""
+    optimizer: str = "adam"
+    """How both players step along their gradients."""
     decay: float = 0.0
     """The last part of training, as a share of it, in which the learning rates fall linearly to zero."""
-    ema_images: int = 10_000
+    ema_images: int | None = 10_000
     """Half-life of the averaged generator."""
     precision: Literal["float32", "bfloat16"] | None = None
     """What networks run in; penalties, power iteration, averages and metrics are float32 in any case."""
@@ -93,15 +103,13 @@ class Recipe:
     """Newest checkpoints to keep, besides the best by score."""
 
     def __post_init__(self) -> None:
-        for name in ("images", "batch", "d_steps", "ema_images", "keep"):
-            _require(getattr(self, name) >= 1, name, "at least 1", self)
-        for name in ("channels", "g_batch", "score_every", "sample_every", "save_every"):
+        counts = ("images", "batch", "d_steps", "ema_images", "keep", "channels", "g_batch")
+        for name in (*counts, "score_every", "sample_every", "save_every"):
             _require(getattr(self, name) is None or getattr(self, name) >= 1, name, "at least 1", self)
         for name in ("lr_g", "lr_d"):
             _require(0 < getattr(self, name) < inf, name, "positive and finite", self)
         check_choice(self.fit, ["crop", "stretch"], f"fit cannot be {self.fit!r}")
         check_choice(str(self.precision), ["None", "float32", "bfloat16"], f"precision cannot be {self.precision!r}")
-        _require(all(0 <= beta < 1 for beta in self.betas), "betas", "in [0, 1)", self)
         _require(0 <= self.seed < 2**63, "seed", "at least 0 and below 2**63", self)
         _require(self.score_images is None or self.score_images >= 2, "score_images", "at least 2", self)
         _require(0 <= self.decay <= 1, "decay", "in [0, 1]", self)
@@ -133,7 +141,18 @@ class Recipe:
 
     def save(self, path: Path, **context: object) -> None:
         """Writes the recipe and what is worth knowing beside it."""
-        path.write_text(json.dumps({"recipe": self.to_json(), **context}, indent=2) + "\n")
+        parts = {"recipe": self.to_json(), **context}
+        lines = (
+            f"{json.dumps(name)}: {json.dumps(part, indent=2 * (name != 'labels') or None)}"
+            for name, part in parts.items()
+        )
+        path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def known(choice: Choice | None) -> Choice:
+    """A field of a complete recipe, in which none is open."""
+    assert choice is not None
+    return choice
 
 
 def differences(new: Recipe, old: Recipe) -> list[str]:

@@ -66,7 +66,7 @@ def help_text() -> str:
 
 def parse(arguments: list[str]) -> Command:
     """The command that was asked for; flags of `train` default to what its preset says."""
-    verb, *flags = arguments
+    verb, *flags = explicit(arguments)
     check_choice(verb, list(COMMANDS), f"no command is called {verb!r}")
     command = COMMANDS[verb]
     return tyro.cli(
@@ -77,6 +77,20 @@ def parse(arguments: list[str]) -> Command:
         default=train_like(preset_named(flags)) if command is Train else MISSING_NONPROP,
         config=(tyro.conf.OmitArgPrefixes,),
     )
+
+
+def explicit(arguments: list[str]) -> list[str]:
+    """`--labels` and `--no-labels` of `train` with the value that they stand for, as presets may leave it open."""
+    verb, *flags = arguments
+    if verb != "train":
+        return arguments
+    values = {"--labels": ["--labels", "True"], "--no-labels": ["--labels", "False"]}
+    pairs = zip(flags, [*flags[1:], ""], strict=False)
+    return [verb, *(word for flag, after in pairs for word in _valued(flag, after, values))]
+
+
+def _valued(flag: str, after: str, values: dict[str, list[str]]) -> list[str]:
+    return [flag] if after in ("True", "False", "None") else values.get(flag, [flag])
 
 
 def described(command: type[Command]) -> str:

@@ -4,7 +4,7 @@ import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 import tyro
@@ -16,7 +16,11 @@ from ..runs import pictures
 from . import display
 from .stopping import Stop
 
-COMPONENTS = ("network", "loss", "d_norm", "g_norm", "constraint", "augment", "growth", "features")
+COMPONENTS = (
+    *("network", "loss", "d_norm", "g_norm", "d_activation", "g_activation"),
+    *("constraint", "augment", "growth", "optimizer", "features"),
+)
+TERMS = ("penalties", "g_penalties")
 OWN_FILE = re.compile(r"^(.*\.py):")
 
 Run = Annotated[Positional[Path], tyro.conf.arg(help="folder of a run")]
@@ -56,6 +60,8 @@ class Train(Command):
         if self.dry_run:
             display.plan(run)
             return 0
+        if not run.folder.recipe_file.exists():
+            display.chosen(run)
         try:
             with Stop() as stop, display.progress(run.recipe) as show:
                 for progress in run.train(stop):
@@ -71,11 +77,14 @@ class Sample(Command):
 
     equipoise sample runs/x --count 64 --out grid.png
     equipoise sample runs/x --count 1000 --out samples/ --seed 7 --truncation 0.7
-    equipoise sample runs/x --labels dress bag --out two-rows.png
+    equipoise sample runs/x --labels dress bag --rows --out two-rows.png
+    equipoise sample runs/x --interpolate spherical --out ways.png
     """
 
     run_folder: Annotated[Run, tyro.conf.arg(metavar="RUN")]
-    count: Annotated[int, tyro.conf.arg(help="images")] = 64
+    count: Annotated[
+        int | None, tyro.conf.arg(help="images, 64; with --rows or --interpolate the images of a row, 8")
+    ] = None
     out: Annotated[Path, tyro.conf.arg(help="a picture, an .npz file or, without a suffix, a folder")] = Path(
         "samples.png"
     )
@@ -83,21 +92,37 @@ class Sample(Command):
     truncation: Annotated[
         float | None, tyro.conf.arg(help="draw latent values beyond this again: less varied, better")
     ] = None
-    labels: Annotated[tuple[str, ...], tyro.conf.arg(help="classes by name or number, in turn; default: all")] = ()
+    labels: Annotated[
+        tuple[str, ...],
+        tyro.conf.arg(
+            help="in turn: classes by name or number; attributes as smile,glasses, none or 1,1; vectors as 0.5,2; "
+            "default: all classes, or examples of the data"
+        ),
+    ] = ()
+    rows: Annotated[bool, tyro.conf.arg(help="a row a label (all classes or 8 examples), of the same latents")] = False
+    interpolate: Annotated[
+        Literal["spherical", "linear"] | None,
+        tyro.conf.arg(
+            help="each row goes from one latent point to the next; or, where two or more --labels are named, from one "
+            "label to the next, linearly, at a latent point of its own; with --rows a row a label, all between the "
+            "same two points"
+        ),
+    ] = None
     raw: Raw = False
     checkpoint: Checkpoint = "latest"
     device: Device = "auto"
 
     def run(self) -> int:
         """Writes the images; refuses to overwrite."""
-        if self.count < 1:
-            raise ValueError(f"count must be at least 1, not {self.count}")
         if self.out.exists():
             raise ValueError(f"{self.out} exists and was not touched; choose another --out")
         sampler = runs.Sampler(self.run_folder, self.raw, self.checkpoint, chosen_device(self.device))
-        labels = sampler.labels(self.count, self.labels)
-        images = torch.cat(list(sampler(self.count, self.seed, labels, self.truncation)))
-        print(pictures.write(images, labels, self.out))
+        z, labels, columns = runs.sheet(
+            sampler, self.count, self.labels, self.rows, self.interpolate, self.seed, self.truncation
+        )
+        images = torch.cat(list(sampler.draw(z, labels)))
+        names = sampler.meaning.names if sampler.meaning.kind == "classes" else ()
+        print(pictures.write(images, labels, self.out, columns, names))
         return 0
 
 
@@ -107,12 +132,18 @@ class Evaluate(Command):
 
     equipoise evaluate runs/x
     equipoise evaluate runs/x --features inception --count 50000 --checkpoint best
+    equipoise evaluate runs/x --per-class
     """
 
     run_folder: Annotated[Run, tyro.conf.arg(metavar="RUN")]
-    count: Annotated[int | None, tyro.conf.arg(help="generated images; default: as many as real ones, up to 10000")] = (
-        None
-    )
+    count: Annotated[
+        int | None,
+        tyro.conf.arg(
+            help="generated images, with --per-class those of each class; default: as many as real ones, up to 10000, "
+            "of each class up to 5000"
+        ),
+    ] = None
+    per_class: Annotated[bool, tyro.conf.arg(help="the FID of each class besides, and their mean, intra_fid")] = False
     features: Annotated[str | None, tyro.conf.arg(help="equipoise list features; default: the run's")] = None
     raw: Raw = False
     checkpoint: Checkpoint = "latest"
@@ -122,7 +153,9 @@ class Evaluate(Command):
     def run(self) -> int:
         """Prints the values with their card."""
         device = chosen_device(self.device)
-        row = runs.evaluate(self.run_folder, self.count, self.features, self.raw, self.checkpoint, self.seed, device)
+        row = runs.evaluate(
+            self.run_folder, self.count, self.features, self.raw, self.checkpoint, self.seed, device, self.per_class
+        )
         display.card(row)
         return 0
 
@@ -172,6 +205,6 @@ def located(recipe: Recipe) -> Recipe:
     absolute = lambda path: str(Path(path).expanduser().resolve())
     own = lambda spec: OWN_FILE.sub(lambda match: absolute(match[1]) + ":", spec)
     changes: dict[str, Any] = {name: own(getattr(recipe, name)) for name in COMPONENTS if getattr(recipe, name)}
-    changes |= {name: tuple(map(own, getattr(recipe, name))) for name in ("penalties", "g_penalties")}
+    changes |= {name: tuple(map(own, getattr(recipe, name) or ())) for name in TERMS if getattr(recipe, name)}
     changes["data"] = recipe.data if recipe.data == "builtin" else absolute(recipe.data)
     return replace(recipe, **changes)

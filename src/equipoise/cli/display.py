@@ -1,5 +1,6 @@
 """What the command line shows: a progress bar in a terminal, plain lines elsewhere."""
 
+import inspect
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -13,14 +14,39 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from torch import nn
 
-from .. import augment, constraints, growth, losses, metrics, networks, norms, penalties, presets
+from .. import (
+    activations,
+    augment,
+    constraints,
+    growth,
+    losses,
+    metrics,
+    networks,
+    norms,
+    optimizers,
+    penalties,
+    presets,
+)
 from ..metrics import features
-from ..recipe import Recipe
+from ..recipe import Recipe, known
 from ..runs import Progress as RunProgress
 from ..runs import Run
 from ..spec import check_choice, first_line, kind, names, parameters
 
-MODULES = (losses, penalties, norms, constraints, augment, networks, growth, metrics, features, presets)
+MODULES = (
+    losses,
+    penalties,
+    norms,
+    constraints,
+    augment,
+    networks,
+    activations,
+    optimizers,
+    growth,
+    metrics,
+    features,
+    presets,
+)
 KINDS = {kind(module): module for module in MODULES}
 SHOWN = {"loss_d": "D", "loss_g": "G", "penalty": "pen"}
 PLAIN_LINES = 50  # in a whole run, where there is no terminal
@@ -45,7 +71,7 @@ def _bar(recipe: Recipe) -> Iterator[Show]:
         TextColumn("[bold]{task.fields[score]}"),
     ]
     with Progress(*columns, console=console, speed_estimate_period=60) as bar:
-        task = bar.add_task("", total=recipe.images, speed="", losses="", score="")
+        task = bar.add_task("", total=known(recipe.images), speed="", losses="", score="")
 
         def show(now: RunProgress) -> None:
             bar.tasks[task].fields.update(_words(now))
@@ -62,7 +88,7 @@ def _lines(recipe: Recipe) -> Iterator[Show]:
     def show(now: RunProgress) -> None:
         nonlocal printed
         words.update(_words(now))
-        line = now.seen * PLAIN_LINES // recipe.images
+        line = now.seen * PLAIN_LINES // known(recipe.images)
         if (now.row and line > printed) or now.score:
             printed = line
             print("  ".join([f"{now.seen:,} of {recipe.images:,} images", *words.values()]), flush=True)
@@ -81,6 +107,12 @@ def _words(now: RunProgress) -> dict[str, str]:
     return words
 
 
+def chosen(run: Run) -> None:
+    """What a new run chose for the data and the machine, and why."""
+    for name, reason in run.reasons.items():
+        print(f"{name} {getattr(run.recipe, name)}: {reason}")
+
+
 def finished(out: Path, page: Path) -> int:
     """Says where everything is."""
     print(f"done: {out}\nreport: {page}\nsamples: equipoise sample {shlex.quote(str(out))} --out grid.png")
@@ -94,8 +126,9 @@ def plan(run: Run) -> None:
         table.add_row(field.name, repr(getattr(run.recipe, field.name)), run.reasons.get(field.name, ""))
     console.print(table)
     weights = ", ".join(f"{name} {count_weights(net):,}" for name, net in (("G", run.state.G), ("D", run.state.D)))
-    classes = f" of {len(run.dataset.classes)} classes" if run.dataset.classes else ""
-    print(f"{len(run.dataset):,} images{classes} in {run.dataset.name}; weights: {weights}; nothing was written")
+    kind, size = run.dataset.meaning.space
+    told = "" if kind == "none" else f" of {size} classes" if kind == "classes" else f" with {kind} of size {size}"
+    print(f"{len(run.dataset):,} images{told} in {run.dataset.name}; weights: {weights}; nothing was written")
 
 
 def count_weights(net: nn.Module) -> int:
@@ -106,7 +139,13 @@ def count_weights(net: nn.Module) -> int:
 def card(row: dict[str, Any]) -> None:
     """A row of metrics.jsonl."""
     table = _table("", "")
-    for name, value in row.items():
+    groups = zip(row.get("per_class", ()), row.get("class_fid", ()), strict=False)
+    classes = {
+        f"fid of {group['class']}": f"{value:.4g} ({group['n_fake']} against {group['n_real']})"
+        for group, value in groups
+    }
+    plain = {name: value for name, value in row.items() if name not in ("per_class", "class_fid")}
+    for name, value in (plain | classes).items():
         text = f"{value:.4g}" if isinstance(value, float) else str(value)
         table.add_row(name, ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else text)
     console.print(table)
@@ -119,16 +158,30 @@ def components(only: str | None) -> None:
     for name, module in KINDS.items():
         if only in (None, name):
             console.print(name, style="bold")
-            console.print(_component_table(module))
+            _print_presets() if module is presets else console.print(_component_table(module))
 
 
 def _component_table(module: ModuleType) -> Table:
     table = _table("name", "what it is", "hyper-parameters")
     for name in names(module):
         factory = getattr(module, name)
-        shown = name.replace("_", "-") if module is presets else name
-        table.add_row(shown, first_line(factory), parameters(factory))
+        table.add_row(name, first_line(factory), parameters(factory))
     return table
+
+
+def _print_presets() -> None:
+    labelled = {False: "no labels", True: "needs labels", None: "labels where there are some"}
+    for name in names(presets):
+        factory, shown = getattr(presets, name), name.replace("_", "-")
+        console.print(shown, style="bold")
+        print(f"  {first_line(factory)}\n  {labelled[factory().labels]}; published: {published(factory)}")
+        print(f"  equipoise train DATA --out runs/{shown} --preset {shown}")
+
+
+def published(preset: object) -> str:
+    """What a preset's documentation says of published figures, with their protocol."""
+    paragraph = (inspect.getdoc(preset) or "").split("\n\n")[1]
+    return " ".join(paragraph.removeprefix("Published: ").split())
 
 
 def _table(*headers: str) -> Table:

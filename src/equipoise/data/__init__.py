@@ -1,8 +1,13 @@
 """Images for training: any folder, zip file or published set becomes an endless stream of batches."""
 
-from .batches import Batch, batches
-from .convert import BrokenImage, Format, Look
-from .dataset import Dataset, load
-from .sources import Source, inspect
-
-__all__ = ["Batch", "BrokenImage", "Dataset", "Format", "Look", "Source", "batches", "inspect", "load"]
+from .batches import Batch as Batch
+from .batches import batches as batches
+from .convert import BrokenImage as BrokenImage
+from .convert import Format as Format
+from .convert import Look as Look
+from .dataset import Dataset as Dataset
+from .dataset import load as load
+from .labels import LabelTable as LabelTable
+from .labels import Meaning as Meaning
+from .sources import Source as Source
+from .sources import inspect as inspect

@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int64, Shaped, UInt8
+from jaxtyping import Float64, Int64, Shaped, UInt8
 
 from .convert import one_line
+from .labels import LabelTable, attributes, classes, usable, vectors
 
 BUILTIN = Path(__file__).parent / "builtin" / "fashion_mnist.npz"
 IMAGE_KEYS = ("images", "x", "arr_0", "data")
 LABEL_KEYS = ("labels", "y")
+NAME_KEYS = ("classes", "names")
 MOST_CHANNELS = 8
 ROUNDING = 1e-3  # how far beyond its range a float may be
 
@@ -32,22 +34,44 @@ def read_images(path: Path, arrays: dict[str, Any]) -> UInt8[np.ndarray, "n c h 
     return channels_first(bytes_of_unit(_first(path, arrays, IMAGE_KEYS), str(path)), str(path))
 
 
-def read_labels(path: Path, arrays: dict[str, Any], count: int) -> tuple[Int64[np.ndarray, " n"], tuple[str, ...]]:
-    """The labels of a file and the names of its classes: the array "classes", or the numbers themselves."""
-    labels = _first(path, arrays, LABEL_KEYS)
-    if labels.shape != (count,) or labels.dtype.kind not in "iu" or labels.min(initial=0) < 0:
-        raise ValueError(f"{path}: labels must be {count} integers from 0 up, got {labels.dtype}{labels.shape}")
-    labels = labels.astype(np.int64)
+def read_labels(path: Path, arrays: dict[str, Any], count: int) -> LabelTable | None:
+    """The labels of a file, if any, named by its "classes" or "names".
+
+    Whole numbers [n] are classes, truths or the whole numbers 0 and 1 [n, k] attributes, floats vectors.
+    """
+    if not any(key in arrays for key in LABEL_KEYS):
+        return None
+    labels, names = _first(path, arrays, LABEL_KEYS), _names(arrays)
+    if labels.shape == (count,) and labels.dtype.kind in "iu":
+        return _classes(path, labels.astype(np.int64), names)
+    rows = labels[:, None] if labels.ndim == 1 else labels
+    truths = rows.dtype.kind == "b" or (rows.dtype.kind in "iu" and np.isin(rows, (0, 1)).all())
+    if rows.shape[:1] != (count,) or rows.ndim != 2 or rows.size == 0 or not (truths or rows.dtype.kind == "f"):
+        kinds = "integers [n] from 0 up, truths or integers 0 and 1 [n, k], or floats [n, k]"
+        raise ValueError(f"{path}: labels must be n = {count} {kinds}, got {labels.dtype}{list(labels.shape)}")
+    if names and len(names) != rows.shape[1]:
+        raise ValueError(f"{path}: {len(names)} names, but labels of {rows.shape[1]} parts")
+    return attributes(rows.astype(bool), names) if truths else _vectors(path, rows.astype(np.float64), names)
+
+
+def _names(arrays: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(str(name) for key in NAME_KEYS for name in np.ravel(arrays.get(key, ())))
+
+
+def _classes(path: Path, labels: Int64[np.ndarray, " n"], names: tuple[str, ...]) -> LabelTable:
+    if labels.min(initial=0) < 0:
+        raise ValueError(f"{path}: labels must be integers from 0 up, got {labels.min()}")
     top = int(labels.max(initial=-1)) + 1
-    classes = tuple(str(name) for name in arrays.get("classes", range(top)))
-    if len(classes) < top:
-        raise ValueError(f"{path}: {len(classes)} names in 'classes', but labels up to {top - 1}")
-    return labels, classes
+    if names and len(names) < top:
+        raise ValueError(f"{path}: {len(names)} names in 'classes', but labels up to {top - 1}")
+    return classes(labels, names or [str(number) for number in range(top)])
 
 
-def has_labels(arrays: dict[str, Any]) -> bool:
-    """Whether a file has labels at all."""
-    return any(key in arrays for key in LABEL_KEYS)
+def _vectors(path: Path, rows: Float64[np.ndarray, "n k"], names: tuple[str, ...]) -> LabelTable:
+    bad = np.flatnonzero(~usable(rows))
+    if len(bad):
+        raise ValueError(f"{path}: the label of image {bad[0]} is {rows[bad[0]].tolist()}, not finite or beyond 1e30")
+    return vectors(rows, names)
 
 
 def channels_first(images: UInt8[np.ndarray, "..."], name: str) -> UInt8[np.ndarray, "n c h w"]:

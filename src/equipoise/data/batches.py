@@ -13,12 +13,13 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 from torch.utils import data
 
+from ..labels import Labels
 from .dataset import Dataset, Decoder
 from .readers import Arrays
 
 MOST_WORKERS = 8
 STREAM = int.from_bytes(b"noise")  # apart from other randomness that is drawn from a seed and a position
-Batch = tuple[Float[Tensor, "b c h w"], Int64[Tensor, " b"] | None]
+Batch = tuple[Float[Tensor, "b c h w"], Labels | None]
 Step = tuple[Int64[np.ndarray, " b"], Bool[np.ndarray, " b"]]
 Decoded = tuple[UInt8[Tensor, "b c h w"], Int64[Tensor, " b"], dict[int, str], Bool[Tensor, " b"]]
 Raw = tuple[UInt8[Tensor, "b c h w"], Int64[Tensor, " b"], Bool[Tensor, " b"]]
@@ -133,7 +134,7 @@ def _finished(dataset: Dataset, raw: Iterator[Raw], mirror: bool, noise: tuple[i
     labels = None
     for images, indices, mirrored in raw:
         if labels is None and dataset.labels is not None:
-            labels = dataset.labels.to(indices.device)
+            labels = dataset.labels.tensor().to(indices.device)
         turned = torch.where(mirrored[:, None, None, None], images.flip(-1), images) if mirror else images
         yield scaled(turned, noise), labels[indices] if labels is not None else None
         noise = noise and (noise[0], noise[1] + len(images))

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from .convert import one_line
+from .labels import LabelTable, classes
 
 FOLDERS = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
 TRAIN: dict[str, tuple[str, ...]] = {"cifar10": tuple(f"data_batch_{k}" for k in range(1, 6)), "cifar100": ("train",)}
@@ -36,15 +37,15 @@ def cifar_tar(path: Path) -> str | None:
 
 def read_cifar(
     path: Path, kind: str, part: dict[str, tuple[str, ...]] = TRAIN
-) -> tuple[UInt8[np.ndarray, "n 3 32 32"], tuple[Int64[np.ndarray, " n"], tuple[str, ...]]]:
-    """Images, and labels with the names of the classes, of one part."""
-    labels, classes = LABELS[kind]
+) -> tuple[UInt8[np.ndarray, "n 3 32 32"], LabelTable]:
+    """Images and labels of one part."""
+    labels, label_names = LABELS[kind]
     wanted = (*part[kind], META[kind])
     records = _records_of_tar(path, wanted) if path.is_file() else _records_of_folder(path, wanted)
     parts = [_images_and_labels(path / name, records[name], labels) for name in part[kind]]
-    names = tuple(name.decode() for name in _entry(path / META[kind], records[META[kind]], classes, list))
+    names = tuple(name.decode() for name in _entry(path / META[kind], records[META[kind]], label_names, list))
     images, numbers = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    return images, (numbers, names)
+    return images, classes(numbers, names)
 
 
 def read_pickle(content: bytes, name: str) -> dict[bytes, Any]:

@@ -16,6 +16,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from .convert import MODES, BrokenImage, Format
+from .labels import LabelTable, Meaning
 from .readers import Arrays, Reader
 from .sources import Source, inspect, require_labels
 
@@ -60,8 +61,7 @@ class Dataset:
     name: str
     decoder: Decoder
     images: UInt8[Tensor, "n c h w"] | None
-    labels: Int64[Tensor, " n"] | None
-    classes: tuple[str, ...]
+    labels: LabelTable | None
     strict: bool = False
     load_held_out: Callable[[], "Dataset | None"] = lambda: None
     _reported: set[int] = field(default_factory=set, repr=False)
@@ -73,6 +73,11 @@ class Dataset:
     def format(self) -> Format:
         """What the images are."""
         return self.decoder.format
+
+    @property
+    def meaning(self) -> Meaning:
+        """What its labels mean: of kind "none" without labels."""
+        return self.labels.meaning if self.labels is not None else Meaning()
 
     @cached_property
     def held_out(self) -> "Dataset | None":
@@ -121,8 +126,7 @@ def load(
         found.name,
         decoder,
         images,
-        torch.from_numpy(found.labels[kept]) if labels and found.labels is not None else None,
-        found.classes if labels else (),
+        found.labels.rows(kept) if labels and found.labels is not None else None,
         strict,
         partial(_load_held_out, found, format, labels, strict, memory_limit),
     )
@@ -132,7 +136,11 @@ def _load_held_out(source: Source, format: Format, labels: bool, strict: bool, m
     held_out = source.held_out()
     if held_out is None:
         return None
-    return load(held_out, format, labels and held_out.labels is not None, strict, memory_limit)
+    labels = labels and held_out.labels is not None
+    loaded = load(held_out, format, labels, strict, memory_limit)
+    if loaded.labels is not None and source.labels is not None:
+        loaded.labels = loaded.labels.like(source.labels.meaning)
+    return loaded
 
 
 def _check_channels(source: Source, format: Format) -> None:

@@ -2,23 +2,23 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import UInt8
 
-from . import arrays, cifar, idx
+from . import arrays, cifar, idx, label_files
 from .convert import BrokenImage, Look
+from .labels import LabelTable, classes, named_classes
 from .readers import SUFFIXES, Archive, Arrays, Files, Folder, Reader, Store, image_names
 
 SAMPLE = 64
-Labels = tuple[Int64[np.ndarray, " n"] | None, tuple[str, ...]]
 KINDS = "a folder or .zip of images, CIFAR-10 or CIFAR-100 (folder or .tar.gz), a folder of idx files, .npy, .npz"
 
 
 def nothing() -> None:
-    """The held-out part of a source that has none."""
+    """The labels, or the held-out part, of a source that has none."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,13 @@ class Source:
     name: str
     reader: Reader
     typical: Look  # the fewest channels that hold every image of a sample; the median height and width
-    labels: Int64[np.ndarray, " n"] | None = None
-    classes: tuple[str, ...] = ()
+    find_labels: Callable[[], LabelTable | None] = nothing
     held_out: Callable[[], "Source | None"] = nothing
+
+    @cached_property
+    def labels(self) -> LabelTable | None:
+        """The labels, read when first asked for; None when there are none."""
+        return self.find_labels()
 
     @property
     def count(self) -> int:
@@ -52,7 +56,8 @@ def require_labels(source: Source) -> None:
     if source.labels is not None:
         return
     loose = next((name for name in getattr(source.reader, "names", ()) if "/" not in name), None)
-    reason = f"{loose!r} lies in no sub-folder, and a class is a sub-folder" if loose else "it has none"
+    folders = f"{loose!r} lies in no sub-folder, and a class is a sub-folder, or a line of labels.json or labels.csv"
+    reason = folders if loose else "it has none"
     raise ValueError(f"{source.name} cannot be used with labels: {reason}")
 
 
@@ -73,14 +78,14 @@ def _folder(path: Path, strict: bool) -> Source:
     if train:
         return _idx(train)
     folder = Folder(path)
-    return _files("folder", path, folder, image_names(folder.names()), strict)
+    return _files("folder", path, folder, tuple(folder.names()), strict)
 
 
 def _file(path: Path, strict: bool) -> Source:
     suffix = path.suffix.lower()
     if suffix == ".zip":
         archive = Archive(path)
-        return _files("zip", path, archive, image_names(archive.names()), strict)
+        return _files("zip", path, archive, tuple(archive.names()), strict)
     if suffix in (".npy", ".npz"):
         return _arrays(path)
     if "idx" in path.name and "ubyte" in path.name:
@@ -93,11 +98,13 @@ def _file(path: Path, strict: bool) -> Source:
 
 
 def _files(kind: str, path: Path, store: Store, names: tuple[str, ...], strict: bool) -> Source:
-    if not names:
+    images = image_names(names)
+    if not images:
         raise ValueError(f"{path} has no image: no file that ends in {', '.join(SUFFIXES)}; possible: {KINDS}")
-    files = Files(store, names)
-    labels, classes = _classes(names, kind == "zip")
-    return Source(kind, path.resolve().name, files, survey(files, str(path), strict), labels, classes)
+    files = Files(store, images)
+    described = label_files.labels_file(names, images, kind == "zip")
+    find_labels = partial(_labels, files, described, str(path), kind == "zip")
+    return Source(kind, path.resolve().name, files, survey(files, str(path), strict), find_labels)
 
 
 def survey(reader: Reader, name: str, strict: bool = False) -> Look:
@@ -121,36 +128,43 @@ def _channels(seen: set[int]) -> int:
     return 4 if {2, 3} <= seen else max(seen)
 
 
-def _classes(names: tuple[str, ...], packed: bool) -> Labels:
-    """Labels and classes by first-level sub-folder; the one folder that a zip file often packs is looked into."""
+def _labels(files: Files, described: str | None, where: str, packed: bool) -> LabelTable | None:
+    """What a file of labels says, else the classes that are sub-folders."""
+    found = label_files.read(files, described, where) if described else None
+    return _classes(files.names, packed) if found is None else found
+
+
+def _classes(names: tuple[str, ...], packed: bool) -> LabelTable | None:
+    """Classes by first-level sub-folder; the one folder that a zip file often packs is looked into."""
     parts = [PurePosixPath(name).parts for name in names]
     while packed and len({p[0] for p in parts}) == 1 and min(map(len, parts)) > 2:
         parts = [p[1:] for p in parts]
     if min(map(len, parts)) < 2:
-        return None, ()
-    classes, labels = np.unique([p[0] for p in parts], return_inverse=True)
-    return labels.astype(np.int64), tuple(str(name) for name in classes)
+        return None
+    return named_classes([p[0] for p in parts])
 
 
 def _pixels(
     kind: str,
     name: str,
     images: UInt8[np.ndarray, "n c h w"],
-    labels: Labels,
+    find_labels: Callable[[], LabelTable | None],
     held_out: Callable[[], Source | None] = nothing,
 ) -> Source:
     if images.size == 0:
         raise ValueError(f"{name} has no image: its array is {list(images.shape)}")
-    return Source(kind, name, Arrays(images), Look(*images.shape[1:]), *labels, held_out)
+    return Source(kind, name, Arrays(images), Look(*images.shape[1:]), find_labels, held_out)
 
 
 def _cifar(path: Path, kind: str) -> Source:
     name = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}[kind]
-    return _pixels(kind, name, *cifar.read_cifar(path, kind), partial(_cifar_test, path, kind, f"{name} test"))
+    images, labels = cifar.read_cifar(path, kind)
+    return _pixels(kind, name, images, lambda: labels, partial(_cifar_test, path, kind, f"{name} test"))
 
 
 def _cifar_test(path: Path, kind: str, name: str) -> Source:
-    return _pixels(kind, name, *cifar.read_cifar(path, kind, cifar.TEST))
+    images, labels = cifar.read_cifar(path, kind, cifar.TEST)
+    return _pixels(kind, name, images, lambda: labels)
 
 
 def _idx(train: Path) -> Source:
@@ -160,17 +174,19 @@ def _idx(train: Path) -> Source:
 
 
 def _idx_file(path: Path, name: str, held_out: Callable[[], Source | None] = nothing) -> Source:
-    images, beside = idx.read_idx(path, 3), idx.labels_file(path)
-    numbers = {"labels": idx.read_idx(beside, 1)} if beside else {}
-    labels = arrays.read_labels(path, numbers, len(images)) if beside else (None, ())
-    return _pixels("idx", name, images[:, None], labels, held_out)
+    images = idx.read_idx(path, 3)
+    return _pixels("idx", name, images[:, None], partial(_idx_labels, path, len(images)), held_out)
+
+
+def _idx_labels(path: Path, count: int) -> LabelTable | None:
+    beside = idx.labels_file(path)
+    return arrays.read_labels(path, {"labels": idx.read_idx(beside, 1)}, count) if beside else None
 
 
 def _arrays(path: Path) -> Source:
     content = arrays.read_arrays(path)
     images = arrays.read_images(path, content)
-    labels = arrays.read_labels(path, content, len(images)) if arrays.has_labels(content) else (None, ())
-    return _pixels("arrays", path.name, images, labels)
+    return _pixels("arrays", path.name, images, partial(arrays.read_labels, path, content, len(images)))
 
 
 def _builtin() -> Source:
@@ -184,5 +200,5 @@ def _builtin_part(
     content: dict[str, np.ndarray], prefix: str, name: str, held_out: Callable[[], Source | None] = nothing
 ) -> Source:
     images, labels = content[f"{prefix}images"], content[f"{prefix}labels"]
-    classes = tuple(str(c) for c in content["classes"])
-    return _pixels("builtin", name, images[:, None], (labels.astype(np.int64), classes), held_out)
+    table = classes(labels.astype(np.int64), [str(name) for name in content["classes"]])
+    return _pixels("builtin", name, images[:, None], lambda: table, held_out)

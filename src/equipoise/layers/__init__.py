@@ -13,9 +13,8 @@ from .noise import InstanceNoise as InstanceNoise
 from .normalising import InstanceNorm as InstanceNorm
 from .normalising import LayerNorm as LayerNorm
 from .normalising import PixelNorm as PixelNorm
-from .resampling import convolve_then_halve as convolve_then_halve
-from .resampling import double as double
-from .resampling import double_then_convolve as double_then_convolve
+from .resampling import ConvolveThenHalve as ConvolveThenHalve
+from .resampling import DoubleThenConvolve as DoubleThenConvolve
 from .shaping import CenterCrop as CenterCrop
 from .shaping import CenterPad as CenterPad
 from .virtual import VirtualBatchNorm as VirtualBatchNorm

@@ -1,29 +1,64 @@
 """Layers that take the label or the latent vector besides the features."""
 
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..checks import at_least
+from ..labels import Labels, LabelSpace
+
+
+class ClassEmbedding(nn.Embedding):
+    """One vector a class; for weights of all classes the mixture of their vectors."""
+
+    def forward(self, labels: Labels) -> Float[Tensor, "b width"]:
+        """A row of the weight, or a sum of rows."""
+        return labels @ self.weight if labels.is_floating_point() else super().forward(labels)
+
+
+class VectorEmbedding(nn.Linear):
+    """The sum of the vectors of the attributes that hold, or of the numbers of a vector times theirs."""
+
+    def __init__(self, size: int, width: int) -> None:
+        super().__init__(size, width, bias=False)
+
+    def forward(self, labels: Labels) -> Float[Tensor, "b width"]:
+        """W y."""
+        return super().forward(labels.to(self.weight.dtype))
+
+
+def embedding(labels: LabelSpace, width: int) -> nn.Embedding | nn.Linear:
+    """The module that makes a vector of `width` numbers of a label of this kind, linear in what the label says."""
+    make = ClassEmbedding if labels.kind == "classes" else VectorEmbedding
+    return make(labels.size, width)
+
+
+class AnyBatchNorm(nn.BatchNorm2d):
+    """Batch normalisation of features of any number of dimensions: [b, c], [b, c, h, w]..."""
+
+    def _check_input_dim(self, x: Tensor) -> None:
+        pass
 
 
 class ConditionalBatchNorm(nn.Module):
-    """gain[y] BN(x) + bias[y] (Dumoulin 2017, arXiv:1610.07629; Miyato and Koyama 2018, arXiv:1802.05637).
+    """gain(y) BN(x) + bias(y) (Dumoulin 2017, arXiv:1610.07629; Miyato and Koyama 2018, arXiv:1802.05637).
 
-    One gain and one bias a class and channel; gains start at 1 and biases at 0.
-    `eps` and `momentum` are those of `torch.nn.BatchNorm2d`.
+    For labels `LabelSpace("classes", n)`, or n for short, one gain and one bias a class and channel; for attributes and
+    vectors gain - 1 and bias are linear in them, W y. Gains start at 1 and biases at 0. `eps` and `momentum` are those
+    of `torch.nn.BatchNorm2d`.
     """
 
-    def __init__(self, channels: int, classes: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+    def __init__(self, channels: int, labels: LabelSpace | int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm2d(channels, eps=eps, momentum=momentum, affine=False)
-        self.gain = nn.Embedding(classes, channels)
-        self.bias = nn.Embedding(classes, channels)
-        nn.init.ones_(self.gain.weight)
+        space = labels if isinstance(labels, LabelSpace) else LabelSpace("classes", labels)
+        self.norm = AnyBatchNorm(channels, eps=eps, momentum=momentum, affine=False)
+        self.gain, self.bias = embedding(space, channels), embedding(space, channels)
+        self.start = 0.0 if space.kind == "classes" else 1.0  # what is added to the embedded gain
+        nn.init.constant_(self.gain.weight, 1.0 - self.start)
         nn.init.zeros_(self.bias.weight)
 
-    def forward(self, x: Float[Tensor, "b c h w"], labels: Int64[Tensor, "b"]) -> Float[Tensor, "b c h w"]:
-        """Normalises over the batch, then scales and shifts each sample by its class."""
-        return self.norm(x) * self.gain(labels)[:, :, None, None] + self.bias(labels)[:, :, None, None]
+    def forward(self, x: Float[Tensor, "b c *space"], labels: Labels) -> Float[Tensor, "b c *space"]:
+        """Normalises over the batch, then scales and shifts each sample by its label."""
+        return modulated(self.norm(x), self.start + self.gain(labels), self.bias(labels))
 
 
 class SelfModulation(nn.Module):
@@ -37,14 +72,20 @@ class SelfModulation(nn.Module):
     def __init__(self, channels: int, z_dim: int, hidden: int = 32, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__()
         at_least(1, channels=channels, z_dim=z_dim, hidden=hidden)
-        self.norm = nn.BatchNorm2d(channels, eps=eps, momentum=momentum, affine=False)
+        self.norm = AnyBatchNorm(channels, eps=eps, momentum=momentum, affine=False)
         self.hidden = nn.Sequential(nn.Linear(z_dim, hidden), nn.ReLU())
         self.gain, self.bias = nn.Linear(hidden, channels), nn.Linear(hidden, channels)
         for head, start in ((self.gain, 1.0), (self.bias, 0.0)):
             nn.init.zeros_(head.weight)
             nn.init.constant_(head.bias, start)
 
-    def forward(self, x: Float[Tensor, "b c h w"], z: Float[Tensor, "b z"]) -> Float[Tensor, "b c h w"]:
+    def forward(self, x: Float[Tensor, "b c *space"], z: Float[Tensor, "b z"]) -> Float[Tensor, "b c *space"]:
         """Normalises over the batch, then scales and shifts each sample by its latent vector."""
         hidden = self.hidden(z)
-        return self.norm(x) * self.gain(hidden)[:, :, None, None] + self.bias(hidden)[:, :, None, None]
+        return modulated(self.norm(x), self.gain(hidden), self.bias(hidden))
+
+
+def modulated(x: Tensor, gain: Float[Tensor, "b c"], bias: Float[Tensor, "b c"]) -> Tensor:
+    """gain x + bias, one of each a sample and channel, in the format of x."""
+    places = x.shape[:2] + (1,) * (x.dim() - 2)
+    return x * gain.to(x.dtype).reshape(places) + bias.to(x.dtype).reshape(places)

@@ -2,36 +2,33 @@
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, conv_transpose2d, interpolate, pad
+from torch.nn.functional import conv2d, conv_transpose2d, pad
 
 
-def double(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
-    """Nearest-neighbour upsampling by two."""
-    return interpolate(x, scale_factor=2, mode="nearest")
+class DoubleThenConvolve(nn.Conv2d):
+    """conv3(double(x)), each pixel doubled, as one transposed convolution with the sum of four shifted kernels."""
+
+    def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, 3, 1, 1, bias=bias)
+
+    def forward(self, x: Float[Tensor, "b i h w"]) -> Float[Tensor, "b o h2 w2"]:
+        """Twice the height and width."""
+        kernel = four_shifted(self.weight.flip(2, 3)).transpose(0, 1)
+        return conv_transpose2d(x, kernel, self.bias, stride=2, padding=1)
 
 
-def double_then_convolve(x: Float[Tensor, "b i h w"], convolution: nn.Conv2d) -> Float[Tensor, "b o h2 w2"]:
-    """conv3(double(x)) as one transposed convolution of stride 2, whose kernel is the sum of four shifted ones."""
-    _check(convolution)
-    kernel = _four_shifted(convolution.weight.flip(2, 3)).transpose(0, 1)
-    return conv_transpose2d(x, kernel, convolution.bias, stride=2, padding=1)
+class ConvolveThenHalve(nn.Conv2d):
+    """avg_pool2d(conv3(x), 2) as one convolution of stride 2 with the mean of four shifted kernels."""
+
+    def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, 3, 1, 1, bias=bias)
+
+    def forward(self, x: Float[Tensor, "b i h w"]) -> Float[Tensor, "b o h2 w2"]:
+        """Half the height and width."""
+        return conv2d(x, four_shifted(self.weight) / 4, self.bias, stride=2, padding=1)
 
 
-def convolve_then_halve(x: Float[Tensor, "b i h w"], convolution: nn.Conv2d) -> Float[Tensor, "b o h2 w2"]:
-    """avg_pool2d(conv3(x), 2) as one convolution of stride 2, whose kernel is the mean of four shifted ones."""
-    _check(convolution)
-    return conv2d(x, _four_shifted(convolution.weight) / 4, convolution.bias, stride=2, padding=1)
-
-
-def _check(convolution: nn.Conv2d) -> None:
-    wanted = {"kernel_size": (3, 3), "padding": (1, 1), "stride": (1, 1), "dilation": (1, 1), "groups": 1}
-    if (
-        any(getattr(convolution, name) != value for name, value in wanted.items())
-        or convolution.padding_mode != "zeros"
-    ):
-        raise ValueError(f"only a plain 3x3 convolution with padding 1 can be merged, not {convolution}")
-
-
-def _four_shifted(kernel: Float[Tensor, "o i 3 3"]) -> Float[Tensor, "o i 4 4"]:
+def four_shifted(kernel: Float[Tensor, "o i 3 3"]) -> Float[Tensor, "o i 4 4"]:
+    """The sum of the kernel at the four places that it has in a larger one."""
     rows = pad(kernel, (0, 0, 0, 1)) + pad(kernel, (0, 0, 1, 0))
     return pad(rows, (0, 1)) + pad(rows, (1, 0))

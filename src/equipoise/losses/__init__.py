@@ -22,3 +22,5 @@ from .logits import non_saturating as non_saturating
 from .logits import relativistic as relativistic
 from .logits import relativistic_average as relativistic_average
 from .logits import wasserstein as wasserstein
+from .pretraining import Pretraining as Pretraining
+from .pretraining import pretrained as pretrained

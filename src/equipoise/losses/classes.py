@@ -1,8 +1,8 @@
-"""Games with class labels, for discriminators that have class logits."""
+"""Games with labels, for discriminators that have class logits."""
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, one_hot, relu
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss, one_hot, relu
 
 from ..critic import Critic, Fakes, Images, Scalar
 from .kinds import CriticLike, Game, Loss, as_game
@@ -11,10 +11,11 @@ from .kinds import CriticLike, Game, Loss, as_game
 def auxiliary_classifier(
     loss: str | Loss | Game = "non_saturating", d_weight: float = 1.0, g_weight: float = 1.0, fakes: bool = True
 ) -> Game:
-    """L_D = L + w_D (CE(x) + CE(G)), L_G = L + w_G CE(G), CE = -E log P(C = y) (Odena 2017, arXiv:1610.09585, Eq. 2-3).
+    """L_D = L + w_D (C(x) + C(G)), L_G = L + w_G C(G), C = -E log P(c = y) (Odena 2017, arXiv:1610.09585, Eq. 2-3).
 
     L is another loss. `fakes=False` trains the classifier on reals alone, as WGAN-GP's code does, with `g_weight=0.1`.
-    Asks the critic for class logits; needs labels.
+    Asks the critic for class logits; needs labels. Of attributes, bool [b, k], C is the mean over them of each one's
+    binary cross entropy, and of vectors, float [b, k], the mean squared error of the "class logits".
     """
     if d_weight < 0 or g_weight < 0:
         raise ValueError(f"d_weight and g_weight must be at least 0, not {d_weight} and {g_weight}")
@@ -29,7 +30,7 @@ def auxiliary_classifier(
         asked = Critic.of(critic)
         return game.g(asked, real, fake) + g_weight * _classify(asked, fake)
 
-    return Game(d, g, game.paired, game.state)
+    return Game(d, g, game.paired, game.state, game.energy)
 
 
 def multi_hinge(margin: float = 1.0) -> Game:
@@ -45,18 +46,22 @@ def multi_hinge(margin: float = 1.0) -> Game:
     def d(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
         asked = Critic.of(critic)
         scores = _scores(asked, fake)
-        is_fake = torch.full_like(_labels(asked), scores.shape[1] - 1)
-        return _margin(_scores(asked, real), _labels(asked), margin) + _margin(scores, is_fake, margin)
+        is_fake = torch.full_like(_classes(asked), scores.shape[1] - 1)
+        return _margin(_scores(asked, real), _classes(asked), margin) + _margin(scores, is_fake, margin)
 
     def g(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
         asked = Critic.of(critic)
-        return _margin(_scores(asked, fake), _labels(asked), margin)
+        return _margin(_scores(asked, fake), _classes(asked), margin)
 
     return Game(d, g)
 
 
 def _classify(critic: Critic, images: Images) -> Scalar:
-    return cross_entropy(critic.class_logits(images), _labels(critic))
+    labels = _labels(critic)
+    answers = critic.class_logits(images)
+    if labels.dtype == torch.bool:
+        return binary_cross_entropy_with_logits(answers, labels.to(answers))
+    return mse_loss(answers, labels.to(answers)) if labels.is_floating_point() else cross_entropy(answers, labels)
 
 
 def _scores(critic: Critic, images: Images) -> Tensor:
@@ -73,5 +78,15 @@ def _margin(scores: Tensor, right: Tensor, margin: float) -> Scalar:
 
 def _labels(critic: Critic) -> Tensor:
     if critic.labels is None:
-        raise ValueError("this loss is about classes: it needs a critic with labels, Critic(D, labels)")
+        raise ValueError(
+            "this loss is about labels and needs data with some, and a critic with them: Critic(D, labels)"
+        )
     return critic.labels
+
+
+def _classes(critic: Critic) -> Tensor:
+    labels = _labels(critic)
+    if labels.ndim != 1:
+        kind = "attributes" if labels.dtype == torch.bool else "vectors"
+        raise ValueError(f"multi_hinge is about classes, one an image, not {kind}; auxiliary_classifier takes all")
+    return labels

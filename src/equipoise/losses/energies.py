@@ -22,6 +22,7 @@ def energy(margin: float = 10.0) -> Loss:
     return Loss(
         d=lambda real, fake: relu(margin + fake).mean() - real.mean(),
         g=lambda real, fake: -fake.mean(),
+        energy=True,
     )
 
 
@@ -42,7 +43,7 @@ def boundary_equilibrium(gamma: float = 0.5, rate: float = 1e-3) -> Loss:
     if not rate >= 0:
         raise ValueError(f"rate must be at least 0, not {rate}")
     balance = Balance(gamma, rate)
-    return Loss(balance.d, balance.g, state=balance)
+    return Loss(balance.d, balance.g, state=balance, energy=True)
 
 
 class Balance(nn.Module):

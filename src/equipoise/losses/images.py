@@ -44,4 +44,4 @@ def feature_matching(loss: str | Loss | Game = "non_saturating", norm: Literal["
         difference = asked.features(real).mean(0).detach() - asked.features(fake).mean(0)
         return difference.abs().mean() if norm == "l1" else difference.square().sum()
 
-    return Game(game.d, g, paired=True, state=game.state)
+    return Game(game.d, g, paired=True, state=game.state, energy=game.energy)

@@ -23,6 +23,8 @@ class Loss(NamedTuple):
     """Whether `g` looks at the real logits; where not, D is not run on reals for the generator's step: they are nan."""
     state: nn.Module | None = None
     """What the loss remembers, for checkpoints."""
+    energy: bool = False
+    """Whether logits must be minus energies, as of an auto-encoding discriminator."""
 
 
 class Game(NamedTuple):
@@ -37,6 +39,8 @@ class Game(NamedTuple):
     """Whether `g` looks at the real images, so that there must be as many fakes."""
     state: nn.Module | None = None
     """What the loss remembers, for checkpoints."""
+    energy: bool = False
+    """Whether logits must be minus energies, as of an auto-encoding discriminator."""
 
 
 def as_game(loss: Loss | Game | str) -> Game:
@@ -55,4 +59,4 @@ def as_game(loss: Loss | Game | str) -> Game:
         logits = critic(fake)
         return loss.g(critic(real) if loss.paired else torch.full_like(logits, torch.nan), logits)
 
-    return Game(d, g, loss.paired, loss.state)
+    return Game(d, g, loss.paired, loss.state, loss.energy)

@@ -1,4 +1,4 @@
-"""What every network is built for: the shape of one image, and the grid that doubles up to it.
+"""What every pair of networks is built for: the shape of one image, the labels, and the grid that doubles up to it.
 
 Any height and width will do. A generator starts from the smallest grid that, doubled `levels` times, covers the image,
 and its result is cut to size around the centre; a discriminator mirrors that with zeros around the image.
@@ -9,16 +9,22 @@ from typing import NamedTuple
 
 from torch import nn
 
+from ..labels import LabelSpace
 from ..layers import CenterCrop, CenterPad
 
 
 class ImageShape(NamedTuple):
-    """Channels, height and width of an image, and the number of classes that labels choose from (0: no labels)."""
+    """Channels, height and width of an image, what its labels are, and how each network hears of them.
+
+    `g_condition` and `d_condition` are None for the usual way of an architecture; see `conditioning` for the others.
+    """
 
     channels: int
     height: int
     width: int
-    classes: int = 0
+    labels: LabelSpace = LabelSpace()
+    g_condition: str | None = None
+    d_condition: str | None = None
 
 
 Architecture = Callable[[ImageShape], tuple[nn.Module, nn.Module]]
@@ -53,9 +59,3 @@ def pad(shape: ImageShape, levels: int) -> nn.Module:
     height, width = grid(shape, levels)
     exact = (height << levels, width << levels) == (shape.height, shape.width)
     return nn.Identity() if exact else CenterPad(height << levels, width << levels)
-
-
-def unconditional(name: str, shape: ImageShape) -> None:
-    """Raises ValueError when a network that takes no labels is asked for some."""
-    if shape.classes:
-        raise ValueError(f"{name} takes no labels, but the data has {shape.classes} classes; sn_resnet takes labels")

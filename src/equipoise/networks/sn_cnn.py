@@ -1,63 +1,52 @@
 """The standard CNN of SN-GAN (Miyato 2018, arXiv:1802.05957, Table 3)."""
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
-from .dcgan import initialize
-from .shape import Architecture, ImageShape, crop, grid, pad, unconditional
+from .chain import Chain
+from .conditioning import Head, LabelMaps, Latents, normalization
+from .init import normal
+from .pair import Discriminator, Generator
+from .shape import Architecture, ImageShape, crop, grid, pad
 
 LEVELS = 3  # doublings from the first grid to the image, whatever its size
 
 
-def sn_cnn(g_width: int = 64, d_width: int = 64, z_dim: int = 128) -> Architecture:
+def sn_cnn(
+    g_width: int = 64, d_width: int = 64, z_dim: int = 128, g_normalize: str = "batch", d_normalize: str = "none"
+) -> Architecture:
     """Three transposed convolutions up, seven convolutions with leaky ReLU 0.1 down (Miyato 2018, Table 3).
 
-    The generator has batch normalisation; the discriminator has none of its own: give it a norm. Many ports have wider
-    discriminator layers than the paper's table, 5.9 M weights instead of 2.9 M; this is the table. Weights start from
-    N(0, 0.02) like DCGAN's.
+    The generator has batch normalisation; the discriminator has none of its own: give it a norm, or for the paper's
+    comparison `d_normalize`. Many ports have wider discriminator layers than the paper's table, 5.9 M weights instead
+    of 2.9 M; this is the table. Weights start from N(0, 0.02) like DCGAN's.
     """
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:
-        unconditional("sn_cnn", shape)
-        return Generator(shape, g_width, z_dim), Discriminator(shape, d_width)
+        latents = Latents(shape, z_dim, g_normalize)
+        G, D = generator(shape, g_width, latents), discriminator(shape, d_width, d_normalize)
+        return normal(G), normal(D)
 
     return build
 
 
-class Generator(nn.Module):
+def generator(shape: ImageShape, width: int, latents: Latents) -> Generator:
     """z -> dense -> three doublings with batch normalisation -> 3x3 convolution -> tanh."""
-
-    def __init__(self, shape: ImageShape, width: int, z_dim: int) -> None:
-        super().__init__()
-        self.z_dim = z_dim
-        height, columns = grid(shape, LEVELS)
-        top = 8 * width
-        self.layers = nn.Sequential(nn.Linear(z_dim, top * height * columns), nn.Unflatten(1, (top, height, columns)))
-        for inputs in (top, top // 2, top // 4):
-            double = nn.ConvTranspose2d(inputs, inputs // 2, 4, 2, 1)
-            self.layers.extend([double, nn.BatchNorm2d(inputs // 2), nn.ReLU()])
-        self.layers.extend([nn.Conv2d(width, shape.channels, 3, 1, 1), nn.Tanh(), crop(shape, LEVELS)])
-        self.apply(initialize)
-
-    def forward(self, z: Float[Tensor, "b z"], labels: None = None) -> Float[Tensor, "b c h w"]:
-        """Images in [-1, 1]."""
-        return self.layers(z)
+    first, top = grid(shape, LEVELS), 8 * width
+    layers = [nn.Linear(latents.inputs, top * first[0] * first[1]), nn.Unflatten(1, (top, *first))]
+    for inputs in (top, top // 2, top // 4):
+        layers += [nn.ConvTranspose2d(inputs, inputs // 2, 4, 2, 1), latents.norm(inputs // 2), nn.ReLU()]
+    layers += [nn.Conv2d(width, shape.channels, 3, 1, 1), nn.Tanh(), crop(shape, LEVELS)]
+    return Generator(latents, Chain(*layers))
 
 
-class Discriminator(nn.Module):
+def discriminator(shape: ImageShape, width: int, normalize: str) -> Discriminator:
     """3x3 convolutions alternating with 4x4 convolutions that halve the grid -> dense."""
-
-    def __init__(self, shape: ImageShape, width: int) -> None:
-        super().__init__()
-        height, columns = grid(shape, LEVELS)
-        self.features = nn.Sequential(pad(shape, LEVELS), nn.Conv2d(shape.channels, width, 3, 1, 1), nn.LeakyReLU(0.1))
-        for inputs in (width, 2 * width, 4 * width):
-            halve, widen = nn.Conv2d(inputs, inputs, 4, 2, 1), nn.Conv2d(inputs, 2 * inputs, 3, 1, 1)
-            self.features.extend([halve, nn.LeakyReLU(0.1), widen, nn.LeakyReLU(0.1)])
-        self.features.append(nn.Flatten())
-        self.last = nn.Linear(8 * width * height * columns, 1)
-        self.apply(initialize)
-
-    def forward(self, images: Float[Tensor, "b c h w"], labels: None = None) -> Float[Tensor, "b"]:
-        """One logit an image."""
-        return self.last(self.features(images)).squeeze(1)
+    height, columns = grid(shape, LEVELS)
+    layers = [pad(shape, LEVELS), nn.Conv2d(shape.channels, width, 3, 1, 1), nn.LeakyReLU(0.1)]
+    for inputs in (width, 2 * width, 4 * width):
+        maps = LabelMaps(shape, inputs) if inputs == width else None
+        halve = nn.Conv2d(maps.channels if maps else inputs, inputs, 4, 2, 1)
+        layers += [maps] if maps else []
+        for convolution in (halve, nn.Conv2d(inputs, 2 * inputs, 3, 1, 1)):
+            layers += [convolution, normalization(normalize, convolution.out_channels), nn.LeakyReLU(0.1)]
+    return Discriminator(shape, Chain(*layers, nn.Flatten()), Head(shape, 8 * width * height * columns))

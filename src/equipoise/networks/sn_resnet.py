@@ -4,19 +4,17 @@ Miyato 2018 (arXiv:1802.05957, Tables 4-6) and Miyato and Koyama 2018 (arXiv:180
 """
 
 from collections.abc import Sequence
-from math import sqrt
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-import torch
-from jaxtyping import Float, Int64
-from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, relu
+from torch import nn
 
-from ..layers import ConditionalBatchNorm, convolve_then_halve, double, double_then_convolve
+from ..layers import SelfAttention
+from .chain import Chain, Pool
+from .conditioning import Head, LabelMaps, Latents
+from .init import glorot
+from .pair import Discriminator, Generator
+from .residual import down_block, first_block, up_block
 from .shape import Architecture, ImageShape, crop, grid, pad
-
-Labels = Int64[Tensor, "b"] | None
-Layer = TypeVar("Layer", nn.Linear, nn.Conv2d, nn.Embedding)
 
 
 class Table(NamedTuple):
@@ -25,6 +23,26 @@ class Table(NamedTuple):
     generator: Sequence[int]
     discriminator: Sequence[int]
     halvings: int
+
+    def scaled(self, g: float, d: float) -> "Table":
+        """All widths times a factor."""
+        up, down = ([max(1, round(w * by)) for w in ws] for ws, by in ((self.generator, g), (self.discriminator, d)))
+        return Table(up, down, self.halvings)
+
+
+class Attention(NamedTuple):
+    """Behind which block attention stands, 0 for none, and of which kind."""
+
+    block: int = 0
+    pooled: bool = True
+
+    def behind(self, blocks: Sequence[nn.Module], widths: Sequence[int]) -> list[nn.Module]:
+        """The blocks with attention in between."""
+        here = [SelfAttention(widths[self.block - 1], self.pooled)] if self.block else []
+        return [*blocks[: self.block], *here, *blocks[self.block :]]
+
+
+NO_ATTENTION = Attention()
 
 
 def table(shape: ImageShape) -> Table:
@@ -40,126 +58,61 @@ def table(shape: ImageShape) -> Table:
     return Table((1024, *more, 1024, 512, 256, 128, 64), (64, 128, 256, 512, *more, 1024, 1024), halvings=5 + len(more))
 
 
-def sn_resnet(g_scale: float = 1.0, d_scale: float = 1.0, z_dim: int = 128) -> Architecture:
+def sn_resnet(g_scale: float = 1.0, d_scale: float = 1.0, z_dim: int = 128, d_normalize: str = "none") -> Architecture:
     """Residual blocks and global sum pooling (Miyato 2018, arXiv:1802.05957, Tables 4-6).
 
     The discriminator has no norm of its own: give it one. With labels: conditional batch normalisation in the
     generator and the projection discriminator, logit = w' h + e_y' h (Miyato and Koyama 2018, arXiv:1802.05637).
     `g_scale` and `d_scale` multiply all widths.
     """
-
-    if min(g_scale, d_scale) <= 0:
-        raise ValueError(f"g_scale and d_scale must be positive, not {g_scale} and {d_scale}")
+    positive(g_scale, d_scale)
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:
-        widths = table(shape)
-        g, d = ([max(1, round(w * scale)) for w in ws] for ws, scale in ((widths[0], g_scale), (widths[1], d_scale)))
-        return Generator(shape, g, z_dim), Discriminator(shape, d, widths.halvings)
+        g, d, halvings = table(shape).scaled(g_scale, d_scale)
+        return generator(shape, g, Latents(shape, z_dim)), discriminator(shape, d, halvings, d_normalize)
 
     return build
 
 
-class Generator(nn.Module):
+def positive(g_scale: float, d_scale: float) -> None:
+    """Raises ValueError for a factor of widths that is not positive."""
+    if not min(g_scale, d_scale) > 0:
+        raise ValueError(f"g_scale and d_scale must be positive, not {g_scale} and {d_scale}")
+
+
+def generator(
+    shape: ImageShape, widths: Sequence[int], latents: Latents, attention: Attention = NO_ATTENTION
+) -> Generator:
     """z -> dense -> blocks that double the grid -> batch normalisation, ReLU, 3x3 convolution, tanh."""
-
-    def __init__(self, shape: ImageShape, widths: Sequence[int], z_dim: int) -> None:
-        super().__init__()
-        self.z_dim = z_dim
-        levels = len(widths) - 1
-        self.grid = (widths[0], *grid(shape, levels))
-        self.first = glorot(nn.Linear(z_dim, widths[0] * self.grid[1] * self.grid[2]))
-        pairs = zip(widths, widths[1:], strict=False)
-        self.blocks = nn.ModuleList(UpBlock(inputs, outputs, shape.classes) for inputs, outputs in pairs)
-        self.norm = nn.BatchNorm2d(widths[-1])
-        self.last = glorot(nn.Conv2d(widths[-1], shape.channels, 3, 1, 1))
-        self.crop = crop(shape, levels)
-
-    def forward(self, z: Float[Tensor, "b z"], labels: Labels = None) -> Float[Tensor, "b c h w"]:
-        """Images in [-1, 1]."""
-        x = self.first(z).unflatten(1, self.grid)
-        for block in self.blocks:
-            x = block(x, labels)
-        return self.crop(torch.tanh(self.last(relu(self.norm(x)))))
+    first = grid(shape, len(widths) - 1)
+    dense = glorot(nn.Linear(latents.inputs, widths[0] * first[0] * first[1])), nn.Unflatten(1, (widths[0], *first))
+    blocks = [up_block(latents.norm, inputs, outputs) for inputs, outputs in zip(widths, widths[1:], strict=False)]
+    layers = attention.behind(blocks, widths[1:])
+    return Generator(latents, Chain(*dense, *layers, *to_image(shape, widths[-1]), crop(shape, len(widths) - 1)))
 
 
-class UpBlock(nn.Module):
-    """BN - ReLU - double - conv3 - BN - ReLU - conv3, beside double - conv1."""
-
-    def __init__(self, inputs: int, outputs: int, classes: int) -> None:
-        super().__init__()
-        norm = lambda width: ConditionalBatchNorm(width, classes) if classes else nn.BatchNorm2d(width)
-        self.norm1, self.norm2 = norm(inputs), norm(outputs)
-        self.conv1 = glorot(nn.Conv2d(inputs, outputs, 3, 1, 1), gain=sqrt(2))
-        self.conv2 = glorot(nn.Conv2d(outputs, outputs, 3, 1, 1), gain=sqrt(2))
-        self.shortcut = glorot(nn.Conv2d(inputs, outputs, 1))
-
-    def forward(self, x: Float[Tensor, "b i h w"], labels: Labels) -> Float[Tensor, "b o h2 w2"]:
-        """Twice the height and width."""
-        condition = () if labels is None else (labels,)
-        h = double_then_convolve(relu(self.norm1(x, *condition)), self.conv1)
-        return self.conv2(relu(self.norm2(h, *condition))) + double(self.shortcut(x))
+def to_image(shape: ImageShape, width: int) -> tuple[nn.Module, ...]:
+    """Batch normalisation, ReLU, 3x3 convolution, tanh."""
+    return nn.BatchNorm2d(width), nn.ReLU(), glorot(nn.Conv2d(width, shape.channels, 3, 1, 1)), nn.Tanh()
 
 
-class Discriminator(nn.Module):
-    """Blocks that halve the grid, blocks that keep it -> ReLU -> sum over the grid -> dense (+ e_y' h with labels)."""
+def discriminator(
+    shape: ImageShape,
+    widths: Sequence[int],
+    halvings: int,
+    normalize: str = "none",
+    attention: Attention = NO_ATTENTION,
+    wide: bool = False,
+    bias: bool = False,
+) -> Discriminator:
+    """Blocks that halve the grid, blocks that keep it -> ReLU -> sum over the grid -> dense.
 
-    def __init__(self, shape: ImageShape, widths: Sequence[int], halvings: int) -> None:
-        super().__init__()
-        self.pad = pad(shape, halvings)
-        self.first = FirstBlock(shape.channels, widths[0])
-        pairs = enumerate(zip(widths, widths[1:], strict=False), start=1)
-        self.blocks = nn.ModuleList(DownBlock(i, o, halve=number < halvings) for number, (i, o) in pairs)
-        self.features = nn.Identity()  # marks them for whoever asks
-        self.last = glorot(nn.Linear(widths[-1], 1, bias=False))
-        self.embed = glorot(nn.Embedding(shape.classes, widths[-1])) if shape.classes else None
-
-    def forward(self, images: Float[Tensor, "b c h w"], labels: Labels = None) -> Float[Tensor, "b"]:
-        """One logit an image."""
-        h = self.first(self.pad(images))
-        for block in self.blocks:
-            h = block(h)
-        h = self.features(relu(h).sum((2, 3)))
-        logits = self.last(h).squeeze(1)
-        return logits if self.embed is None else logits + (self.embed(labels) * h).sum(1)
-
-
-class FirstBlock(nn.Module):
-    """conv3 - ReLU - conv3 - halve, beside halve - conv1: the block that sees the image itself."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.conv1 = glorot(nn.Conv2d(inputs, outputs, 3, 1, 1), gain=sqrt(2))
-        self.conv2 = glorot(nn.Conv2d(outputs, outputs, 3, 1, 1), gain=sqrt(2))
-        self.shortcut = glorot(nn.Conv2d(inputs, outputs, 1))
-
-    def forward(self, x: Float[Tensor, "b i h w"]) -> Float[Tensor, "b o h2 w2"]:
-        """Half the height and width."""
-        return convolve_then_halve(relu(self.conv1(x)), self.conv2) + self.shortcut(avg_pool2d(x, 2))
-
-
-class DownBlock(nn.Module):
-    """ReLU - conv3 - ReLU - conv3 [- halve], beside [halve -] conv1 or, where nothing changes, the identity."""
-
-    def __init__(self, inputs: int, outputs: int, halve: bool) -> None:
-        super().__init__()
-        self.halve = halve
-        self.conv1 = glorot(nn.Conv2d(inputs, inputs, 3, 1, 1), gain=sqrt(2))
-        self.conv2 = glorot(nn.Conv2d(inputs, outputs, 3, 1, 1), gain=sqrt(2))
-        same = inputs == outputs and not halve
-        self.shortcut = nn.Identity() if same else glorot(nn.Conv2d(inputs, outputs, 1))
-
-    def forward(self, x: Float[Tensor, "b i h w"]) -> Float[Tensor, "b o h2 w2"]:
-        """Half the height and width where the block halves."""
-        h = relu(self.conv1(relu(x)))
-        if self.halve:
-            return convolve_then_halve(h, self.conv2) + self.shortcut(avg_pool2d(x, 2))
-        return self.conv2(h) + self.shortcut(x)
-
-
-def glorot(layer: Layer, gain: float = 1.0) -> Layer:
-    """Glorot-uniform weights times `gain`, biases 0."""
-    nn.init.xavier_uniform_(layer.weight, gain)
-    bias = getattr(layer, "bias", None)
-    if bias is not None:
-        nn.init.zeros_(bias)
-    return layer
+    `wide` blocks widen in their first convolution, others in their second.
+    """
+    maps = LabelMaps(shape, widths[0])
+    blocks: list[nn.Module] = [Chain(first_block(shape.channels, widths[0]), maps)]
+    pairs = enumerate(zip([maps.channels, *widths[1:]], widths[1:], strict=False), start=1)
+    blocks += (down_block(i, o, number < halvings, o if wide else i, normalize) for number, (i, o) in pairs)
+    layers = attention.behind(blocks, [maps.channels, *widths[1:]])
+    features = Chain(pad(shape, halvings), *layers, nn.ReLU(), Pool())
+    return Discriminator(shape, features, Head(shape, widths[-1], bias))

@@ -25,7 +25,10 @@ def pulling_away(weight: float = 0.1) -> Penalty:
     at_least(0, weight=weight)
 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
-        codes = normalize(Critic.of(critic).features(fake), dim=1)
+        asked = Critic.of(critic)
+        if asked.generator is not None and not asked.generator_learns:
+            raise ValueError("pulling_away is for what the generator makes: it is one of its --g-penalties")
+        codes = normalize(asked.features(fake), dim=1)
         squared = (codes @ codes.mT).square()
         pairs = len(codes) * (len(codes) - 1)
         return weight * (squared.sum() - squared.diagonal().sum()) / max(pairs, 1)

@@ -1,8 +1,30 @@
-"""Recipes by name: each is a short function that returns one, with its paper's settings for the paper's data."""
+"""Recipes by name: each is a short function that returns one, with its paper's settings for the paper's data.
 
-from .papers import dcgan as dcgan
-from .papers import sngan as sngan
-from .papers import sngan_projection as sngan_projection
-from .papers import sngan_resnet as sngan_resnet
-from .papers import wgan_gp as wgan_gp
-from .start import default as default
+What depends on the data is left open and chosen when a run starts: the size, the channels and, in conditional presets,
+whether there are labels. The second paragraph of each docstring says what was published and by which protocol.
+"""
+
+from .convolutional import acgan as acgan
+from .convolutional import dcgan as dcgan
+from .convolutional import dragan as dragan
+from .convolutional import f_gan as f_gan
+from .convolutional import gan as gan
+from .convolutional import improved_gan as improved_gan
+from .convolutional import infogan_study as infogan_study
+from .convolutional import lsgan as lsgan
+from .convolutional import wn_gan as wn_gan
+from .energies import began as began
+from .energies import ebgan as ebgan
+from .energies import ls_gan as ls_gan
+from .relativistic import default as default
+from .relativistic import r3gan as r3gan
+from .spectral import biggan as biggan
+from .spectral import biggan_deep as biggan_deep
+from .spectral import sagan as sagan
+from .spectral import sn_regularization as sn_regularization
+from .spectral import sngan as sngan
+from .spectral import sngan_projection as sngan_projection
+from .spectral import sngan_resnet as sngan_resnet
+from .wasserstein import ct_gan as ct_gan
+from .wasserstein import wgan as wgan
+from .wasserstein import wgan_gp as wgan_gp

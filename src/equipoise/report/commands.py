@@ -20,9 +20,10 @@ def commands(record: Record) -> list[tuple[str, str]]:
 
 
 def given(record: Record) -> dict[str, Any]:
-    """The fields of the recipe that differ from what `train` starts with and were not chosen by it."""
+    """The fields of the recipe that differ from what `train` starts with and would not be chosen again."""
     usual, chosen = presets.default().to_json(), record.context.get("chosen", {})
-    return {name: value for name, value in record.recipe.items() if name not in chosen and value != usual.get(name)}
+    again = {name for name in chosen if usual.get(name) is None}
+    return {name: value for name, value in record.recipe.items() if name not in again and value != usual.get(name)}
 
 
 def _given(record: Record) -> str:

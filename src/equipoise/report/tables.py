@@ -91,10 +91,10 @@ def scores(record: Record) -> Markup:
 
 
 def machine(record: Record) -> Markup:
-    """Hardware, versions, speed, memory and classes."""
+    """Hardware, versions, speed, memory and labels."""
     hardware = [(f"Hardware: {name}", str(value)) for name, value in record.context.get("hardware", {}).items()]
     versions = [(f"Version: {name}", str(value)) for name, value in record.context.get("versions", {}).items()]
-    return table(("What", "Value"), [*_speed(record), *hardware, *versions, *_classes(record)], "Machine and speed")
+    return table(("What", "Value"), [*_speed(record), *hardware, *versions, *_labels(record)], "Machine and speed")
 
 
 def _speed(record: Record) -> list[tuple[str, str]]:
@@ -117,9 +117,10 @@ def lately(stats: list[Row]) -> str:
     return words.speed(images[-1] - images[0], seconds[-1] - seconds[0])
 
 
-def _classes(record: Record) -> list[tuple[str, str]]:
-    names = [str(name) for name in record.context.get("classes", [])]
+def _labels(record: Record) -> list[tuple[str, str]]:
+    labels = record.context.get("labels", {})
+    names = [str(name) for name in labels.get("names", [])]
     if not names:
         return []
     more = f" and {words.count(len(names) - CLASSES)} more" if len(names) > CLASSES else ""
-    return [("Classes", f"{len(names)}: {', '.join(names[:CLASSES])}{more}")]
+    return [(str(labels["kind"]).capitalize(), f"{len(names)}: {', '.join(names[:CLASSES])}{more}")]

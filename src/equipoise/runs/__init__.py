@@ -4,6 +4,7 @@ from .choices import choose as choose
 from .folder import RunFolder as RunFolder
 from .sampling import Sampler as Sampler
 from .scoring import evaluate as evaluate
+from .sheets import sheet as sheet
 from .train import Progress as Progress
 from .train import Run as Run
 from .train import train as train

@@ -1,22 +1,24 @@
 """From a recipe to objects: the only place where strings become what they name."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from .. import augment, constraints, growth, losses, networks, norms, penalties
+from .. import activations, augment, constraints, growth, losses, networks, norms, optimizers, penalties
 from ..augment import Augmentation
 from ..constraints import Constraint
-from ..critic import Critic, ask
 from ..growth import Growth
+from ..labels import LabelSpace
+from ..layers import TPReLU, TReLU
 from ..losses import Game, Loss
 from ..networks import ImageShape
 from ..penalties import Penalty
-from ..recipe import Recipe
+from ..recipe import Recipe, known
 from ..spec import build
-from ..training import FLOAT32, Batch, Precision, Rate, State, Stats, adam, steps
+from ..training import FLOAT32, Batch, Precision, Rate, State, Stats, steps
 from ..training.precision import BFLOAT16
 
 
@@ -35,17 +37,19 @@ class Parts:
     rate: Rate
 
 
-def assemble(recipe: Recipe, classes: int, device: torch.device) -> Parts:
+def assemble(recipe: Recipe, labels: LabelSpace, device: torch.device) -> Parts:
     """The objects that a complete recipe names, on the device; the seed decides the first weights."""
     loss, growing = build(recipe.loss, losses), build(recipe.growth, growth)
-    terms, g_terms = ([build(t, penalties) for t in ts] for ts in (recipe.penalties, recipe.g_penalties))
+    terms, g_terms = ([build(t, penalties) for t in ts] for ts in (known(recipe.penalties), recipe.g_penalties))
     constraint = build(recipe.constraint, constraints)
-    shown = build(recipe.augment, augment) if recipe.augment != "none" else None
-    check(recipe, loss)
+    shown = build(known(recipe.augment), augment) if recipe.augment != "none" else None
+    check(recipe, loss, labels)
     precision = BFLOAT16 if recipe.precision == "bfloat16" else FLOAT32
-    G, D = (precision.place(net, device) for net in build_networks(recipe, classes))
-    optimizers = adam(G, recipe.lr_g, recipe.betas), adam(D, recipe.lr_d, recipe.betas)
-    state = State.start(G, D, *optimizers, components=[loss, growing, *terms, *g_terms, shown])
+    G, D = (precision.place(net, device) for net in build_networks(recipe, labels))
+    check_energy(recipe, loss, D)
+    optimize = build(recipe.optimizer, optimizers)
+    pair = optimize(G, recipe.lr_g), optimize(D, recipe.lr_d)
+    state = State.start(G, D, *pair, components=[loss, growing, *terms, *g_terms, shown])
     return Parts(state, loss, terms, g_terms, constraint, shown, growing, precision, rate_of(recipe))
 
 
@@ -62,67 +66,47 @@ def updates(parts: Parts, stream: Iterable[Batch], recipe: Recipe) -> Iterator[S
         growth=parts.growth,
         d_steps=recipe.d_steps,
         g_batch=recipe.g_batch,
-        ema_images=recipe.ema_images,
+        ema_images=known(recipe.ema_images),
         rate=parts.rate,
         precision=parts.precision,
         seed=recipe.seed,
     )
 
 
-def rehearse(recipe: Recipe, classes: int) -> None:
-    """Takes one step on noise with parts of its own: raises ValueError for parts that do not work together."""
-    size = recipe.height_width()
-    assert size is not None
-    assert recipe.channels is not None
-    small = replace(recipe, batch=2, g_batch=2, d_steps=1, precision="float32")
-    parts = assemble(small, classes, torch.device("cpu"))
-    labels = torch.arange(2) % classes if classes else None
-    try:
-        with torch.random.fork_rng([]):
-            images = torch.rand(2, recipe.channels, *size) * 2 - 1
-            check_g_penalties(parts, small, images, labels)
-            next(updates(parts, [(images, labels)], small))
-    except ValueError:
-        raise
-    except Exception as error:  # whatever a user's own file may raise
-        raise ValueError(f"these parts do not work together: {type(error).__name__}: {in_one_line(error)}") from error
+def build_networks(recipe: Recipe, labels: LabelSpace) -> tuple[nn.Module, nn.Module]:
+    """Generator and discriminator with their activations and norms; the same seed, the same weights.
 
-
-def check_g_penalties(parts: Parts, recipe: Recipe, images: Tensor, labels: Tensor | None) -> None:
-    """Raises ValueError for a penalty of the generator that does not depend on it."""
-    G, D = parts.state.G, parts.state.D
-    z = torch.randn(len(images), int(G.z_dim), requires_grad=True)  # type: ignore[arg-type]
-    fake, weights = ask(G, z, labels), list(G.parameters())
-    for name, penalty in zip(recipe.g_penalties, parts.g_penalties, strict=True):
-        value = penalty(Critic(D, labels, parts.augment, G, z, learner=G), images, fake)
-        reached = value.requires_grad and torch.autograd.grad(value, weights, allow_unused=True, retain_graph=True)
-        if not reached or all(gradient is None for gradient in reached):
-            raise ValueError(f"{name} has no gradient in the generator: it is one of the discriminator's --penalties")
-
-
-def in_one_line(error: Exception) -> str:
-    """What an error says, in one line."""
-    return (str(error).splitlines() or [""])[0]
-
-
-def build_networks(recipe: Recipe, classes: int) -> tuple[torch.nn.Module, torch.nn.Module]:
-    """Generator and discriminator with their norms; the same seed, the same weights."""
-    size = recipe.height_width()
-    assert size is not None
-    assert recipe.channels is not None
+    The discriminator's norm is put on every layer that has a weight. The generator's leaves embeddings alone, and
+    layers whose weights are all zero at the start, which a division by their length would make jump.
+    """
+    size = known(recipe.channels), *known(recipe.height_width())
+    shape = ImageShape(*size, labels, recipe.g_condition, recipe.d_condition)
     with torch.random.fork_rng([]):
         torch.manual_seed(recipe.seed)
-        architecture, shape = build(str(recipe.network), networks), ImageShape(recipe.channels, *size, classes)
+        architecture = build(str(recipe.network), networks)
         try:
             G, D = architecture(shape)
         except (TypeError, RuntimeError, ZeroDivisionError, IndexError) as error:
             raise ValueError(f"{recipe.network} cannot be built for images {shape[:3]}: {error}") from error
         if getattr(G, "z_dim", 0) < 1:
             raise ValueError(f"{recipe.network} needs latent vectors of at least one number: z_dim")
-        return norms.apply(build(recipe.g_norm, norms), G), norms.apply(build(recipe.d_norm, norms), D)
+        G, D = activated(recipe.g_activation, G), activated(recipe.d_activation, D)
+        return norms.apply(build(recipe.g_norm, norms), G, left_alone(G)), norms.apply(build(recipe.d_norm, norms), D)
 
 
-def check(recipe: Recipe, loss: object) -> None:
+def activated(activation: str | None, net: nn.Module) -> nn.Module:
+    """The network with this hidden activation in place of its own, where one is named."""
+    also = TReLU, TPReLU
+    return net if activation is None else activations.apply(build(activation, activations), net, also=also)
+
+
+def left_alone(G: nn.Module) -> list[str]:
+    """The layers that the generator's norm is not put on."""
+    zero = lambda layer: not cast(Tensor, layer.weight).any()
+    return [name for name, layer in norms.layers(G) if isinstance(layer, nn.Embedding) or zero(layer)]
+
+
+def check(recipe: Recipe, loss: object, labels: LabelSpace) -> None:
     """Raises ValueError for parts that are not what they should be or cannot work together."""
     if not isinstance(loss, Loss | Game):
         raise ValueError(f"{recipe.loss} gives {type(loss).__name__}, but a loss is an equipoise.losses.Loss or Game")
@@ -131,9 +115,29 @@ def check(recipe: Recipe, loss: object) -> None:
         raise ValueError(
             f"{recipe.loss} looks at as many reals in a step of the generator: g_batch must be {batch}, not {g_batch}"
         )
+    for name in ("g_condition", "d_condition"):
+        way = getattr(recipe, name)
+        if not labels and way not in (None, "self_modulation"):  # which is told of latent vectors too
+            raise ValueError(f"{name}={way!r} says how a network hears of labels, but this data is learnt without any")
+
+
+def check_energy(recipe: Recipe, loss: Loss | Game, D: nn.Module) -> None:
+    """Raises ValueError where logits are minus energies for one of loss and discriminator alone."""
+    reconstructs = getattr(D, "is_autoencoder", False)
+    if loss.energy and not reconstructs:
+        raise ValueError(
+            f"{recipe.loss} is a loss of energies, the reconstruction errors of an auto-encoding discriminator, and "
+            f"{recipe.network} has none: choose a network that has, ebgan or began, or a loss of logits"
+        )
+    if reconstructs and not loss.energy:
+        raise ValueError(
+            f"{recipe.network} has an auto-encoding discriminator, whose logit is minus an energy and never positive, "
+            f"and {recipe.loss} needs logits of both signs: choose energy, boundary_equilibrium or pretrained"
+        )
 
 
 def rate_of(recipe: Recipe) -> Rate:
     """1, but in the last part of training falling linearly to 0."""
-    falling = recipe.decay * recipe.images
-    return lambda seen: min(1.0, max(0.0, (recipe.images - seen) / falling)) if falling else 1.0
+    images = known(recipe.images)
+    falling = recipe.decay * images
+    return lambda seen: min(1.0, max(0.0, (images - seen) / falling)) if falling else 1.0

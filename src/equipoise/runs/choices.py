@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 import torch
 
 from ..data import Source
-from ..recipe import Recipe
+from ..recipe import Recipe, known
 from ..training.precision import choose as choose_precision
 
 LARGEST = 128  # pixels; larger images have to be asked for
+FEW = 2_000  # images that are learnt by heart
+MANY = 50_000  # images that are enough without augmentation
 TICKS = {"score_every": 10, "sample_every": 20, "save_every": 20}  # times in a run
 SCORE_IMAGES = 2_000
 
@@ -25,21 +27,37 @@ class Choice(NamedTuple):
 
 def choose(recipe: Recipe, source: Source, device: torch.device) -> tuple[Recipe, dict[str, str]]:
     """The recipe with every open field filled in, and the reason of each choice by field."""
-    makers: dict[str, Callable[[], Choice]] = {
-        "size": lambda: _size(source),
-        "channels": lambda: _channels(source),
-        "network": lambda: _network(recipe, source, device),
-        "precision": lambda: _precision(device),
-        "features": lambda: _features(source),
-        "g_batch": lambda: Choice(recipe.batch, "as many as the discriminator's"),
-        "score_images": lambda: Choice(
+    makers: dict[str, Callable[[Recipe], Choice]] = {  # later ones may look at what earlier ones chose
+        "labels": lambda now: _labels(source),
+        "size": lambda now: _size(source),
+        "channels": lambda now: _channels(source),
+        "network": lambda now: _network(now, device),
+        "batch": lambda now: _batch(now, source, device),
+        "images": lambda now: _images(source, device),
+        "ema_images": lambda now: _average(now),
+        "penalties": lambda now: _penalties(now),
+        "augment": lambda now: _augment(now, source),
+        "precision": lambda now: _precision(device),
+        "features": lambda now: _features(source),
+        "g_batch": lambda now: Choice(now.batch, "as many as the discriminator's"),
+        "score_images": lambda now: Choice(
             min(SCORE_IMAGES, max(source.count, 2)), "enough to rank checkpoints of one run"
         ),
-        **{name: partial(_every, recipe, times) for name, times in TICKS.items()},
+        **{name: partial(_every, times=times) for name, times in TICKS.items()},
     }
-    chosen = {name: make() for name, make in makers.items() if getattr(recipe, name) is None}
-    filled = replace(recipe, **{name: choice.value for name, choice in chosen.items()})
-    return filled, {name: choice.reason for name, choice in chosen.items()}
+    reasons = {}
+    for name, make in makers.items():
+        if getattr(recipe, name) is None:
+            value, reasons[name] = make(recipe)
+            recipe = replace(recipe, **{name: value})
+    return recipe, reasons
+
+
+def _labels(source: Source) -> Choice:
+    if source.labels is None:
+        return Choice(False, "the data has no labels: the networks are unconditional")
+    kind, size = source.labels.meaning.space
+    return Choice(True, f"the data has labels: {size} {kind}")
 
 
 def _size(source: Source) -> Choice:
@@ -58,12 +76,45 @@ def _channels(source: Source) -> Choice:
     return Choice(has, "as the images are" if has > 1 else "all images are grey")
 
 
-def _network(recipe: Recipe, source: Source, device: torch.device) -> Choice:
+def _network(recipe: Recipe, device: torch.device) -> Choice:
     if device.type == "cuda":
-        return Choice("sn_resnet", "a GPU trains the widths of the paper")
-    height, width = recipe.height_width() or (source.typical.height, source.typical.width)
-    scale = 0.125 if min(height, width) < 48 else 0.25
-    return Choice(f"sn_resnet(g_scale={scale}, d_scale={scale})", "a width that a few CPU cores can train")
+        return Choice("r3(g_width=384, d_width=384)", "half of the paper's width, for one GPU")
+    return Choice("r3(g_width=128, d_width=128, blocks=1, full_to=4)", "a width that a few CPU cores can train")
+
+
+def _batch(recipe: Recipe, source: Source, device: torch.device) -> Choice:
+    if source.count < 64:
+        return Choice(min(8, source.count), f"there are {source.count} images")
+    if device.type == "cuda":
+        return Choice(64, "keeps one GPU busy")
+    return Choice(16 if _side(recipe) > 64 else 32, "small, for many steps on a few CPU cores")
+
+
+def _images(source: Source, device: torch.device) -> Choice:
+    if device.type == "cuda":
+        epochs = min(25_000_000, max(2_000_000, 200 * source.count))
+        return Choice(epochs, f"{epochs // source.count} times the {source.count:,} images; some hours on a GPU")
+    return Choice(48_000, "minutes on a few CPU cores for small images; --images for longer")
+
+
+def _average(recipe: Recipe) -> Choice:
+    longest, usual = max(1, known(recipe.images) // 30), known(recipe.batch) * 10_000 // 32
+    reason = "10,000 for each 32 of a batch (Karras 2020)" if usual < longest else "a thirtieth of the run"
+    return Choice(min(longest, usual), reason)
+
+
+def _penalties(recipe: Recipe) -> Choice:
+    weight = round(3.0 * max(1.0, _side(recipe) / 32) ** 2, 1)
+    return Choice((f"r1(weight={weight!r})", f"r2(weight={weight!r})"), "stronger for larger images")
+
+
+def _augment(recipe: Recipe, source: Source) -> Choice:
+    epochs = known(recipe.images) / source.count
+    if source.count < FEW:
+        return Choice("diffaug", f"{source.count:,} images are soon known by heart")
+    if source.count < MANY and epochs > 50:
+        return Choice("ada", f"{source.count:,} images are shown {epochs:.0f} times")
+    return Choice("none", f"{source.count:,} images are shown {epochs:.0f} times")
 
 
 def _precision(device: torch.device) -> Choice:
@@ -78,4 +129,9 @@ def _features(source: Source) -> Choice:
 
 
 def _every(recipe: Recipe, times: int) -> Choice:
-    return Choice(max(recipe.batch * recipe.d_steps, recipe.images // times), f"{times} times in the run")
+    images, step = known(recipe.images), known(recipe.batch) * recipe.d_steps
+    return Choice(max(step, images // times), f"{times} times in the run")
+
+
+def _side(recipe: Recipe) -> int:
+    return min(known(recipe.height_width()))

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from ..data import Meaning
 from ..recipe import Recipe
 
 try:
@@ -34,7 +35,7 @@ class RunFolder:
         self.best_file = self.checkpoints / "best.pt"
 
     def context(self) -> dict[str, Any]:
-        """What recipe.json holds: the recipe, what was chosen and why, the images' fingerprint, classes, versions..."""
+        """What recipe.json holds: the recipe, what was chosen and why, the images' fingerprint, labels, versions..."""
         if not self.recipe_file.is_file():
             raise ValueError(
                 f"{self.path} is not a run folder: it has no recipe.json (equipoise train --out {self.path})"
@@ -43,9 +44,17 @@ class RunFolder:
             context: dict[str, Any] = json.loads(self.recipe_file.read_text())
         except ValueError as error:
             raise ValueError(f"{self.recipe_file} cannot be read: {error}") from None
-        if not isinstance(context, dict) or not {"recipe", "classes", "chosen", "images"} <= context.keys():
+        if not isinstance(context, dict) or not {"recipe", "labels", "chosen", "images"} <= context.keys():
             raise ValueError(f"{self.recipe_file} is not what training wrote")
+        try:
+            Meaning.from_json(context["labels"])
+        except ValueError as error:
+            raise ValueError(f"{self.recipe_file} is not what training wrote: {error}") from None
         return context
+
+    def meaning(self) -> Meaning:
+        """What the labels of the run mean."""
+        return Meaning.from_json(self.context()["labels"])
 
     def recipe(self) -> Recipe:
         """The recipe of the run, complete."""

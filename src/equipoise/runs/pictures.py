@@ -1,5 +1,7 @@
 """Images as files: a grid, single pictures, arrays."""
 
+import re
+from collections.abc import Sequence
 from math import ceil, sqrt
 from pathlib import Path
 
@@ -9,6 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..data.convert import MODES
+
+LONGEST = 50  # characters of a name of a class in the name of a file
 
 
 def grid(images: UInt8[Tensor, "n c h w"], columns: int | None = None) -> Image.Image:
@@ -29,8 +33,14 @@ def picture(image: UInt8[Tensor, "c h w"]) -> Image.Image:
     return Image.fromarray(pixels.squeeze(2) if len(shown) == 1 else pixels, MODES[len(shown)])
 
 
-def write(images: UInt8[Tensor, "n c h w"], labels: Tensor | None, out: Path, columns: int | None = None) -> str:
-    """Writes a grid (.png...), arrays (.npz) or, to a folder, single files; says what it wrote."""
+def write(
+    images: UInt8[Tensor, "n c h w"],
+    labels: Tensor | None,
+    out: Path,
+    columns: int | None = None,
+    classes: Sequence[str] = (),
+) -> str:
+    """Writes a grid (.png...), arrays (.npz) or, to a folder, single files named by class; says what it wrote."""
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".npz":
         arrays = {"images": images.cpu().numpy()} | ({} if labels is None else {"labels": labels.cpu().numpy()})
@@ -40,6 +50,17 @@ def write(images: UInt8[Tensor, "n c h w"], labels: Tensor | None, out: Path, co
         grid(images, columns).save(out)
         return f"{len(images)} images in {out}"
     out.mkdir()
+    named = labels is not None and classes and not labels.is_floating_point()
     for number, image in enumerate(images):
-        picture(image).save(out / f"{number:06d}.png")
+        name = safe(classes[int(labels[number])]) if named and labels is not None else ""
+        picture(image).save(out / f"{number:06d}{'-' * bool(name)}{name}.png")
     return f"{len(images)} files in {out}"
+
+
+def safe(name: str) -> str:
+    """A name as every file system takes it.
+
+    >>> safe("T-shirt/top"), safe("../..")
+    ('T-shirt-top', '')
+    """
+    return re.sub(r"[^\w.]+", "-", name).strip("-.")[:LONGEST]

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor, nn
 
 from ..critic import ask
+from ..data.labels import UserLabels
 from ..metrics.precision import exact
 from .assemble import build_networks
 from .folder import RunFolder, load_checkpoint
@@ -27,11 +28,10 @@ class Sampler:
         self, run: str | Path, raw: bool = False, checkpoint: str = "latest", device: torch.device | str = "cpu"
     ) -> None:
         self.folder, self.device = RunFolder(run), torch.device(device)
-        context = self.folder.context()
-        self.recipe, self.classes = self.folder.recipe(), tuple(context["classes"])
+        self.recipe, self.meaning = self.folder.recipe(), self.folder.meaning()
         self.checkpoint, self.weights = self._file(checkpoint), "raw" if raw else "averaged"
         state = load_checkpoint(self.checkpoint, self.device)
-        G, _ = build_networks(self.recipe, len(self.classes))
+        G, _ = build_networks(self.recipe, self.meaning.space)
         try:
             self.seen: int = state["seen"]
             G.load_state_dict(state["G" if raw else "ema"])
@@ -46,25 +46,29 @@ class Sampler:
     def __call__(
         self, count: int, seed: int = 0, labels: Tensor | None = None, truncation: float | None = None
     ) -> Iterator[UInt8[Tensor, "b c h w"]]:
-        """Batches of `count` images in all; a network with classes needs `labels`."""
-        yield from generate(self.net, latents(self.net, count, seed, truncation), labels)
+        """Batches of `count` images in all; a network with labels needs `labels`, in the user's units."""
+        yield from self.draw(self.latents(count, seed, truncation), labels)
 
-    def labels(self, count: int, names: Sequence[str] = ()) -> Int64[Tensor, " n"] | None:
-        """Labels for `count` images: the named classes in turn, or all; None where there are no classes.
+    def latents(self, count: int, seed: int = 0, truncation: float | None = None) -> Float[Tensor, "n z"]:
+        """The first latent points of a seed."""
+        return latents(self.net, count, seed, truncation)
 
-        Raises ValueError for a class that is not there, by name or number.
-        """
-        known = {name: number for number, name in enumerate(self.classes)}
-        known |= {str(number): number for number in range(len(self.classes))}
-        for name in names:
-            if name not in known:
-                raise ValueError(
-                    f"{self.folder.path} has no class {name!r}; classes: {', '.join(self.classes) or 'none'}"
-                )
-        if not known:
-            return None
-        chosen = torch.tensor([known[name] for name in names] or range(len(self.classes)))
-        return chosen.repeat(-(-count // len(chosen)))[:count]
+    def draw(self, z: Float[Tensor, "n z"], labels: Tensor | None = None) -> Iterator[UInt8[Tensor, "b c h w"]]:
+        """Batches of the images of latent points."""
+        yield from generate(self.net, z, None if labels is None else self.meaning.for_networks(labels))
+
+    def chosen(self, names: Sequence[str] = ()) -> UserLabels | None:
+        """The labels that are named; without names every class, or examples of the data; None where there are none."""
+        return self.meaning.parse(names) if names else self.meaning.known()
+
+    def labels(self, count: int, names: Sequence[str] = ()) -> UserLabels | None:
+        """Those labels in turn, for `count` images."""
+        return in_turn(self.chosen(names), count)
+
+
+def in_turn(labels: Shaped[Tensor, "k ..."] | None, count: int) -> Shaped[Tensor, "n ..."] | None:
+    """`count` labels: one after the other, and from the first one again."""
+    return None if labels is None else labels[torch.arange(count) % len(labels)]
 
 
 def latents(G: nn.Module, count: int, seed: int, truncation: float | None = None) -> Float[Tensor, "n z"]:

@@ -21,14 +21,13 @@ from ..metrics import features as feature_module
 from ..metrics.features import Features
 from ..metrics.inception_file import cached
 from ..spec import build
-from .dataset import load_dataset
+from . import intra
+from .dataset import load_dataset, real_batches
 from .folder import RunFolder, append_row, read_rows, write_whole
 from .sampling import Sampler, generate, latents
 
 METRICS = ("fid", "kid")
 log = logging.getLogger("equipoise.runs")
-CHUNK = 512
-"""Real images that are looked at together."""
 
 
 class Scorer:
@@ -91,26 +90,33 @@ def evaluate(
     checkpoint: str = "latest",
     seed: int = 0,
     device: torch.device | str = "cpu",
+    per_class: bool = False,
 ) -> dict[str, Any]:
     """Scores a run's generator against its training data and, where there is one, the held-out set beside it.
 
     Returns the row that it appends to metrics.jsonl, or the one that is there where the same was measured before: the
     values, `real_*` (the `real_n` held-out images scored like generated ones: about what a perfect generator would get
-    for that many) and the card.
+    for that many) and the card. With `per_class` the row has the FID of each class besides, of `count` images each, and
+    then the other values are of as many images as without `count`.
     """
     sampler = Sampler(run, raw, checkpoint, device)
     dataset = load_dataset(sampler.recipe)
+    if dataset.labels is not None:
+        dataset.labels = dataset.labels.like(sampler.meaning)
     scorer = Scorer(dataset, features or str(sampler.recipe.features), sampler.device)
-    count = min(10_000, max(len(dataset), 2)) if count is None else count
-    if count < 2:
+    if count is not None and count < 2:
         raise ValueError(f"count must be at least 2, not {count}")
+    groups = intra.groups(dataset, count) if per_class else []
+    count = min(10_000, max(len(dataset), 2)) if count is None or per_class else count
     metrics_file = RunFolder(run).metrics_file
     row: dict[str, Any] = {"seen": sampler.seen, "weights": sampler.weights, "seed": seed, "when": "evaluate"}
-    row |= scorer.card(count)
+    row |= scorer.card(count) | ({"per_class": [group.card() for group in groups]} if per_class else {})
     for known in read_rows(metrics_file):
         if all(known.get(name) == value for name, value in row.items()):
             return known
     row |= scorer.score(generated(sampler.net, dataset, count, seed)) | floor(scorer)
+    if per_class:
+        row |= intra.scores(sampler.net, dataset, scorer.features, groups, seed, sampler.device)
     append_row(metrics_file, row)
     return row
 
@@ -128,14 +134,8 @@ def generated(G: nn.Module, dataset: Dataset, count: int, seed: int) -> Iterator
     """Images of the generator, with labels drawn as often as the data has them."""
     labels = None
     if dataset.labels is not None:
-        labels = dataset.labels[np.random.default_rng(seed).integers(len(dataset), size=count)]
+        labels = dataset.labels.tensor()[np.random.default_rng(seed).integers(len(dataset), size=count)]
     return generate(G, latents(G, count, seed), labels)
-
-
-def real_batches(dataset: Dataset) -> Iterator[UInt8[Tensor, "b c h w"]]:
-    """All real images, in an order that is mixed and always the same."""
-    order = np.random.default_rng(0).permutation(len(dataset))
-    return (dataset.take(order[start : start + CHUNK]) for start in range(0, len(order), CHUNK))
 
 
 def fingerprint(dataset: Dataset) -> str:

@@ -11,14 +11,15 @@ import torch
 from torch import Tensor
 
 from ..data import batches, inspect
-from ..recipe import Recipe, differences
+from ..recipe import Recipe, differences, known
 from ..training import State
-from .assemble import Parts, assemble, rehearse, updates
+from .assemble import Parts, assemble, updates
 from .choices import choose
 from .dataset import load_dataset
 from .folder import LOCK, RunFolder, append_row, load_checkpoint, read_rows, write_whole
 from .pictures import grid
-from .sampling import generate, latents
+from .rehearsal import rehearse
+from .sampling import generate, in_turn, latents
 from .scoring import Scorer, fingerprint, generated, versions
 
 ROWS = 400  # lines of statistics in a run
@@ -61,11 +62,12 @@ class Run:
         self.dataset = load_dataset(self.recipe)
         if len(self.dataset) < 2:
             raise ValueError(f"{self.dataset.name} has one image; at least 2 are needed to train and to score")
-        self.fingerprint = fingerprint(self.dataset)
-        rehearse(self.recipe, len(self.dataset.classes))
-        self.parts: Parts = assemble(self.recipe, len(self.dataset.classes), self.device)
+        self.fingerprint = "-".join([fingerprint(self.dataset), *self.label_digest()])
+        rehearse(self.recipe, self.dataset.meaning.space)
+        self.parts: Parts = assemble(self.recipe, self.dataset.meaning.space, self.device)
         self.state: State = self.parts.state
         self.scorer = Scorer(self.dataset, str(self.recipe.features), self.device)
+        self.per_step = known(self.recipe.batch) * self.recipe.d_steps  # real images
         self.pending: list[dict[str, Tensor]] = []
         self.seconds = self.recorded = 0.0
 
@@ -79,7 +81,11 @@ class Run:
             return held, folder.context()["chosen"]
         if folder.path.exists() and (not folder.path.is_dir() or any(f.name != LOCK for f in folder.path.iterdir())):
             raise ValueError(f"{folder.path} exists and is no run folder; nothing in it was touched")
-        return choose(recipe, inspect(recipe.data, recipe.labels, recipe.strict), self.device)
+        return choose(recipe, inspect(recipe.data, bool(recipe.labels), recipe.strict), self.device)
+
+    def label_digest(self) -> list[str]:
+        """What tells the labels apart, where there are some."""
+        return [] if self.dataset.labels is None else [self.dataset.labels.digest()]
 
     def train(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Progress]:
         """Trains until the recipe's length or `stop()`; yields after each step of the generator."""
@@ -92,11 +98,11 @@ class Run:
         """Writes the recipe into a new folder, or goes back to the newest checkpoint of an old one."""
         folder = self.folder
         if not folder.recipe_file.exists():
-            context = {"chosen": self.reasons, "classes": self.dataset.classes, "images": self.fingerprint}
+            context = {"chosen": self.reasons, "labels": self.dataset.meaning.to_json(), "images": self.fingerprint}
             context |= {"hardware": hardware(self.device), "versions": versions()}
             write_whole(folder.recipe_file, lambda beside: self.recipe.save(beside, **context))
         if folder.recipe() != self.recipe or folder.context()["images"] != self.fingerprint:
-            raise ValueError(f"{folder.path} was started with other images than {self.recipe.data} holds now")
+            raise ValueError(f"{folder.path} was started with other images or labels than {self.recipe.data} holds now")
         if folder.checkpoint_files():
             self.state.load_state_dict(load_checkpoint(folder.newest_checkpoint(), self.device))
         folder.forget_after(self.state.seen if folder.checkpoint_files() else -1)
@@ -105,9 +111,9 @@ class Run:
     def advance(self, stop: Callable[[], bool]) -> Iterator[Progress]:
         """Trains, and does what is due after each step, and at the start what a killed process left undone."""
         if self.state.seen not in [row["seen"] for row in self.scores()]:
-            yield self.after_step(self.state.seen - self.recipe.batch * self.recipe.d_steps)
+            yield self.after_step(self.state.seen - self.per_step)
         stream = updates(self.parts, self.batches(), self.recipe)
-        while self.state.seen < self.recipe.images and not stop():
+        while self.state.seen < known(self.recipe.images) and not stop():
             before, mark = self.state.seen, time.perf_counter()
             self.pending.append(next(stream))
             self.seconds += time.perf_counter() - mark
@@ -117,10 +123,10 @@ class Run:
 
     def after_step(self, before: int) -> Progress:
         """Statistics, checkpoint, picture and score, each when its time has come."""
-        recipe, end = self.recipe, self.state.seen >= self.recipe.images
+        recipe, end = self.recipe, self.state.seen >= known(self.recipe.images)
         due = lambda every: end or self.state.seen // every > before // every
         saving, scoring = due(recipe.save_every), due(recipe.score_every)
-        row = self.record() if saving or scoring or due(max(1, recipe.images // ROWS)) else None
+        row = self.record() if saving or scoring or due(max(1, known(recipe.images) // ROWS)) else None
         if saving or scoring:
             self.save()
         if due(recipe.sample_every):
@@ -132,7 +138,7 @@ class Run:
         recipe = self.recipe
         return batches(
             self.dataset,
-            recipe.batch,
+            known(recipe.batch),
             recipe.seed,
             start=self.state.seen,
             mirror=recipe.mirror,
@@ -151,7 +157,7 @@ class Run:
         self.check(names, table)
         self.pending.clear()
         means = dict(zip(names, table.mean(0).tolist(), strict=True))
-        speed = len(table) * self.recipe.batch * self.recipe.d_steps / (self.seconds - self.recorded)
+        speed = len(table) * self.per_step / (self.seconds - self.recorded)
         self.recorded = self.seconds
         timing = {"seconds": round(self.seconds, 3), "speed": round(speed, 1)}
         row = {"seen": self.state.seen, **timing, **means, "memory": memory(self.device)}
@@ -164,12 +170,11 @@ class Run:
         if not len(bad):
             return
         step = int(bad[0])
-        per_step = self.recipe.batch * self.recipe.d_steps
-        seen = self.state.seen - (len(table) - 1 - step) * per_step
+        seen = self.state.seen - (len(table) - 1 - step) * self.per_step
         values = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, table[step].tolist(), strict=True))
         kept = self.folder.checkpoint_files()
         where = f"the last good checkpoint is {kept[-1]}" if kept else "there was no checkpoint yet"
-        raise NotFinite(f"training broke at image {seen} (step {seen // per_step}): {values}; {where}")
+        raise NotFinite(f"training broke at image {seen} (step {seen // self.per_step}): {values}; {where}")
 
     def save(self) -> None:
         """Writes a checkpoint of this moment unless there is one."""
@@ -179,8 +184,10 @@ class Run:
 
     def picture(self) -> None:
         """Writes samples of the averaged generator from latent points that never change."""
-        labels = torch.arange(PICTURED) % len(self.dataset.classes) if self.dataset.classes else None
-        images = torch.cat(list(generate(self.state.ema, latents(self.state.ema, PICTURED, seed=0), labels)))
+        meaning = self.dataset.meaning
+        labels = in_turn(meaning.known(), PICTURED)
+        seen = None if labels is None else meaning.for_networks(labels)
+        images = torch.cat(list(generate(self.state.ema, latents(self.state.ema, PICTURED, seed=0), seen)))
         file = self.folder.samples / f"{self.state.seen:010d}.png"
         write_whole(file, lambda beside: grid(images).save(beside, "png"))
 

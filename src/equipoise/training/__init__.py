@@ -7,4 +7,3 @@ from .loop import steps as steps
 from .precision import FLOAT32 as FLOAT32
 from .precision import Precision as Precision
 from .state import State as State
-from .state import adam as adam

@@ -20,7 +20,7 @@ from ..penalties import Penalty
 from .precision import FLOAT32, Precision
 from .state import State, update_average
 
-Batch = tuple[Tensor, Tensor | None]  # images [b, c, h, w] in [-1, 1], labels [b]
+Batch = tuple[Tensor, Tensor | None]  # images [b, c, h, w] in [-1, 1], labels [b] or [b, k]
 Stats = dict[str, Tensor]
 Rate = Callable[[int], float]  # images seen -> factor of both learning rates
 STREAM = int.from_bytes(b"steps")
@@ -112,7 +112,7 @@ def update_d(state: State, real: Tensor, labels: Tensor | None, rules: Rules) ->
 
 def update_g(state: State, real: Tensor, labels: Tensor | None, rules: Rules, count: int) -> Stats:
     """One step of the generator, through a frozen discriminator. Its fakes wear the labels of the reals, in turn."""
-    labels = None if labels is None else labels.repeat(-(-count // len(labels)))[:count]
+    labels = None if labels is None else in_turn(labels, count)
     learning = [weight for weight in state.D.parameters() if weight.requires_grad]
     for weight in learning:
         weight.requires_grad_(False)
@@ -121,11 +121,17 @@ def update_g(state: State, real: Tensor, labels: Tensor | None, rules: Rules, co
     with rules.precision.autocast(real.device):
         fake = ask(state.G, z, labels).float()
         adversarial = rules.game.g(critic, real.detach(), fake)
-    penalty = total(rules.g_penalties, critic, real.detach(), fake)
+    asked = rules.g_penalties if adversarial.requires_grad else ()  # a generator that is to rest has no terms either
+    penalty = total(asked, critic, real.detach(), fake)
     norm = descend(state.opt_g, adversarial + penalty)
     for weight in learning:
         weight.requires_grad_(True)
     return detached({"loss_g": adversarial, "penalty_g": penalty, "gradient_g": norm})
+
+
+def in_turn(labels: Tensor, count: int) -> Tensor:
+    """So many labels: these, again and again."""
+    return labels[torch.arange(count, device=labels.device) % len(labels)]
 
 
 def total(penalties: Sequence[Penalty], critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
@@ -162,7 +168,9 @@ def check_kept(parts: Iterable[object], components: nn.Module) -> None:
 
 
 def descend(optimizer: Optimizer, objective: Tensor) -> Tensor:
-    """One step down the objective; the norm of its gradient."""
+    """One step down the objective; the norm of its gradient. An objective that asks nothing leaves all as it is."""
+    if not objective.requires_grad:
+        return torch.zeros_like(objective)
     optimizer.zero_grad(set_to_none=True)
     objective.backward()
     optimizer.step()

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 
 @dataclass
@@ -46,12 +46,6 @@ class State:
 
     def _parts(self) -> list[tuple[str, Any]]:
         return [(field.name, getattr(self, field.name)) for field in fields(self)]
-
-
-def adam(net: nn.Module, lr: float, betas: tuple[float, float] = (0.0, 0.9), eps: float = 1e-8) -> Adam:
-    """Adam (Kingma and Ba 2015, arXiv:1412.6980) over all weights of `net`, in one fused kernel where torch has one."""
-    fused = next(net.parameters()).device.type in ("cpu", "cuda")
-    return Adam(net.parameters(), lr=lr, betas=betas, eps=eps, fused=fused)
 
 
 @torch.no_grad()

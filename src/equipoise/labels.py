@@ -1,0 +1,40 @@
+"""What labels are: class numbers, attributes that hold or not, or vectors of numbers."""
+
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from .spec import check_choice
+
+Kind = Literal["none", "classes", "attributes", "vectors"]
+Labels = Int64[Tensor, "b"] | Bool[Tensor, "b k"] | Float[Tensor, "b k"]
+
+
+class LabelSpace(NamedTuple):
+    """The labels of a set of images: of how many classes, attributes or numbers.
+
+    "classes" are numbers, int64 [b]; "attributes" are which of several hold, bool [b, size]; "vectors" are any numbers
+    of about unit size, float32 [b, size]. Where networks take class numbers they also take weights of all classes,
+    float32 [b, size]: a mixture.
+
+    >>> bool(LabelSpace()), bool(LabelSpace("classes", 10))
+    (False, True)
+    """
+
+    kind: Kind = "none"
+    size: int = 0
+
+    def __bool__(self) -> bool:
+        return self.kind != "none"
+
+    def example(self, count: int) -> Labels | None:
+        """Some labels of this kind, the first ones of which differ."""
+        check_choice(self.kind, ["none", "classes", "attributes", "vectors"], f"labels cannot be {self.kind!r}")
+        numbers = torch.arange(count)
+        if self.kind == "attributes":
+            return (numbers[:, None] + torch.arange(self.size)) % 2 == 0
+        if self.kind == "vectors":
+            return torch.sin(1.0 + numbers[:, None] + torch.arange(self.size))
+        return numbers % self.size if self else None

@@ -1,0 +1,128 @@
+"""How networks hear of labels: the ways of `--g-condition` and `--d-condition`."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..labels import Labels
+from ..layers import ConditionalBatchNorm, InstanceNorm, LayerNorm, PixelNorm, SelfModulation
+from ..layers.conditional import AnyBatchNorm, embedding
+from ..spec import check_choice
+from .chain import Told
+from .init import glorot
+from .shape import ImageShape
+
+NORMALIZE: dict[str, Callable[[int], nn.Module]] = {
+    "batch": AnyBatchNorm,
+    "layer": LayerNorm,
+    "instance": InstanceNorm,
+    "pixel": lambda channels: PixelNorm(),
+    "none": lambda channels: nn.Identity(),
+}
+
+
+def normalization(name: str, channels: int) -> nn.Module:
+    """A layer that normalises features: "batch", "layer", "instance", "pixel" or "none"."""
+    check_choice(name, [*NORMALIZE], f"there is no normalisation of features {name!r}")
+    return NORMALIZE[name](channels)
+
+
+class Latents(nn.Module):
+    """What a generator starts from, and what its normalisations are told.
+
+    * "batch_norm": labels choose the gain and bias of every batch normalisation (Dumoulin 2017, arXiv:1610.07629;
+      Miyato and Koyama 2018, arXiv:1802.05637).
+    * "concat": a vector for the label beside z (Mirza and Osindero 2014, arXiv:1411.1784).
+    * "self_modulation": z, and a vector for the label beside it, make gains and biases (Chen 2019, arXiv:1810.01365);
+      it needs no labels.
+
+    `inputs` is how many numbers the first layer gets. `normalize` is how features are normalised; without batch
+    normalisation labels can only be concatenated.
+    """
+
+    def __init__(self, shape: ImageShape, z_dim: int, normalize: str = "batch") -> None:
+        super().__init__()
+        ways = ["batch_norm", "concat", "self_modulation"] if normalize == "batch" else ["concat"]
+        self.way = way_of(shape.g_condition, ways, "generator")
+        self.labels, self.z_dim, self.normalize = shape.labels, z_dim, normalize
+        embedded = shape.labels and self.way != "batch_norm"
+        self.embed = embedding(shape.labels, z_dim) if embedded else None
+        told = 2 * z_dim if embedded else z_dim
+        self.inputs, self.told = (z_dim, told) if self.way == "self_modulation" else (told, 0)
+
+    def norm(self, channels: int) -> nn.Module:
+        """A normalisation of features in the generator."""
+        if self.way == "self_modulation":
+            return SelfModulation(channels, self.told)
+        if self.way == "batch_norm" and self.labels:
+            return ConditionalBatchNorm(channels, self.labels)
+        return normalization(self.normalize, channels)
+
+    def forward(self, z: Float[Tensor, "b z"], labels: Labels | None) -> tuple[Tensor, Tensor | None]:
+        """What the first layer gets, and what the others are told."""
+        beside = z if self.embed is None else torch.cat([z, self.embed(labels)], dim=1)
+        if self.way == "self_modulation":
+            return z, beside
+        return beside, labels if self.way == "batch_norm" else None
+
+
+class LabelMaps(Told):
+    """[x, e(y)]: a vector for the label at every pixel, half as many channels as x (Miyato and Koyama 2018, Fig. 1b).
+
+    `channels` is how many there are then. Only where the discriminator hears of labels by "concat"; elsewhere nothing
+    is appended.
+    """
+
+    def __init__(self, shape: ImageShape, channels: int, usual: str = "projection") -> None:
+        super().__init__()
+        used = shape.labels and (shape.d_condition or usual) == "concat"
+        self.embed = embedding(shape.labels, max(1, channels // 2)) if used else None
+        self.channels = channels + max(1, channels // 2) * bool(used)
+
+    def forward(self, x: Float[Tensor, "b c *space"], told: Labels | None = None) -> Float[Tensor, "b c2 *space"]:
+        """The features, and the label beside them."""
+        if self.embed is None:
+            return x
+        vector = self.embed(told).to(x.dtype)
+        return torch.cat([x, vector.reshape(*vector.shape, *[1] * (x.dim() - 2)).expand(-1, -1, *x.shape[2:])], dim=1)
+
+
+class Head(Told):
+    """w' h + b of features h, and how the discriminator hears of labels where they end.
+
+    * "projection": + e(y)' h (Miyato and Koyama 2018, arXiv:1802.05637, Eq. 3).
+    * "auxiliary": besides, `class_logits` A h + c, for losses that ask for them (Odena 2017, arXiv:1610.09585).
+    * "concat": labels came in before, with `LabelMaps`.
+
+    `logit` takes the place of w' h + b.
+    """
+
+    def __init__(self, shape: ImageShape, features: int, bias: bool = True, logit: nn.Module | None = None) -> None:
+        super().__init__()
+        way = way_of(shape.d_condition, ["projection", "auxiliary", "concat"], "discriminator")
+        self.logit = logit or glorot(nn.Linear(features, 1, bias))
+        self.embed = glorot(embedding(shape.labels, features)) if shape.labels and way == "projection" else None
+        self.class_logits = glorot(nn.Linear(features, shape.labels.size)) if way == "auxiliary" else None
+
+    def forward(self, h: Float[Tensor, "b f"], told: Labels | None = None) -> Float[Tensor, "b"]:
+        """One logit an image."""
+        if self.class_logits is not None:
+            self.class_logits(h)  # for the critic, who listens
+        logits = self.logit(h).squeeze(1)
+        return logits if self.embed is None else logits + (self.embed(told).to(h.dtype) * h).sum(1)
+
+
+def way_of(asked: str | None, ways: list[str], network: str) -> str:
+    """The way that was asked for, or the usual one: the first."""
+    check_choice(asked or ways[0], ways, f"this {network} cannot hear of labels by {asked!r}")
+    return asked or ways[0]
+
+
+def check_told(expected: object, labels: Labels | None) -> None:
+    """Raises ValueError where labels are missing, and where a network that knows none is given some."""
+    if bool(expected) != (labels is not None):
+        raise ValueError(
+            "the network was built for labels and got none" if expected else "the network was built without labels"
+        )
