@@ -146,14 +146,22 @@ def test_parameter_counts_of_the_other_tables(text, shape, generator, discrimina
         ("sn_resnet", 32, 10, 4_304_387, 1_053_824 + 10 * 128),
         ("biggan", 32, 10, 4_304_387, 4_207_361),
         ("biggan", 128, 1000, 70_433_988, 87_982_370),
-        ("biggan_deep", 128, 1000, 50_244_484, 34_590_210),
     ],
 )
 def test_published_parameter_counts_with_classes(text, side, classes, generator, discriminator):
-    """The authors' code prints 70,433,988 and 87,982,370 for BigGAN, the paper 50.4 M and 34.6 M for BigGAN-deep."""
+    """The authors' code prints 70,433,988 and 87,982,370 for BigGAN."""
     with torch.device("meta"):
         G, D = spec.build(text, networks)(ImageShape(3, side, side, LabelSpace("classes", classes)))
     assert (count(G), count(D)) == (generator, discriminator)
+
+
+def test_parameter_counts_of_biggan_deep_are_near_the_papers():
+    """50.4 and 34.6 million (Brock 2019, arXiv:1809.11096, Table 1)."""
+    with torch.device("meta"):
+        G, D = networks.biggan_deep()(ImageShape(3, 128, 128, LabelSpace("classes", 1000)))
+    assert (count(G), count(D)) == (50_244_484, 34_590_210)
+    assert count(G) / 50.4e6 == pytest.approx(1, abs=0.005)
+    assert count(D) / 34.6e6 == pytest.approx(1, abs=0.005)
 
 
 @pytest.mark.parametrize(("side", "blocks"), [(32, (3, 4)), (48, (3, 5)), (64, (4, 5)), (128, (5, 6)), (256, (6, 7))])
@@ -265,8 +273,19 @@ class TestWeightNormalised:
 
 
 def test_dropout_of_the_consistency_term():
-    _, D = networks.wgan_gp_resnet(width=4, dropout=(0.2, 0.5, 0.5))(ImageShape(3, 32, 32))
-    assert [m.p for m in D.modules() if isinstance(m, nn.Dropout)] == [0.2, 0.5, 0.5]
+    """Behind the last three of four blocks, and no block more for it."""
+    kinds = [
+        [
+            type(layer).__name__
+            for layer in networks.wgan_gp_resnet(4, dropout=dropout)(SHAPES[1])[1].features.children()
+        ]
+        for dropout in ((), (0.2, 0.5, 0.5))
+    ]
+    assert kinds[0][1:6] == ["Residual", "LabelMaps", "Residual", "Residual", "Residual"]
+    assert kinds[1][1:9] == ["Residual", "LabelMaps", *["Residual", "Dropout"] * 3]
+    assert [kind for kind in kinds[1] if kind != "Dropout"] == kinds[0]
+    with pytest.raises(ValueError, match="dropout is for the last blocks, of which there are 3, not 4"):
+        networks.wgan_gp_resnet(4, dropout=(0.1,) * 4)(SHAPES[1])
 
 
 @pytest.mark.parametrize("name", ["dcgan", "sn_cnn", "sn_resnet", "wgan_gp_cnn", "wgan_gp_resnet", "infogan"])

@@ -65,3 +65,34 @@ def test_recipes_cannot_be_changed_in_place():
     with pytest.raises(AttributeError):
         recipe.batch = 2
     assert replace(recipe, batch=2).batch == 2
+
+
+@pytest.mark.parametrize("name", spec.names(presets))
+def test_every_preset_says_what_was_published(name):
+    first, second = __import__("inspect").getdoc(getattr(presets, name)).split("\n\n")[:2]
+    assert first.endswith(").")
+    assert second.startswith("Published: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "images"),
+    [
+        ("wgan_gp", 100_000 * 64 * 5),
+        ("sngan", 100_000 * 64),
+        ("sngan_resnet", 100_000 * 64 * 5),
+        ("improved_gan", 1_200 * 50_000),
+        ("infogan_study", 20 * 60_000),
+        ("biggan", 500 * 50_000),
+        ("acgan", 50_000 * 100),
+    ],
+)
+def test_lengths_are_the_papers(name, images):
+    """Updates times steps of the discriminator times batch, or epochs times images."""
+    assert getattr(presets, name)().images == images
+
+
+def test_averages_of_biggan_are_the_papers():
+    """0.9999 a step of the generator."""
+    for name in ("biggan", "biggan_deep"):
+        recipe = getattr(presets, name)()
+        assert 0.5 ** (recipe.batch * recipe.d_steps / recipe.ema_images) == pytest.approx(0.9999, abs=2e-6)

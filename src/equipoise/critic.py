@@ -112,7 +112,8 @@ class Critic:
         parts = self.run(images).parts
         if name not in parts:
             what = f"{type(self.D).__name__} has no submodule {self.names[name]!r} that it runs"
-            raise ValueError(f"this needs the discriminator's {name.replace('_', ' ')}, but {what}")
+            hint = "; d_condition='auxiliary' gives the built-in networks some" if name == "class_logits" else ""
+            raise ValueError(f"this needs the discriminator's {name.replace('_', ' ')}, but {what}{hint}")
         return wide(parts[name])
 
     def run(self, images: Images) -> Run:

@@ -3,7 +3,7 @@
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
 from .spec import check_choice
@@ -38,3 +38,12 @@ class LabelSpace(NamedTuple):
         if self.kind == "vectors":
             return torch.sin(1.0 + numbers[:, None] + torch.arange(self.size))
         return numbers % self.size if self else None
+
+
+def in_turn(labels: Shaped[Tensor, "k ..."] | None, count: int) -> Shaped[Tensor, "n ..."] | None:
+    """`count` labels: one after the other, and from the first one again.
+
+    >>> in_turn(torch.tensor([5, 7]), 3).tolist()
+    [5, 7, 5]
+    """
+    return None if labels is None else labels[torch.arange(count, device=labels.device) % len(labels)]

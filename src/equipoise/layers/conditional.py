@@ -20,6 +20,7 @@ class VectorEmbedding(nn.Linear):
 
     def __init__(self, size: int, width: int) -> None:
         super().__init__(size, width, bias=False)
+        nn.init.normal_(self.weight, 0.0, size**-0.5)
 
     def forward(self, labels: Labels) -> Float[Tensor, "b width"]:
         """W y."""

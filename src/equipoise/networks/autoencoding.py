@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from ..checks import at_least
 from .chain import Chain
 from .conditioning import LabelMaps, Latents, way_of
 from .dcgan import generator as dcgan_generator
@@ -19,6 +20,8 @@ def ebgan(g_width: int = 64, d_width: int = 64, z_dim: int = 100) -> Architectur
     of reconstruction. For losses of energies, such as `energy` with `pulling_away` for the generator. Weights start
     from N(0, 0.02).
     """
+
+    at_least(1, g_width=g_width, d_width=d_width, z_dim=z_dim)
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:
         way_of(shape.d_condition, ["concat"], "auto-encoding discriminator")
@@ -49,6 +52,8 @@ def began(width: int = 128, z_dim: int = 64) -> Architecture:
     `boundary_equilibrium`. Latent values are uniform in [-1, 1] (made of normal ones).
     """
 
+    at_least(1, width=width, z_dim=z_dim)
+
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:
         way_of(shape.d_condition, ["concat"], "auto-encoding discriminator")
         latents = Latents(shape, z_dim, normalize="none")
@@ -61,7 +66,7 @@ def began(width: int = 128, z_dim: int = 64) -> Architecture:
 
 def began_decoder(shape: ImageShape, inputs: int, width: int) -> Sequence[nn.Module]:
     """dense -> two convolutions a grid, nearest-neighbour doubling between grids -> convolution."""
-    levels = levels_to(shape, smallest=8)
+    levels = levels_to(shape, at_most=8)
     first = grid(shape, levels)
     layers: list[nn.Module] = [nn.Linear(inputs, width * first[0] * first[1]), nn.Unflatten(1, (width, *first))]
     for level in range(levels + 1):
@@ -72,7 +77,7 @@ def began_decoder(shape: ImageShape, inputs: int, width: int) -> Sequence[nn.Mod
 
 def began_encoder(shape: ImageShape, width: int, code: int) -> Chain:
     """convolution -> two convolutions a grid, one more of stride 2 between grids, wider by `width` each -> dense."""
-    levels, maps = levels_to(shape, smallest=8), LabelMaps(shape, shape.channels, usual="concat")
+    levels, maps = levels_to(shape, at_most=8), LabelMaps(shape, shape.channels, usual="concat")
     layers: list[nn.Module] = [maps, pad(shape, levels), nn.Conv2d(maps.channels, width, 3, 1, 1), nn.ELU()]
     now = width
     for level in range(1, levels + 2):

@@ -49,11 +49,12 @@ def biggan(width: int | None = None, z_dim: int | None = None) -> Architecture:
 
     From 48 pixels on z is split into a chunk for the first layer and one for each block, which with the embedding of
     the label makes its gains and biases; attention stands at the 64x64 map (half the size, in smaller images). At 32
-    pixels, as in the authors' code, neither; there gains and biases are those of each class. Weights start orthogonal.
-    `width` is the base width, 96 (64 at 32 pixels); z has 20 numbers a chunk (128). Give spectral normalisation to both
+    pixels, as in the authors' code, neither; there gains and biases are those of each class, and start at 1 and 0,
+    where the code draws them from N(0, 0.02) around that. Other weights start orthogonal. `width` is the base width:
+    96, at 32 pixels 64. z has 20 numbers a chunk, at 32 pixels 128 in all. Give spectral normalisation to both
     networks. For truncation, `equipoise sample --truncation`.
     """
-    _check(width, z_dim)
+    at_least(1, width=1 if width is None else width, z_dim=1 if z_dim is None else z_dim)
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:
         up, down, halvings, attention = table(shape)
@@ -66,16 +67,12 @@ def biggan(width: int | None = None, z_dim: int | None = None) -> Architecture:
     return build
 
 
-def generator(shape: ImageShape, widths: Sequence[int], attention: int, z_dim: int | None) -> "Generator":
+def generator(shape: ImageShape, widths: Sequence[int], attention: int, z_dim: int | None) -> "ChunkedGenerator":
     """A chunk of z for the first layer and for each block."""
     hear = Chunks(shape, z_dim or 20 * len(widths), len(widths))
     blocks = [Chain(up_block(hear.norm, i, o)) for i, o in zip(widths, widths[1:], strict=False)]
     blocks[-1 - attention].append(SelfAttention(widths[-1 - attention]))
-    return Generator(shape, hear, widths, blocks)
-
-
-def _check(width: int | None, z_dim: int | None) -> None:
-    at_least(1, width=1 if width is None else width, z_dim=1 if z_dim is None else z_dim)
+    return ChunkedGenerator(shape, hear, widths, blocks)
 
 
 class Chunks(nn.Module):
@@ -109,7 +106,7 @@ class Chunks(nn.Module):
         return heard if self.chunks == 1 else [z[:, : self.inputs], *heard[1:]]
 
 
-class Generator(nn.Module):
+class ChunkedGenerator(nn.Module):
     """What is heard first -> dense -> blocks, each told of its own -> batch normalisation, ReLU, conv3, tanh."""
 
     def __init__(self, shape: ImageShape, hear: Chunks, widths: Sequence[int], blocks: Sequence[Chain]) -> None:

@@ -6,8 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..checks import at_least
 from ..layers import SelfAttention
-from .biggan import Chunks, Generator, table
+from .biggan import ChunkedGenerator, Chunks, table
 from .chain import Chain, Pool, Residual
 from .conditioning import Head, LabelMaps
 from .init import orthogonal
@@ -26,6 +27,8 @@ def biggan_deep(width: int = 128, z_dim: int = 128) -> Architecture:
     `width`; 32 pixels, which the paper does not have, are BigGAN's too.
     """
 
+    at_least(1, width=width, z_dim=z_dim)
+
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:
         up, down, halvings, attention = table(shape)
         g, d = [width * by for by in up], [width * by for by in down[: halvings + 1]]
@@ -34,14 +37,14 @@ def biggan_deep(width: int = 128, z_dim: int = 128) -> Architecture:
     return build
 
 
-def generator(shape: ImageShape, widths: Sequence[int], attention: int, z_dim: int) -> Generator:
+def generator(shape: ImageShape, widths: Sequence[int], attention: int, z_dim: int) -> ChunkedGenerator:
     """Two blocks for each doubling: one as it is, one that doubles."""
     hear = Chunks(shape, z_dim, chunks=1)
     pairs = zip(widths, widths[1:], strict=False)
     blocks = [Chain(up_block(hear.norm, i, i, False), up_block(hear.norm, i, o, True)) for i, o in pairs]
     if attention:
         blocks[-1 - attention].append(SelfAttention(widths[-1 - attention]))
-    return Generator(shape, hear, widths, blocks)
+    return ChunkedGenerator(shape, hear, widths, blocks)
 
 
 def discriminator(shape: ImageShape, widths: Sequence[int], attention: int) -> Discriminator:

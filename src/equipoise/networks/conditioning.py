@@ -45,7 +45,8 @@ class Latents(nn.Module):
     def __init__(self, shape: ImageShape, z_dim: int, normalize: str = "batch") -> None:
         super().__init__()
         ways = ["batch_norm", "concat", "self_modulation"] if normalize == "batch" else ["concat"]
-        self.way = way_of(shape.g_condition, ways, "generator")
+        who = "generator" if len(ways) > 1 else "generator without batch normalisation"
+        self.way = way_of(shape.g_condition, ways, who)
         self.labels, self.z_dim, self.normalize = shape.labels, z_dim, normalize
         embedded = shape.labels and self.way != "batch_norm"
         self.embed = embedding(shape.labels, z_dim) if embedded else None
@@ -71,7 +72,8 @@ class Latents(nn.Module):
 class LabelMaps(Told):
     """[x, e(y)]: a vector for the label at every pixel, half as many channels as x (Miyato and Koyama 2018, Fig. 1b).
 
-    `channels` is how many there are then. Only where the discriminator hears of labels by "concat"; elsewhere nothing
+    The paper has 128 beside the 256 behind its third block; here they come behind the first layer or block. `channels`
+    is how many there are then. Only where the discriminator hears of labels by "concat"; elsewhere nothing
     is appended.
     """
 
@@ -116,7 +118,7 @@ class Head(Told):
 
 def way_of(asked: str | None, ways: list[str], network: str) -> str:
     """The way that was asked for, or the usual one: the first."""
-    check_choice(asked or ways[0], ways, f"this {network} cannot hear of labels by {asked!r}")
+    check_choice(asked or ways[0], ways, f"this {network} cannot be conditioned by {asked!r}")
     return asked or ways[0]
 
 

@@ -2,13 +2,14 @@
 
 from torch import nn
 
+from ..checks import at_least
 from .chain import Chain
 from .conditioning import Head, LabelMaps, Latents, normalization
 from .init import normal
 from .pair import Discriminator, Generator
 from .shape import Architecture, ImageShape, crop, grid, levels_to, pad
 
-SMALLEST = 4  # about the side of the first grid
+FIRST_SIDE = 4  # about the side of the first grid
 
 
 def dcgan(
@@ -20,6 +21,8 @@ def dcgan(
     64. Weights start from N(0, 0.02).
     """
 
+    at_least(1, g_width=g_width, d_width=d_width, z_dim=z_dim)
+
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:
         latents = Latents(shape, z_dim, g_normalize)
         G, D = generator(shape, g_width, latents), discriminator(shape, d_width, d_normalize)
@@ -30,7 +33,7 @@ def dcgan(
 
 def generator(shape: ImageShape, width: int, latents: Latents) -> Generator:
     """z -> grid -> transposed convolutions that halve the channels and double the grid -> tanh."""
-    levels = levels_to(shape, SMALLEST)
+    levels = levels_to(shape, FIRST_SIDE)
     sizes = [width << level for level in reversed(range(levels))]
     first = nn.ConvTranspose2d(latents.inputs, sizes[0], grid(shape, levels), bias=False)
     layers = [nn.Unflatten(1, (latents.inputs, 1, 1)), first, latents.norm(sizes[0]), nn.ReLU()]
@@ -42,7 +45,7 @@ def generator(shape: ImageShape, width: int, latents: Latents) -> Generator:
 
 def discriminator(shape: ImageShape, width: int, normalize: str) -> Discriminator:
     """Strided convolutions that double the channels and halve the grid, then one convolution over the grid."""
-    levels = levels_to(shape, SMALLEST)
+    levels = levels_to(shape, FIRST_SIDE)
     sizes, (height, columns) = [width << level for level in range(levels)], grid(shape, levels)
     maps = LabelMaps(shape, width)
     layers = [pad(shape, levels), nn.Conv2d(shape.channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2), maps]

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..layers import ConditionalBatchNorm, SelfModulation
+from ..layers.conditional import VectorEmbedding
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -34,10 +35,10 @@ def without_bias(layer: Net) -> Net:
 def normal(net: Net) -> Net:
     """Weights from N(0, 0.02), gains of batch normalisation from N(1, 0.02), biases 0 (Radford 2016, Sec. 4).
 
-    Normalisations that hear of labels or latent vectors start as plain ones.
+    Normalisations that hear of labels or latent vectors start as plain ones, and what embeds labels as it is.
     """
     for child in net.children():
-        if not isinstance(child, ConditionalBatchNorm | SelfModulation):
+        if not isinstance(child, ConditionalBatchNorm | SelfModulation | VectorEmbedding):
             normal(child)
     if isinstance(net, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         nn.init.normal_(net.weight, 0.0, 0.02)

@@ -15,7 +15,7 @@ from .init import he
 from .pair import Discriminator, Generator
 from .shape import Architecture, ImageShape, crop, grid, levels_to, pad
 
-SMALLEST = 4  # about the side of the first grid
+FIRST_SIDE = 4  # about the side of the first grid
 EXPANSION = 2  # how much wider the inside of a block is
 GROUP = 16  # channels of a group of its 3x3 convolution
 SLOPE = 0.2
@@ -41,7 +41,7 @@ def r3(g_width: int = 768, d_width: int = 768, blocks: int = 2, z_dim: int = 64,
 
 def widths(shape: ImageShape, full: int, full_to: int) -> list[int]:
     """The widths of the grids, from the first to that of the image: multiples of 4."""
-    levels, side = levels_to(shape, SMALLEST), min(shape.height, shape.width)
+    levels, side = levels_to(shape, FIRST_SIDE), min(shape.height, shape.width)
     sides = (side / 2 ** (levels - level) for level in range(levels + 1))
     return [max(4, 4 * round(full * min(1.0, full_to / side) / 4)) for side in sides]
 
@@ -83,7 +83,7 @@ def block(channels: int, blocks: int) -> Residual:
 
 def widened(inputs: int, outputs: int) -> list[nn.Module]:
     """A 1x1 convolution where the width changes."""
-    return [he(nn.Conv2d(inputs, outputs, 1, bias=False), 1.0)] * (inputs != outputs)
+    return [] if inputs == outputs else [he(nn.Conv2d(inputs, outputs, 1, bias=False), 1.0)]
 
 
 class Basis(nn.Module):

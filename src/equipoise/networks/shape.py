@@ -39,10 +39,14 @@ def grid(shape: ImageShape, levels: int) -> tuple[int, int]:
     return -(-shape.height // 2**levels), -(-shape.width // 2**levels)
 
 
-def levels_to(shape: ImageShape, smallest: int) -> int:
-    """How often the image can be halved while its shorter side stays at least `smallest` (rounding up)."""
+def levels_to(shape: ImageShape, at_most: int) -> int:
+    """How often the image is halved, rounding up, until its shorter side is at most so long.
+
+    >>> levels_to(ImageShape(3, 32, 48), at_most=4), levels_to(ImageShape(3, 20, 20), at_most=4)
+    (3, 3)
+    """
     levels, side = 0, min(shape.height, shape.width)
-    while side > smallest:
+    while side > at_most:
         levels, side = levels + 1, -(-side // 2)
     return levels
 

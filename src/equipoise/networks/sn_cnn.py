@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from ..checks import at_least
 from .chain import Chain
 from .conditioning import Head, LabelMaps, Latents, normalization
 from .init import normal
@@ -20,6 +21,8 @@ def sn_cnn(
     comparison `d_normalize`. Many ports have wider discriminator layers than the paper's table, 5.9 M weights instead
     of 2.9 M; this is the table. Weights start from N(0, 0.02) like DCGAN's.
     """
+
+    at_least(1, g_width=g_width, d_width=d_width, z_dim=z_dim)
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:
         latents = Latents(shape, z_dim, g_normalize)
@@ -42,11 +45,9 @@ def generator(shape: ImageShape, width: int, latents: Latents) -> Generator:
 def discriminator(shape: ImageShape, width: int, normalize: str) -> Discriminator:
     """3x3 convolutions alternating with 4x4 convolutions that halve the grid -> dense."""
     height, columns = grid(shape, LEVELS)
-    layers = [pad(shape, LEVELS), nn.Conv2d(shape.channels, width, 3, 1, 1), nn.LeakyReLU(0.1)]
-    for inputs in (width, 2 * width, 4 * width):
-        maps = LabelMaps(shape, inputs) if inputs == width else None
-        halve = nn.Conv2d(maps.channels if maps else inputs, inputs, 4, 2, 1)
-        layers += [maps] if maps else []
-        for convolution in (halve, nn.Conv2d(inputs, 2 * inputs, 3, 1, 1)):
-            layers += [convolution, normalization(normalize, convolution.out_channels), nn.LeakyReLU(0.1)]
+    maps = LabelMaps(shape, width)
+    layers = [pad(shape, LEVELS), nn.Conv2d(shape.channels, width, 3, 1, 1), nn.LeakyReLU(0.1), maps]
+    for inputs, outputs in ((maps.channels, width), (2 * width, 2 * width), (4 * width, 4 * width)):
+        for layer in (nn.Conv2d(inputs, outputs, 4, 2, 1), nn.Conv2d(outputs, 2 * outputs, 3, 1, 1)):
+            layers += [layer, normalization(normalize, layer.out_channels), nn.LeakyReLU(0.1)]
     return Discriminator(shape, Chain(*layers, nn.Flatten()), Head(shape, 8 * width * height * columns))

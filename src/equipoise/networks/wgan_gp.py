@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from ..checks import at_least
 from .chain import Chain, Pool
 from .conditioning import Head, LabelMaps, Latents, normalization
 from .init import glorot
@@ -23,8 +24,10 @@ def wgan_gp_resnet(
     (0.2, 0.5, 0.5) in CT-GAN (Wei 2018, arXiv:1803.01541).
     """
 
+    at_least(1, width=width, z_dim=z_dim)
+
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:
-        widths = [width] * (1 + levels_to(shape, smallest=4))
+        widths = [width] * (1 + levels_to(shape, at_most=4))
         G = residual_generator(shape, widths, Latents(shape, z_dim))
         return G, critic(shape, width, d_normalize, dropout)
 
@@ -33,15 +36,16 @@ def wgan_gp_resnet(
 
 def critic(shape: ImageShape, width: int, normalize: str, dropout: Sequence[float]) -> Discriminator:
     """Blocks that halve the grid, two that keep it -> ReLU -> mean over the grid -> dense."""
-    halvings, maps = levels_to(shape, smallest=8), LabelMaps(shape, width)
+    halvings, maps = levels_to(shape, at_most=8), LabelMaps(shape, width)
     layers: list[nn.Module] = [pad(shape, halvings), first_block(shape.channels, width), maps]
-    rates = [0.0] * max(0, halvings + 1 - len(dropout)) + [*dropout]
-    for number, rate in enumerate(rates, start=1):
+    blocks = halvings + 1
+    if len(dropout) > blocks:
+        raise ValueError(f"dropout is for the last blocks, of which there are {blocks}, not {len(dropout)}")
+    for number, rate in enumerate([0.0] * (blocks - len(dropout)) + [*dropout], start=1):
         inputs = maps.channels if number == 1 else width
         layers += [down_block(inputs, width, halve=number < halvings, normalize=normalize)]
         layers += [nn.Dropout(rate)] if rate else []
-    last = normalization(normalize, width), nn.ReLU(), Pool(mean=True)
-    return Discriminator(shape, Chain(*layers, *last), Head(shape, width))
+    return Discriminator(shape, Chain(*layers, nn.ReLU(), Pool(mean=True)), Head(shape, width))
 
 
 def wgan_gp_cnn(width: int = 128, z_dim: int = 128, d_normalize: str = "none") -> Architecture:
@@ -50,8 +54,10 @@ def wgan_gp_cnn(width: int = 128, z_dim: int = 128, d_normalize: str = "none") -
     One level more for each doubling of the image beyond 32; leaky ReLU 0.2 in the critic.
     """
 
+    at_least(1, width=width, z_dim=z_dim)
+
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:
-        levels = levels_to(shape, smallest=4)
+        levels = levels_to(shape, at_most=4)
         return cnn_generator(shape, width, levels, Latents(shape, z_dim)), cnn_critic(shape, width, levels, d_normalize)
 
     return build

@@ -8,6 +8,7 @@ from typing import Literal
 from torch import nn
 
 from .. import norms
+from ..checks import at_least
 from ..layers import Affine, TPReLU
 from ..spec import check_choice
 from .chain import Chain
@@ -15,8 +16,8 @@ from .conditioning import Head, LabelMaps, Latents, normalization
 from .pair import Discriminator, FromUnit, Generator, ToUnit
 from .shape import Architecture, ImageShape, crop, grid, levels_to, pad
 
-SMALLEST = 7  # the grid is halved until it is smaller than 8
-NORMALIZE = {"weight": "none", "batch": "batch", "none": "none"}  # how weights are, how features are normalised
+FIRST_SIDE = 7  # the grid is halved until it is smaller than 8
+FEATURES = {"weight": "none", "batch": "batch", "none": "none"}  # how weights are, how features are normalised
 
 
 def wn_gan(width: int = 64, z_dim: int = 128, normalize: Literal["weight", "batch", "none"] = "weight") -> Architecture:
@@ -25,10 +26,11 @@ def wn_gan(width: int = 64, z_dim: int = 128, normalize: Literal["weight", "batc
     4x4 convolutions of stride 2 that double the channels. The twins of the paper (arXiv:1704.03971): `"batch"`, batch
     normalisation with PReLU, but not in the last layers and the discriminator's first, and `"none"`, the vanilla model.
     """
-    check_choice(normalize, [*NORMALIZE], f"normalize cannot be {normalize!r}")
+    at_least(1, width=width, z_dim=z_dim)
+    check_choice(normalize, [*FEATURES], f"normalize cannot be {normalize!r}")
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:
-        latents = Latents(shape, z_dim, NORMALIZE[normalize])
+        latents = Latents(shape, z_dim, FEATURES[normalize])
         return generator(shape, width, latents, normalize), discriminator(shape, width, normalize)
 
     return build
@@ -36,7 +38,7 @@ def wn_gan(width: int = 64, z_dim: int = 128, normalize: Literal["weight", "batc
 
 def generator(shape: ImageShape, width: int, latents: Latents, normalize: str) -> Generator:
     """z -> dense -> transposed convolutions that halve the channels and double the grid -> sigmoid."""
-    levels = levels_to(shape, SMALLEST)
+    levels = levels_to(shape, FIRST_SIDE)
     first, top, plain = grid(shape, levels), width << (levels - 1), normalize != "weight"
     dense = nn.Linear(latents.inputs, top * first[0] * first[1], bias=plain)
     dense.weight.data *= 0.01
@@ -51,13 +53,13 @@ def generator(shape: ImageShape, width: int, latents: Latents, normalize: str) -
 
 def discriminator(shape: ImageShape, width: int, normalize: str) -> Discriminator:
     """Convolutions that double the channels and halve the grid -> one over the grid."""
-    levels, maps = levels_to(shape, SMALLEST), LabelMaps(shape, width)
+    levels, maps = levels_to(shape, FIRST_SIDE), LabelMaps(shape, width)
     layers: list[nn.Module] = [pad(shape, levels), ToUnit()]
     now = shape.channels
     for level in range(levels):
         outputs = width << level
         halve = strict(nn.Conv2d(now, outputs, 4, 2, 1, bias=normalize != "weight"), normalize)
-        normalised = normalization(NORMALIZE[normalize] if level else "none", outputs)
+        normalised = normalization(FEATURES[normalize] if level else "none", outputs)
         layers += [halve, normalised, activation(outputs, normalize), *[maps] * (level == 0)]
         now = outputs if level else maps.channels
     height, columns = grid(shape, levels)

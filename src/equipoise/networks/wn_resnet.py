@@ -4,14 +4,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..checks import at_least
 from ..layers import TPReLU
 from .chain import Chain, Told
 from .conditioning import Head, LabelMaps, Latents
-from .pair import Discriminator, FromUnit, Generator, ToUnit
+from .pair import Discriminator, FromUnit, Generator
 from .shape import Architecture, ImageShape, crop, grid, levels_to, pad
 from .wn_gan import last, strict
 
-SMALLEST = 7  # as in wn_gan
+FIRST_SIDE = 7  # as in wn_gan
 MOST = 8  # the greatest width in multiples of the first
 EPS = 1e-6
 
@@ -23,8 +24,10 @@ def wn_resnet(width: int = 64, z_dim: int = 128) -> Architecture:
     start with the shortcut alone. Widths are 1, 2, 4, 6, 8 times the first.
     """
 
+    at_least(1, width=width, z_dim=z_dim)
+
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:
-        levels = levels_to(shape, SMALLEST)
+        levels = levels_to(shape, FIRST_SIDE)
         sizes = [width * min(MOST, max(1, 2 * level)) for level in range(levels)]
         return generator(shape, sizes, Latents(shape, z_dim, normalize="none")), discriminator(shape, sizes)
 
@@ -47,7 +50,7 @@ def discriminator(shape: ImageShape, sizes: list[int]) -> Discriminator:
     levels, maps = len(sizes), LabelMaps(shape, sizes[0])
     first = strict(nn.Conv2d(shape.channels, sizes[0], 4, 2, 1, bias=False), "weight"), TPReLU(sizes[0]), maps
     pairs = zip([maps.channels, *sizes[1:]], sizes[1:], strict=False)
-    layers = pad(shape, levels), ToUnit(), *first, *(down_block(i, o) for i, o in pairs), nn.Flatten()
+    layers = pad(shape, levels), *first, *(down_block(i, o) for i, o in pairs), nn.Flatten()
     height, columns = grid(shape, levels)
     features = (sizes[-1] if levels > 1 else maps.channels) * height * columns
     logit = nn.Sequential(*last(nn.Linear(features, 1, bias=False), "weight"))

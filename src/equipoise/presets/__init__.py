@@ -1,7 +1,9 @@
 """Recipes by name: each is a short function that returns one, with its paper's settings for the paper's data.
 
 What depends on the data is left open and chosen when a run starts: the size, the channels and, in conditional presets,
-whether there are labels. The second paragraph of each docstring says what was published and by which protocol.
+whether there are labels. The second paragraph of each docstring says what was published, with the protocol as far as it
+is known. Two things are the same in all, whatever the paper does: the averaged generator is sampled and scored
+(`equipoise sample --raw` gives the one that is trained), and fakes wear the labels of the reals beside them.
 """
 
 from .convolutional import acgan as acgan

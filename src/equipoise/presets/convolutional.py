@@ -28,7 +28,7 @@ def gan() -> Recipe:
 def dcgan() -> Recipe:
     """DCGAN: strided convolutions with batch normalisation in both networks (Radford 2016, arXiv:1511.06434).
 
-    Published: IS 6.16 on CIFAR-10, of 50,000 samples (as reported by Gulrajani 2017).
+    Published: IS 6.16 +- 0.07 on CIFAR-10 (as quoted by Gulrajani 2017).
     """
     return Recipe(
         network="dcgan",
@@ -73,7 +73,7 @@ def f_gan() -> Recipe:
 def dragan() -> Recipe:
     """DRAGAN: slopes of length 1 around the data (Kodali 2017, arXiv:1705.07215).
 
-    Published: IS 6.90 on CIFAR-10.
+    Published: IS 6.90 on CIFAR-10, protocol not known.
 
     The discriminator has no batch normalisation, under which the slope at one image depends on the others.
     """
@@ -90,9 +90,10 @@ def dragan() -> Recipe:
 def improved_gan() -> Recipe:
     """Improved techniques: minibatch discrimination, smoothed labels, weight norm (Salimans 2016, arXiv:1606.03498).
 
-    Published: IS 6.86 +- 0.06 on CIFAR-10 without labels, of 50,000 samples in ten parts.
+    Published: IS 6.86 +- 0.06 on CIFAR-10 without labels, with historical averaging too; 50,000 samples in ten parts.
 
-    For feature matching: --network "improved_gan(kernels=0)" --loss feature_matching.
+    Without the paper's noise between the layers. For feature matching: --network "improved_gan(kernels=0)"
+    --loss feature_matching.
     """
     return Recipe(
         network="improved_gan",
@@ -126,7 +127,7 @@ def infogan_study() -> Recipe:
 def acgan() -> Recipe:
     """AC-GAN: the discriminator names the class too (Odena 2017, arXiv:1610.09585).
 
-    Published: IS 8.25 +- 0.07 on CIFAR-10, of 50,000 samples.
+    Published: IS 8.25 +- 0.07 on CIFAR-10 (as quoted by Gulrajani 2017).
 
     With DCGAN's networks, where the paper's discriminator has 3x3 convolutions with dropout.
     """

@@ -23,7 +23,9 @@ def ebgan() -> Recipe:
 def began() -> Recipe:
     """BEGAN: an auto-encoder and its copy in equilibrium (Berthelot 2017, arXiv:1703.10717).
 
-    Published: IS 5.62 on CIFAR-10, of 50,000 samples.
+    Published: IS 5.62 on CIFAR-10 (as quoted by Gulrajani 2017).
+
+    The learning rate falls over the last half, where the paper halves it whenever the measure of convergence stalls.
     """
     return Recipe(
         network="began",
@@ -42,6 +44,8 @@ def ls_gan() -> Recipe:
     """LS-GAN: a loss that is larger for fakes by as much as they differ from reals (Qi 2017, arXiv:1701.06264).
 
     Published: pictures of CelebA and LSUN; accuracies of classification with features alone.
+
+    L is minus an unbounded logit, where the author's code ends in a ReLU.
     """
     return Recipe(
         network="dcgan",

@@ -32,8 +32,9 @@ def r3gan() -> Recipe:
 
     Published: FID 1.96 on CIFAR-10 with labels, of 50,000 samples.
 
-    The paper anneals learning rate, penalty, Adam's beta2 and the average over the first 20 million images; here they
-    are those of its end but for the learning rate, which falls to 0 over the last half.
+    The paper anneals learning rate, penalty, Adam's beta2, the average and its augmentation over the first 20 million
+    images. Here the penalty is that of its start, beta2 and the average are those of its end, the learning rate falls
+    to 0 over the last half, and augmentation is adaptive.
     """
     return Recipe(
         labels=None,

@@ -1,11 +1,12 @@
 """From a recipe to objects: the only place where strings become what they name."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from .. import activations, augment, constraints, growth, losses, networks, norms, optimizers, penalties
 from ..augment import Augmentation
@@ -76,8 +77,8 @@ def updates(parts: Parts, stream: Iterable[Batch], recipe: Recipe) -> Iterator[S
 def build_networks(recipe: Recipe, labels: LabelSpace) -> tuple[nn.Module, nn.Module]:
     """Generator and discriminator with their activations and norms; the same seed, the same weights.
 
-    The discriminator's norm is put on every layer that has a weight. The generator's leaves embeddings alone, and
-    layers whose weights are all zero at the start, which a division by their length would make jump.
+    Norms leave alone what starts from zero, which a division by its length would make jump, and the generator's also
+    what embeds labels.
     """
     size = known(recipe.channels), *known(recipe.height_width())
     shape = ImageShape(*size, labels, recipe.g_condition, recipe.d_condition)
@@ -91,7 +92,8 @@ def build_networks(recipe: Recipe, labels: LabelSpace) -> tuple[nn.Module, nn.Mo
         if getattr(G, "z_dim", 0) < 1:
             raise ValueError(f"{recipe.network} needs latent vectors of at least one number: z_dim")
         G, D = activated(recipe.g_activation, G), activated(recipe.d_activation, D)
-        return norms.apply(build(recipe.g_norm, norms), G, left_alone(G)), norms.apply(build(recipe.d_norm, norms), D)
+        G = normalised(recipe, "g_norm", G, [name for name, layer in norms.layers(G) if embeds(name, layer)])
+        return G, normalised(recipe, "d_norm", D)
 
 
 def activated(activation: str | None, net: nn.Module) -> nn.Module:
@@ -100,10 +102,19 @@ def activated(activation: str | None, net: nn.Module) -> nn.Module:
     return net if activation is None else activations.apply(build(activation, activations), net, also=also)
 
 
-def left_alone(G: nn.Module) -> list[str]:
-    """The layers that the generator's norm is not put on."""
-    zero = lambda layer: not cast(Tensor, layer.weight).any()
-    return [name for name, layer in norms.layers(G) if isinstance(layer, nn.Embedding) or zero(layer)]
+def normalised(recipe: Recipe, field: str, net: nn.Module, skip: Sequence[str] = ()) -> nn.Module:
+    """The network with the norm that the recipe names in this field, but for layers to skip and those that are zero."""
+    name, layers = getattr(recipe, field), dict(norms.layers(net))
+    own = [layer for layer in layers.values() if is_parametrized(layer, "weight")]
+    if own and name != "none":
+        raise ValueError(f"{recipe.network} normalises weights of its own: {field} must be none, not {name!r}")
+    zero = [layer for layer, module in layers.items() if not cast(Tensor, module.weight).any()]
+    return norms.apply(build(name, norms), net, [*skip, *zero])
+
+
+def embeds(name: str, layer: nn.Module) -> bool:
+    """Whether a layer makes vectors of labels."""
+    return isinstance(layer, nn.Embedding) or name.rpartition(".")[2] == "embed"
 
 
 def check(recipe: Recipe, loss: object, labels: LabelSpace) -> None:

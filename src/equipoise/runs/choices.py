@@ -92,8 +92,8 @@ def _batch(recipe: Recipe, source: Source, device: torch.device) -> Choice:
 
 def _images(source: Source, device: torch.device) -> Choice:
     if device.type == "cuda":
-        epochs = min(25_000_000, max(2_000_000, 200 * source.count))
-        return Choice(epochs, f"{epochs // source.count} times the {source.count:,} images; some hours on a GPU")
+        images = min(25_000_000, max(2_000_000, 200 * source.count))
+        return Choice(images, f"{images // source.count} times the {source.count:,} images; some hours on a GPU")
     return Choice(48_000, "minutes on a few CPU cores for small images; --images for longer")
 
 

@@ -13,50 +13,63 @@ from ..critic import Critic, ask
 from ..labels import LabelSpace
 from ..losses import Pretraining
 from ..recipe import Recipe, known
-from ..training import Batch
+from ..training import Batch, Stats
 from .assemble import Parts, assemble, updates
 
 
 def rehearse(recipe: Recipe, labels: LabelSpace) -> None:
     """Takes a step on noise with parts of its own: raises ValueError for parts that do not work together."""
     shape = known(recipe.channels), *known(recipe.height_width())
-    small = replace(recipe, batch=2, g_batch=2, d_steps=1, precision="float32")
+    batch = min(2, known(recipe.batch))
+    small = replace(recipe, batch=batch, g_batch=min(2, recipe.g_batch or batch), d_steps=1, precision="float32")
     parts = assemble(small, labels, torch.device("cpu"))
     try:
         with torch.random.fork_rng([]):
-            batch = torch.rand(2, *shape) * 2 - 1, labels.example(2)
-            check_penalties(parts, small, *batch)
-            check_g_penalties(parts, small, *batch)
-            check_classifier(parts, small, batch)
+            images = torch.rand(batch, *shape) * 2 - 1, labels.example(batch)
+            check_penalties(parts, small, *images)
+            check_g_penalties(parts, small, *images)
+            check_numbers(check_classifier(parts, small, images))
     except ValueError:
         raise
     except Exception as error:  # whatever a user's own file may raise
         raise ValueError(f"these parts do not work together: {type(error).__name__}: {in_one_line(error)}") from error
 
 
-def play(parts: Parts, recipe: Recipe, batch: Batch) -> None:
-    """One step, and where a loss lets the discriminator learn alone first, one more after that."""
+def play(parts: Parts, recipe: Recipe, batch: Batch) -> Stats:
+    """One step, and where a loss lets the discriminator learn alone first, one more after that; its statistics."""
     stream = updates(parts, repeat(batch), recipe)
-    next(stream)
+    stats = next(stream)
     if isinstance(parts.loss.state, Pretraining):
         parts.loss.state.finish()
-        next(stream)
+        stats = next(stream)
+    return stats
 
 
-def check_classifier(parts: Parts, recipe: Recipe, batch: Batch) -> None:
+def check_numbers(stats: Stats) -> None:
+    """Raises ValueError for a first step that has no finite loss or gradient."""
+    bad = ", ".join(f"{name} {value.item()}" for name, value in stats.items() if not value.isfinite())
+    if bad:
+        raise ValueError(f"these parts break in their first step, on noise: {bad}; look at norms and penalties first")
+
+
+def check_classifier(parts: Parts, recipe: Recipe, batch: Batch) -> Stats:
     """Plays; raises ValueError for a discriminator whose classifier the loss never asks."""
     classifier = dict(Critic(parts.state.D).marked()).get("class_logits", nn.Identity())
     with gradients_through(classifier) as passed:
-        play(parts, recipe, batch)
+        stats = play(parts, recipe, batch)
     if not passed and any(True for _ in classifier.parameters()):
         raise ValueError(
             f"{recipe.loss} never asks the discriminator's classifier, which would learn nothing: choose another "
             f"d_condition than 'auxiliary', or a loss that asks it, auxiliary_classifier(loss=...) or multi_hinge"
         )
+    return stats
 
 
 def check_penalties(parts: Parts, recipe: Recipe, images: Tensor, labels: Tensor | None) -> None:
-    """Raises ValueError for a penalty on the gradient of each sample where the logit of one depends on the others."""
+    """Raises ValueError for a penalty on the gradient of each sample under batch normalisation.
+
+    Layers that append how samples differ are let pass, since published systems have them under such penalties.
+    """
     G, D = parts.state.G, parts.state.D
     if not any(isinstance(module, _BatchNorm) for module in D.modules()):
         return
@@ -68,7 +81,8 @@ def check_penalties(parts: Parts, recipe: Recipe, images: Tensor, labels: Tensor
         if any(passed):
             raise ValueError(
                 f"{name} penalises the gradient of each sample, but batch normalisation in the discriminator makes the "
-                f"logit of one depend on all: choose a discriminator without, by d_normalize='layer' or 'none'"
+                f"logit of one depend on all: choose a discriminator without, by d_normalize='layer' or 'none' where "
+                f"the network has that choice"
             )
 
 

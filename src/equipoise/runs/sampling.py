@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from jaxtyping import Float, Shaped, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from ..critic import ask
 from ..data.labels import UserLabels
+from ..labels import in_turn
 from ..metrics.precision import exact
 from .assemble import build_networks
 from .folder import RunFolder, load_checkpoint
@@ -64,11 +65,6 @@ class Sampler:
     def labels(self, count: int, names: Sequence[str] = ()) -> UserLabels | None:
         """Those labels in turn, for `count` images."""
         return in_turn(self.chosen(names), count)
-
-
-def in_turn(labels: Shaped[Tensor, "k ..."] | None, count: int) -> Shaped[Tensor, "n ..."] | None:
-    """`count` labels: one after the other, and from the first one again."""
-    return None if labels is None else labels[torch.arange(count) % len(labels)]
 
 
 def latents(G: nn.Module, count: int, seed: int, truncation: float | None = None) -> Float[Tensor, "n z"]:

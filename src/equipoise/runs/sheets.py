@@ -6,9 +6,10 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from ..labels import in_turn
 from ..spec import check_choice
 from .interpolation import WAYS, lerp
-from .sampling import Sampler, in_turn
+from .sampling import Sampler
 
 COUNT, IN_A_ROW, ROWS = 64, 8, 8
 

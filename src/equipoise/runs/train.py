@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..data import batches, inspect
+from ..labels import in_turn
 from ..recipe import Recipe, differences, known
 from ..training import State
 from .assemble import Parts, assemble, updates
@@ -19,7 +20,7 @@ from .dataset import load_dataset
 from .folder import LOCK, RunFolder, append_row, load_checkpoint, read_rows, write_whole
 from .pictures import grid
 from .rehearsal import rehearse
-from .sampling import generate, in_turn, latents
+from .sampling import generate, latents
 from .scoring import Scorer, fingerprint, generated, versions
 
 ROWS = 400  # lines of statistics in a run

@@ -15,6 +15,7 @@ from ..constraints import Constraint
 from ..constraints import none as unconstrained
 from ..critic import Critic, ask
 from ..growth import Growth, fixed
+from ..labels import in_turn
 from ..losses import Game, Loss, as_game
 from ..penalties import Penalty
 from .precision import FLOAT32, Precision
@@ -127,11 +128,6 @@ def update_g(state: State, real: Tensor, labels: Tensor | None, rules: Rules, co
     for weight in learning:
         weight.requires_grad_(True)
     return detached({"loss_g": adversarial, "penalty_g": penalty, "gradient_g": norm})
-
-
-def in_turn(labels: Tensor, count: int) -> Tensor:
-    """So many labels: these, again and again."""
-    return labels[torch.arange(count, device=labels.device) % len(labels)]
 
 
 def total(penalties: Sequence[Penalty], critic: Critic, real: Tensor, fake: Tensor) -> Tensor:

@@ -1,0 +1,84 @@
+"""Laws over all networks with all that can be put on them: a step with finite numbers, or a refusal in one line."""
+
+from dataclasses import replace
+
+import pytest
+from test_networks import AUTOENCODING, SMALL
+
+from equipoise import activations, norms, penalties, spec
+from equipoise.labels import LabelSpace
+from equipoise.recipe import Recipe
+from equipoise.runs.rehearsal import rehearse
+
+BATCH_NORMALISED = ("dcgan", "ebgan", "infogan")  # discriminators, unless told otherwise
+OWN_NORM = ("wn_gan", "wn_resnet")
+PER_SAMPLE = ("wgan_gp", "zero_centered", "max_gradient", "r1", "r2", "dragan")
+over_networks = pytest.mark.parametrize("name", SMALL)
+
+
+def recipe(name, **changes):
+    loss = "boundary_equilibrium" if name in AUTOENCODING else "hinge"
+    few = Recipe(network=SMALL[name], loss=loss, d_norm="none", size="16", channels=2, batch=2, g_batch=2, images=10)
+    return replace(few, **changes)
+
+
+@over_networks
+def test_norms(name):
+    for norm in spec.names(norms):
+        asked = recipe(name, d_norm=norm, g_norm=norm)
+        if name in OWN_NORM and norm != "none":
+            with pytest.raises(ValueError, match=f"normalises weights of its own: ._norm must be none, not '{norm}'"):
+                rehearse(asked, LabelSpace("classes", 3))
+        else:
+            rehearse(asked, LabelSpace("classes", 3))
+
+
+@over_networks
+def test_activations(name):
+    for activation in spec.names(activations):
+        rehearse(recipe(name, g_activation=activation, d_activation=activation), LabelSpace())
+
+
+@over_networks
+def test_penalties_on_each_samples_gradient(name):
+    for penalty in PER_SAMPLE:
+        asked = recipe(name, penalties=(penalty,))
+        if name in BATCH_NORMALISED:
+            with pytest.raises(ValueError, match=f"{penalty} penalises the gradient of each sample, but batch norm"):
+                rehearse(asked, LabelSpace())
+        else:
+            rehearse(asked, LabelSpace())
+    assert {*PER_SAMPLE} <= {*spec.names(penalties)}
+
+
+@over_networks
+@pytest.mark.parametrize("kind", ["classes", "attributes", "vectors"])
+def test_labels(name, kind):
+    rehearse(recipe(name), LabelSpace(kind, 3))
+
+
+@pytest.mark.parametrize("name", ["dcgan", "sn_resnet"])
+def test_a_batch_of_one_is_rehearsed_as_it_is(name):
+    """Batch normalisation of dense features needs two; convolutions have pixels besides."""
+    rehearse(recipe(name, size="32", batch=1, g_batch=1), LabelSpace())
+    with pytest.raises(ValueError, match="Expected more than 1 value per channel"):
+        rehearse(recipe("infogan", batch=1, g_batch=1), LabelSpace())
+
+
+def test_what_breaks_at_once_is_refused(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from equipoise.losses import Loss\n\ndef infinite():\n    'Breaks.'\n"
+        "    return Loss(lambda real, fake: fake.mean() * float('inf'), lambda real, fake: -fake.mean())\n"
+    )
+    with pytest.raises(ValueError, match=r"these parts break in their first step, on noise: .*loss_d"):
+        rehearse(recipe("mlp", loss=f"{tmp_path}/mine.py:infinite"), LabelSpace())
+
+
+def test_zero_weights_of_both_networks_stay_without_a_norm():
+    """R3GAN's blocks end in weights that start from zero."""
+    from equipoise.runs.assemble import build_networks
+
+    for net in build_networks(recipe("r3", d_norm="spectral", g_norm="spectral"), LabelSpace()):
+        plain = [layer for _, layer in norms.layers(net) if not hasattr(layer, "parametrizations")]
+        assert plain
+        assert all(not layer.weight.any() for layer in plain)
