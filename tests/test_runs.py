@@ -15,6 +15,7 @@ from PIL import Image
 from test_networks import SMALL
 
 from equipoise import presets, runs, spec
+from equipoise.data import inspect
 from equipoise.metrics.inception_file import cached
 from equipoise.recipe import Recipe
 from equipoise.runs import RunFolder
@@ -419,8 +420,6 @@ class TestScores:
 
 class TestChoices:
     def choose(self, path, **changes):
-        from equipoise.data import inspect
-
         recipe = Recipe(data=str(path), precision="float32", **changes)
         return runs.choose(recipe, inspect(path), CPU)
 
@@ -442,6 +441,43 @@ class TestChoices:
         recipe, reasons = self.choose(self.folder(tmp_path, (16, 16), mode))
         assert recipe.channels == channels
         assert ("alpha" in reasons["channels"]) == mode.endswith("A")
+
+    def default(self, path, **changes):
+        return runs.choose(
+            replace(presets.default(), data=str(path), precision="float32", **changes), inspect(path), CPU
+        )
+
+    def test_the_default_fills_in_all_that_depends_on_the_data(self, arrays):
+        recipe, reasons = self.default(arrays)
+        assert None not in {getattr(recipe, name) for name in reasons}
+        assert {"network", "penalties", "augment", "images", "batch", "ema_images"} <= reasons.keys()
+        assert recipe.network.startswith("r3(")
+        assert [penalty.partition("(")[0] for penalty in recipe.penalties] == ["r1", "r2"]
+
+    @pytest.mark.parametrize(
+        ("images", "length", "augment"), [(60, 1000, "diffaug"), (3000, 1000, "none"), (3000, 300_000, "ada")]
+    )
+    def test_few_images_are_augmented(self, tmp_path, images, length, augment):
+        np.save(tmp_path / "x.npy", np.zeros((images, 8, 8), np.uint8))
+        recipe, reasons = self.default(tmp_path / "x.npy", images=length)
+        assert recipe.augment == augment
+        assert f"{images:,} images" in reasons["augment"]
+
+    def test_a_batch_is_no_larger_than_the_data(self, tmp_path):
+        np.save(tmp_path / "x.npy", np.zeros((5, 8, 8), np.uint8))
+        assert self.default(tmp_path / "x.npy")[0].batch == 5
+
+    @pytest.mark.parametrize(("size", "weight"), [("16", 3.0), ("32", 3.0), ("64", 12.0), ("48x128", 6.8)])
+    def test_penalties_grow_with_the_image(self, arrays, size, weight):
+        recipe, _ = self.default(arrays, size=size)
+        assert [spec.parse(penalty)[1]["weight"] for penalty in recipe.penalties] == [weight, weight]
+
+    def test_conditional_presets_take_labels_where_there_are_some(self, arrays, tmp_path):
+        np.save(tmp_path / "x.npy", np.zeros((5, 8, 8), np.uint8))
+        for path, labels, reason in ((arrays, True, "3 classes"), (tmp_path / "x.npy", False, "no labels")):
+            recipe, reasons = runs.choose(replace(presets.sagan(), precision="float32"), inspect(path), CPU)
+            assert recipe.labels == labels
+            assert reason in reasons["labels"]
 
     def test_what_was_asked_for_is_kept_and_needs_no_reason(self, tmp_path):
         recipe, reasons = self.choose(self.folder(tmp_path, (16, 16)), size="24x32", save_every=5)

@@ -32,10 +32,10 @@ def choose(recipe: Recipe, source: Source, device: torch.device) -> tuple[Recipe
         "size": lambda now: _size(source),
         "channels": lambda now: _channels(source),
         "network": lambda now: _network(now, device),
-        "batch": lambda now: _batch(now, source, device),
+        "batch": lambda now: _batch(source, device),
         "images": lambda now: _images(source, device),
         "ema_images": lambda now: _average(now),
-        "penalties": lambda now: _penalties(now),
+        "penalties": lambda now: _penalties(now, device),
         "augment": lambda now: _augment(now, source),
         "precision": lambda now: _precision(device),
         "features": lambda now: _features(source),
@@ -79,22 +79,22 @@ def _channels(source: Source) -> Choice:
 def _network(recipe: Recipe, device: torch.device) -> Choice:
     if device.type == "cuda":
         return Choice("r3(g_width=384, d_width=384)", "half of the paper's width, for one GPU")
-    return Choice("r3(g_width=128, d_width=128, blocks=1, full_to=4)", "a width that a few CPU cores can train")
+    return Choice("r3(g_width=64, d_width=64, blocks=1, full_to=4)", "a width that a few CPU cores can train")
 
 
-def _batch(recipe: Recipe, source: Source, device: torch.device) -> Choice:
+def _batch(source: Source, device: torch.device) -> Choice:
     if source.count < 64:
         return Choice(min(8, source.count), f"there are {source.count} images")
     if device.type == "cuda":
         return Choice(64, "keeps one GPU busy")
-    return Choice(16 if _side(recipe) > 64 else 32, "small, for many steps on a few CPU cores")
+    return Choice(16, "small, for many steps on a few CPU cores")
 
 
 def _images(source: Source, device: torch.device) -> Choice:
     if device.type == "cuda":
         images = min(25_000_000, max(2_000_000, 200 * source.count))
         return Choice(images, f"{images // source.count} times the {source.count:,} images; some hours on a GPU")
-    return Choice(48_000, "minutes on a few CPU cores for small images; --images for longer")
+    return Choice(100_000, "minutes on a few CPU cores for small images; --images for longer")
 
 
 def _average(recipe: Recipe) -> Choice:
@@ -103,9 +103,12 @@ def _average(recipe: Recipe) -> Choice:
     return Choice(min(longest, usual), reason)
 
 
-def _penalties(recipe: Recipe) -> Choice:
+def _penalties(recipe: Recipe, device: torch.device) -> Choice:
     weight = round(3.0 * max(1.0, _side(recipe) / 32) ** 2, 1)
-    return Choice((f"r1(weight={weight!r})", f"r2(weight={weight!r})"), "stronger for larger images")
+    if device.type == "cuda":
+        return Choice((f"r1(weight={weight!r})", f"r2(weight={weight!r})"), "stronger for larger images")
+    lazy = tuple(f"{name}(weight={weight!r}, every=4)" for name in ("r1", "r2"))
+    return Choice(lazy, "stronger for larger images; every fourth step costs a CPU half as much")
 
 
 def _augment(recipe: Recipe, source: Source) -> Choice:
