@@ -88,12 +88,12 @@ class Chunks(nn.Module):
         way_of(shape.g_condition, ["batch_norm"], "generator")
         self.z_dim, self.chunks, self.labels = z_dim, chunks, shape.labels
         self.embed = embedding(shape.labels, EMBEDDED) if shape.labels else None
-        self.told = z_dim // chunks + EMBEDDED * bool(shape.labels)
-        self.inputs = self.told if chunks == 1 else z_dim // chunks
+        self.modulating = z_dim // chunks + EMBEDDED * bool(shape.labels)
+        self.inputs = self.modulating if chunks == 1 else z_dim // chunks
 
     def norm(self, channels: int) -> nn.Module:
         """Batch normalisation with gains and biases linear in what is heard, which start orthogonal."""
-        layer = ConditionalBatchNorm(channels, LabelSpace("vectors", self.told))
+        layer = ConditionalBatchNorm(channels, LabelSpace("vectors", self.modulating))
         nn.init.orthogonal_(layer.gain.weight)
         nn.init.orthogonal_(layer.bias.weight)
         return layer

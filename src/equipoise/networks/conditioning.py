@@ -50,13 +50,13 @@ class Latents(nn.Module):
         self.labels, self.z_dim, self.normalize = shape.labels, z_dim, normalize
         embedded = shape.labels and self.way != "batch_norm"
         self.embed = embedding(shape.labels, z_dim) if embedded else None
-        told = 2 * z_dim if embedded else z_dim
-        self.inputs, self.told = (z_dim, told) if self.way == "self_modulation" else (told, 0)
+        beside = 2 * z_dim if embedded else z_dim  # numbers of z and of the label beside it
+        self.inputs, self.modulating = (z_dim, beside) if self.way == "self_modulation" else (beside, 0)
 
     def norm(self, channels: int) -> nn.Module:
         """A normalisation of features in the generator."""
         if self.way == "self_modulation":
-            return SelfModulation(channels, self.told)
+            return SelfModulation(channels, self.modulating)
         if self.way == "batch_norm" and self.labels:
             return ConditionalBatchNorm(channels, self.labels)
         return normalization(self.normalize, channels)

@@ -1,5 +1,7 @@
 """Systems of probabilities and of divergences, most with DCGAN's networks."""
 
+from dataclasses import replace
+
 from ..recipe import Recipe
 
 RADFORD = "adam(beta1=0.5, beta2=0.999)"  # Radford 2016, arXiv:1511.06434
@@ -45,13 +47,7 @@ def lsgan() -> Recipe:
 
     Published: FID 30.7 +- 2.2 on Fashion-MNIST, 10,000 samples against the test set, after a search (Lucic 2018).
     """
-    return Recipe(
-        network="dcgan",
-        loss="least_squares",
-        d_norm="none",
-        images=12_800_000,
-        optimizer=RADFORD,
-    )
+    return replace(dcgan(), loss="least_squares", batch=64)
 
 
 def f_gan() -> Recipe:
@@ -59,15 +55,7 @@ def f_gan() -> Recipe:
 
     Published: pictures of LSUN church alone. Other divergences: --loss "f_gan(divergence='pearson')".
     """
-    return Recipe(
-        network="dcgan",
-        loss="f_gan(divergence='kl')",
-        d_norm="none",
-        images=12_800_000,
-        optimizer=RADFORD,
-        lr_g=1e-4,
-        lr_d=1e-4,
-    )
+    return replace(dcgan(), loss="f_gan(divergence='kl')", batch=64, lr_g=1e-4, lr_d=1e-4)
 
 
 def dragan() -> Recipe:
@@ -77,14 +65,7 @@ def dragan() -> Recipe:
 
     The discriminator has no batch normalisation, under which the slope at one image depends on the others.
     """
-    return Recipe(
-        network="dcgan(d_normalize='none')",
-        loss="non_saturating",
-        penalties=("dragan",),
-        d_norm="none",
-        images=12_800_000,
-        optimizer=RADFORD,
-    )
+    return replace(dcgan(), network="dcgan(d_normalize='none')", penalties=("dragan",), batch=64)
 
 
 def improved_gan() -> Recipe:

@@ -1,7 +1,9 @@
 """Systems whose discriminator is an energy or a loss, not a classifier."""
 
+from dataclasses import replace
+
 from ..recipe import Recipe
-from .convolutional import RADFORD
+from .convolutional import RADFORD, dcgan
 
 
 def ebgan() -> Recipe:
@@ -47,12 +49,4 @@ def ls_gan() -> Recipe:
 
     L is minus an unbounded logit, where the author's code ends in a ReLU.
     """
-    return Recipe(
-        network="dcgan",
-        loss="loss_sensitive",
-        d_norm="none",
-        images=12_800_000,
-        optimizer=RADFORD,
-        lr_g=1e-4,
-        lr_d=1e-4,
-    )
+    return replace(dcgan(), loss="loss_sensitive", batch=64, lr_g=1e-4, lr_d=1e-4)

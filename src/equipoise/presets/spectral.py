@@ -25,15 +25,7 @@ def sn_regularization() -> Recipe:
 
     Published: accuracies of classifiers alone; the comparison with SN-GAN is Miyato 2018, Sec. 3.
     """
-    return Recipe(
-        network="sn_cnn",
-        loss="hinge",
-        penalties=("spectral_regularization(weight=0.01)",),
-        d_norm="none",
-        dequantize=True,
-        images=6_400_000,
-        optimizer="adam(beta1=0.5, beta2=0.999)",
-    )
+    return replace(sngan(), penalties=("spectral_regularization(weight=0.01)",), d_norm="none")
 
 
 def sngan_resnet() -> Recipe:
