@@ -30,7 +30,8 @@ class G(nn.Module):
         nn.init.zeros_(self.zero.weight)
 
     def forward(self, z, labels=None):
-        h = self.hidden(z if labels is None or labels.ndim > 1 else z + self.embed(labels))
+        told = 0 if labels is None else self.embed(labels) if labels.ndim == 1 else labels.float() @ self.embed.weight
+        h = self.hidden(z + told)
         return self.last(h + self.zero(h))
 
 

@@ -82,3 +82,36 @@ def test_zero_weights_of_both_networks_stay_without_a_norm():
         plain = [layer for _, layer in norms.layers(net) if not hasattr(layer, "parametrizations")]
         assert plain
         assert all(not layer.weight.any() for layer in plain)
+
+
+DEAF = """
+from torch import nn
+
+class G(nn.Module):
+    z_dim = 4
+    def __init__(self, shape, hears):
+        super().__init__()
+        self.net, self.hears = nn.Linear(4, shape.channels * shape.height * shape.width), hears
+        self.embed, self.shape = nn.Embedding(3, 4), shape[:3]
+    def forward(self, z, labels):
+        return self.net(z + self.embed(labels) * self.hears).tanh().unflatten(1, self.shape)
+
+class D(nn.Module):
+    def __init__(self, shape):
+        super().__init__()
+        self.net = nn.Linear(shape.channels * shape.height * shape.width, 1)
+    def forward(self, images, labels):
+        return self.net(images.flatten(1)).squeeze(1)
+
+def pair(hears=0):
+    "Mine."
+    return lambda shape: (G(shape, hears), D(shape))
+"""
+
+
+@pytest.mark.parametrize(("hears", "who"), [(0, "generator and discriminator"), (1, "discriminator")])
+def test_own_networks_that_do_not_hear_of_labels_are_refused(tmp_path, hears, who):
+    (tmp_path / "mine.py").write_text(DEAF)
+    asked = replace(recipe("mlp"), network=f"{tmp_path}/mine.py:pair(hears={hears})")
+    with pytest.raises(ValueError, match=f"to the {who} one label is as another; train without labels"):
+        rehearse(asked, LabelSpace("classes", 3))

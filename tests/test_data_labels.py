@@ -170,7 +170,7 @@ BAD = [
     ({"labels.json": of("", "", "")}, "the label of 'a.png' is ''"),
     ({"labels.json": "[" * 100_000}, "labels.json cannot be read"),
     ({"labels.json": "nonsense"}, "labels.json cannot be read"),
-    ({"labels.json": b"\xff\xfe\xff"}, "labels.json cannot be read"),
+    ({"labels.json": b"\xff\xfe\xff"}, "labels.json is not text in UTF-8"),
     ({"labels.json": "[]"}, "must be an object, file: label, not a list"),
     ({"dataset.json": '{"labels": [["a.png"]]}'}, r"\['a.png'\] in \"labels\" is no pair"),
     ({"dataset.json": '{"labels": [["a.png", 1], ["./a.png", 1]]}'}, "labels './a.png' twice"),
@@ -181,7 +181,7 @@ BAD = [
     ({"labels.csv": "file,x,y\na.png,1,0\nb.png,red,0"}, "'red' is no number"),
     ({"labels.csv": "file,x\na.png,dog\nb.png,\ndeep/c.png,dog"}, "the label of 'b.png' is ''"),
     ({"labels.csv": 'file,x\na.png,"'}, "labels.csv cannot be read"),
-    ({"labels.csv": b"file,x\na.png,\xff"}, "labels.csv cannot be read"),
+    ({"labels.csv": b"file,x\na.png,\xff"}, "labels.csv is not text in UTF-8"),
 ]
 
 
@@ -366,3 +366,26 @@ class TestLike:
         ]
         assert len({found.digest() for found in tables}) == len(tables)
         assert classes([0, 1], "ab").digest() == tables[0].digest()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a.png,1\nb.png,2\ndeep/c.png,3\n", "needs a header: its first line is already that of 'a.png'"),
+        ("file;class\na.png;1\n", "two columns: file, label, joined by commas, not by ';'"),
+        (
+            "file,class\nA.png,1\nb.png,2\ndeep/c.png,3\n",
+            "no label for 1 of 3 images, first 'a.png'; it labels 'A.png'",
+        ),
+        ("file,class\n\xe9.png,1\n".encode("latin-1"), "is not text in UTF-8; save it as UTF-8"),
+    ],
+)
+def test_usual_mistakes_in_a_table_are_named(tmp_path, content, message):
+    with pytest.raises(ValueError, match=message):
+        table(tmp_path, **{"labels.csv": content})
+
+
+def test_spaces_around_commas_do_not_count(tmp_path):
+    labels = table(tmp_path, **{"labels.csv": "file , smile , red\na.png , 1 , 0\nb.png, 0, 0\ndeep/c.png ,1,1\n"})
+    assert labels.meaning.names == ("smile", "red")
+    assert labels.values.tolist() == [[True, False], [False, False], [True, True]]

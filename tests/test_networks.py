@@ -284,8 +284,8 @@ def test_dropout_of_the_consistency_term():
     assert kinds[0][1:6] == ["Residual", "LabelMaps", "Residual", "Residual", "Residual"]
     assert kinds[1][1:9] == ["Residual", "LabelMaps", *["Residual", "Dropout"] * 3]
     assert [kind for kind in kinds[1] if kind != "Dropout"] == kinds[0]
-    with pytest.raises(ValueError, match="dropout is for the last blocks, of which there are 3, not 4"):
-        networks.wgan_gp_resnet(4, dropout=(0.1,) * 4)(SHAPES[1])
+    _, D = networks.wgan_gp_resnet(4, dropout=(0.1, 0.2, 0.5, 0.5))(ImageShape(1, 16, 16))  # two blocks
+    assert [module.p for module in D.modules() if isinstance(module, nn.Dropout)] == [0.5, 0.5]
 
 
 @pytest.mark.parametrize("name", ["dcgan", "sn_cnn", "sn_resnet", "wgan_gp_cnn", "wgan_gp_resnet", "infogan"])

@@ -28,6 +28,11 @@ def test_a_recipe_survives_json(recipe):
         ({"g_batch": 0}, "g_batch must be at least 1, not 0"),
         ({"lr_g": float("inf")}, "lr_g must be positive and finite, not inf"),
         ({"decay": 1.5}, r"decay must be in \[0, 1\], not 1.5"),
+        ({"g_condition": "batchnorm"}, r"g_condition cannot be 'batchnorm' \(did you mean 'batch_norm'"),
+        (
+            {"d_condition": "batch_norm"},
+            "d_condition cannot be 'batch_norm'; choices: None, proj",
+        ),
     ],
 )
 def test_impossible_values_are_refused(change, message):

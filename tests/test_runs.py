@@ -307,7 +307,7 @@ def test_parts_that_cannot_work_together_are_refused(arrays, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:Initializing zero-element")
 def test_a_generator_needs_latent_vectors(arrays, tmp_path):
-    with pytest.raises(ValueError, match="needs latent vectors of at least one number: z_dim"):
+    with pytest.raises(ValueError, match="z_dim must be at least 1, not 0"):
         runs.Run(replace(small(Recipe(), arrays), network="mlp(z_dim=0)"), tmp_path / "x")
 
 

@@ -46,7 +46,9 @@ def test_a_users_own_file(tmp_path):
     )
     loss = spec.build(f"{file}:scaled(a=3.0)", losses)
     assert loss.d(torch.zeros(2), torch.ones(2)) == 3
-    with pytest.raises(ValueError, match=r"mine.py has no 'helper'; choices: scaled"):
+    with pytest.raises(
+        ValueError, match=r"mine.py has no 'helper' that can be called without arguments; choices: scaled"
+    ):
         spec.build(f"{file}:helper", losses)
     with pytest.raises(ValueError, match="no such file"):
         spec.build(f"{tmp_path}/other.py:scaled", losses)

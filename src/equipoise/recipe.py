@@ -13,6 +13,10 @@ from tyro.conf import Positional
 from .spec import check_choice
 
 Choice = TypeVar("Choice")
+WAYS = {
+    "g_condition": ("batch_norm", "concat", "self_modulation"),
+    "d_condition": ("projection", "auxiliary", "concat"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +114,8 @@ class Recipe:
             _require(0 < getattr(self, name) < inf, name, "positive and finite", self)
         check_choice(self.fit, ["crop", "stretch"], f"fit cannot be {self.fit!r}")
         check_choice(str(self.precision), ["None", "float32", "bfloat16"], f"precision cannot be {self.precision!r}")
+        for name, ways in WAYS.items():
+            check_choice(str(getattr(self, name)), ["None", *ways], f"{name} cannot be {getattr(self, name)!r}")
         _require(0 <= self.seed < 2**63, "seed", "at least 0 and below 2**63", self)
         _require(self.score_images is None or self.score_images >= 2, "score_images", "at least 2", self)
         _require(0 <= self.decay <= 1, "decay", "in [0, 1]", self)

@@ -24,7 +24,11 @@ def build(spec: str, module: ModuleType) -> Any:
     path, _, call = spec.rpartition(":") if ".py:" in spec else ("", "", spec)
     name, arguments = parse(call)
     source = load_file(Path(path)) if path else module
-    check_choice(name, names(source), f"{Path(path).name if path else kind(module)} has no {name!r}")
+    needy = bool(path) and callable(getattr(source, name, None))
+    lack = (
+        f"{Path(path).name if path else kind(module)} has no {name!r}" + " that can be called without arguments" * needy
+    )
+    check_choice(name, names(source), lack)
     factory = getattr(source, name)
     try:
         signature(factory).bind(**arguments)

@@ -34,6 +34,8 @@ def read(files: Files, file: str, where: str) -> LabelTable | None:
     """The labels of all images, checked; None for StyleGAN's file of images without labels."""
     where = f"{where}/{file}"
     content = _content(files, file, where)
+    if file.endswith(".csv") and content and posixpath.join(posixpath.dirname(file), content[0][0]) in files.names:
+        raise ValueError(f"{where} needs a header: its first line is already that of {content[0][0]!r}")
     found = from_rows(content, where) if file.endswith(".csv") else from_json(content, where)
     if found is None:
         return None
@@ -50,6 +52,8 @@ def _content(files: Files, file: str, where: str) -> Any:
         if not file.endswith(".csv"):
             return json.loads(content)
         return [row for row in csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True) if row]
+    except UnicodeDecodeError:
+        raise ValueError(f"{where} is not text in UTF-8; save it as UTF-8") from None
     except Exception as error:  # a damaged zip member can raise nearly anything
         raise ValueError(f"{where} cannot be read: {one_line(error)}") from None
 
@@ -71,13 +75,15 @@ def from_rows(content: list[list[str]], where: str) -> Table:
     """A header, then files with their labels: one of text or whole numbers is a class, others what they look like."""
     header, *rows = content or [[]]
     if len(header) < 2:
-        raise ValueError(f"{where} needs a header and at least two columns: file, label")
+        hint = ", joined by commas, not by ';'" if ";" in "".join(header) else ""
+        raise ValueError(f"{where} needs a header and at least two columns: file, label{hint}")
     for row in rows:
         if len(row) != len(header):
             raise ValueError(f"{where}: {row[0]!r} has {len(row) - 1} labels, but the header names {len(header) - 1}")
     cells = [[cell.strip() for cell in row[1:]] for row in rows]
     labels = one_column([row[0] for row in cells]) if len(header) == 2 else columns(cells, where)
-    return by_name([[row[0], label] for row, label in zip(rows, labels, strict=True)], where), tuple(header[1:])
+    names = tuple(name.strip() for name in header[1:])
+    return by_name([[row[0].strip(), label] for row, label in zip(rows, labels, strict=True)], where), names
 
 
 def one_column(cells: list[str]) -> list[Any]:
@@ -114,11 +120,13 @@ def by_name(pairs: list[list[Any]], where: str) -> dict[str, Any]:
 
 def check_files(labels: Collection[str], images: Sequence[str], where: str) -> None:
     """Raises ValueError unless each image has a label and each label an image."""
-    without = [name for name in images if name not in labels]
-    if without:
-        raise ValueError(f"{where} has no label for {len(without)} of {len(images)} images, first {without[0]!r}")
-    known = set(images)
+    without, known = [name for name in images if name not in labels], set(images)
     strange = [name for name in labels if name not in known]
+    if without:
+        other = f"; it labels {strange[0]!r}, which is not there" if strange else ""
+        raise ValueError(
+            f"{where} has no label for {len(without)} of {len(images)} images, first {without[0]!r}{other}"
+        )
     if strange:
         raise ValueError(f"{where} labels {len(strange)} images that are not there, first {strange[0]!r}")
 

@@ -39,9 +39,8 @@ def critic(shape: ImageShape, width: int, normalize: str, dropout: Sequence[floa
     halvings, maps = levels_to(shape, at_most=8), LabelMaps(shape, width)
     layers: list[nn.Module] = [pad(shape, halvings), first_block(shape.channels, width), maps]
     blocks = halvings + 1
-    if len(dropout) > blocks:
-        raise ValueError(f"dropout is for the last blocks, of which there are {blocks}, not {len(dropout)}")
-    for number, rate in enumerate([0.0] * (blocks - len(dropout)) + [*dropout], start=1):
+    rates = [*[0.0] * blocks, *dropout][-blocks:]
+    for number, rate in enumerate(rates, start=1):
         inputs = maps.channels if number == 1 else width
         layers += [down_block(inputs, width, halve=number < halvings, normalize=normalize)]
         layers += [nn.Dropout(rate)] if rate else []

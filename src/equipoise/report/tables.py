@@ -56,7 +56,20 @@ def evaluations(record: Record) -> Markup:
         (words.count(row["seen"]), str(row.get("weights", "")), *_values(row, metrics), _card(row))
         for row in record.evaluations
     ]
-    return table(("Images seen", "Weights", *names, "Measured with"), rows, "Evaluations")
+    return join((table(("Images seen", "Weights", *names, "Measured with"), rows, "Evaluations"), _of_classes(record)))
+
+
+def _of_classes(record: Record) -> Markup | None:
+    """The FID of each class, as it was measured last."""
+    row = next((row for row in reversed(record.evaluations) if number(row, "intra_fid") is not None), None)
+    if row is None:
+        return None
+    groups = zip(row.get("per_class", []), row.get("class_fid", []), strict=False)
+    count = lambda group: (words.count(group["n_real"]), words.count(group["n_fake"]))
+    rows = [(str(group["class"]), words.value(fid), *count(group)) for group, fid in groups]
+    rows.append(("all, their mean (intra-FID)", words.value(number(row, "intra_fid")), "", ""))
+    caption = f"FID of each class at {words.count(row['seen'])} images"
+    return table(("Class", "FID", "Real images", "Generated"), rows, caption)
 
 
 def _metrics(rows: list[Row]) -> list[str]:

@@ -66,7 +66,10 @@ def _size(source: Source) -> Choice:
         return Choice(f"{height}x{width}" if height != width else str(height), "the images' own size")
     side = min(height, width, LARGEST)
     size = max((s for s in (8, 16, 32, 48, 64, 96, 128) if s <= side), default=8)
-    return Choice(str(size), f"images are about {width} wide and {height} high; at most {LARGEST} unless asked for")
+    shape = "" if height == width else f"; a square, unless --size asks for another shape: {height}x{width}"
+    return Choice(
+        str(size), f"images are about {width} wide and {height} high; at most {LARGEST} unless asked for{shape}"
+    )
 
 
 def _channels(source: Source) -> Choice:

@@ -29,6 +29,7 @@ def rehearse(recipe: Recipe, labels: LabelSpace) -> None:
             check_penalties(parts, small, *images)
             check_g_penalties(parts, small, *images)
             check_numbers(check_classifier(parts, small, images))
+            check_labels_matter(parts.state.G, parts.state.D, small, images[0][:1], labels)
     except ValueError:
         raise
     except Exception as error:  # whatever a user's own file may raise
@@ -84,6 +85,32 @@ def check_penalties(parts: Parts, recipe: Recipe, images: Tensor, labels: Tensor
                 f"logit of one depend on all: choose a discriminator without, by d_normalize='layer' or 'none' where "
                 f"the network has that choice"
             )
+
+
+@torch.no_grad()
+def check_labels_matter(G: nn.Module, D: nn.Module, recipe: Recipe, image: Tensor, labels: LabelSpace) -> None:
+    """Moves all weights off their start; raises ValueError for a network to which another label is the same.
+
+    A discriminator may hear of labels by its classifier alone; in an energy they may weigh too little to be seen.
+    """
+    if labels.size < 2:
+        return
+    for net in (G, D):
+        net.eval()
+        for weight in net.parameters():
+            weight.add_(0.1 * torch.randn_like(weight))
+    one, other = known(labels.example(2)).split(1)
+    z = torch.randn(1, int(G.z_dim))  # type: ignore[arg-type]
+    elsewhere = getattr(D, "is_autoencoder", False) or "class_logits" in dict(Critic(D).marked())
+    asked = [("generator", G, z)] if elsewhere else [("generator", G, z), ("discriminator", D, image)]
+    if deaf := [name for name, net, x in asked if alike(net, x, one, other)]:
+        who = " and ".join(deaf)
+        raise ValueError(f"{recipe.network}: to the {who} one label is as another; train without labels, or use them")
+
+
+def alike(net: nn.Module, x: Tensor, one: Tensor, other: Tensor) -> bool:
+    """Whether the label changes nothing."""
+    return torch.equal(ask(net, x, one), ask(net, x, other))
 
 
 @contextmanager

@@ -103,6 +103,8 @@ def evaluate(
     dataset = load_dataset(sampler.recipe)
     if dataset.labels is not None:
         dataset.labels = dataset.labels.like(sampler.meaning)
+    if identity(dataset) != sampler.folder.context()["images"]:
+        raise ValueError(f"{run} was trained on other images or labels than {sampler.recipe.data} holds now")
     scorer = Scorer(dataset, features or str(sampler.recipe.features), sampler.device)
     if count is not None and count < 2:
         raise ValueError(f"count must be at least 2, not {count}")
@@ -136,6 +138,11 @@ def generated(G: nn.Module, dataset: Dataset, count: int, seed: int) -> Iterator
     if dataset.labels is not None:
         labels = dataset.labels.tensor()[np.random.default_rng(seed).integers(len(dataset), size=count)]
     return generate(G, latents(G, count, seed), labels)
+
+
+def identity(dataset: Dataset) -> str:
+    """Tells what runs learn from apart: images, and labels where there are some."""
+    return "-".join([fingerprint(dataset), *([] if dataset.labels is None else [dataset.labels.digest()])])
 
 
 def fingerprint(dataset: Dataset) -> str:

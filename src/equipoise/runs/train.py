@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from ..data import batches, inspect
-from ..labels import in_turn
 from ..recipe import Recipe, differences, known
 from ..training import State
 from .assemble import Parts, assemble, updates
@@ -21,10 +20,11 @@ from .folder import LOCK, RunFolder, append_row, load_checkpoint, read_rows, wri
 from .pictures import grid
 from .rehearsal import rehearse
 from .sampling import generate, latents
-from .scoring import Scorer, fingerprint, generated, versions
+from .scoring import Scorer, generated, identity, versions
 
 ROWS = 400  # lines of statistics in a run
 PICTURED = 64  # samples in a picture
+MOST_ROWS = 10  # labels in it
 SCORED_BY = "fid"  # decides which checkpoint is the best
 
 
@@ -63,7 +63,7 @@ class Run:
         self.dataset = load_dataset(self.recipe)
         if len(self.dataset) < 2:
             raise ValueError(f"{self.dataset.name} has one image; at least 2 are needed to train and to score")
-        self.fingerprint = "-".join([fingerprint(self.dataset), *self.label_digest()])
+        self.identity = identity(self.dataset)
         rehearse(self.recipe, self.dataset.meaning.space)
         self.parts: Parts = assemble(self.recipe, self.dataset.meaning.space, self.device)
         self.state: State = self.parts.state
@@ -84,10 +84,6 @@ class Run:
             raise ValueError(f"{folder.path} exists and is no run folder; nothing in it was touched")
         return choose(recipe, inspect(recipe.data, bool(recipe.labels), recipe.strict), self.device)
 
-    def label_digest(self) -> list[str]:
-        """What tells the labels apart, where there are some."""
-        return [] if self.dataset.labels is None else [self.dataset.labels.digest()]
-
     def train(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Progress]:
         """Trains until the recipe's length or `stop()`; yields after each step of the generator."""
         self.folder.path.mkdir(parents=True, exist_ok=True)
@@ -99,10 +95,10 @@ class Run:
         """Writes the recipe into a new folder, or goes back to the newest checkpoint of an old one."""
         folder = self.folder
         if not folder.recipe_file.exists():
-            context = {"chosen": self.reasons, "labels": self.dataset.meaning.to_json(), "images": self.fingerprint}
+            context = {"chosen": self.reasons, "labels": self.dataset.meaning.to_json(), "images": self.identity}
             context |= {"hardware": hardware(self.device), "versions": versions()}
             write_whole(folder.recipe_file, lambda beside: self.recipe.save(beside, **context))
-        if folder.recipe() != self.recipe or folder.context()["images"] != self.fingerprint:
+        if folder.recipe() != self.recipe or folder.context()["images"] != self.identity:
             raise ValueError(f"{folder.path} was started with other images or labels than {self.recipe.data} holds now")
         if folder.checkpoint_files():
             self.state.load_state_dict(load_checkpoint(folder.newest_checkpoint(), self.device))
@@ -184,13 +180,17 @@ class Run:
             self.folder.save_checkpoint(self.state.state_dict(), self.state.seen, self.recipe.keep)
 
     def picture(self) -> None:
-        """Writes samples of the averaged generator from latent points that never change."""
-        meaning = self.dataset.meaning
-        labels = in_turn(meaning.known(), PICTURED)
-        seen = None if labels is None else meaning.for_networks(labels)
-        images = torch.cat(list(generate(self.state.ema, latents(self.state.ema, PICTURED, seed=0), seen)))
+        """Writes samples of the averaged generator from latent points that never change; with labels a row a label."""
+        meaning, z, columns = self.dataset.meaning, latents(self.state.ema, PICTURED, seed=0), None
+        labels = meaning.known()
+        if labels is not None:
+            rows = min(len(labels), MOST_ROWS)
+            columns = PICTURED // rows
+            labels, z = labels[:rows].repeat_interleave(columns, 0), z[:columns].repeat(rows, 1)
+            labels = meaning.for_networks(labels)
+        images = torch.cat(list(generate(self.state.ema, z, labels)))
         file = self.folder.samples / f"{self.state.seen:010d}.png"
-        write_whole(file, lambda beside: grid(images).save(beside, "png"))
+        write_whole(file, lambda beside: grid(images, columns).save(beside, "png"))
 
     def score(self) -> dict[str, Any]:
         """Scores the averaged generator; keeps the checkpoint if it is the best so far."""
