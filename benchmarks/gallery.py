@@ -71,7 +71,7 @@ NOTES = {  # what did not work first, measured at the same budget, and what does
     "batches, hence more steps, and a generator that learns twice as fast help.",
     "dragan": "At learning rates of 5e-4 and batches of 32 samples were blobs, FID 11.7; at 2e-3 and 16 many grey: "
     "FID 21.1.",
-    "ls-gan": "The margin, 2e-4 a value, belongs to 64x64 RGB; it learns so too, if with grids over the garments.",
+    "ls-gan": "The margin, 2e-4 a value, belongs to 64x64 RGB; it learns so too.",
     "wgan": "With clipped weights it learns, if slowly: 1,000 steps of the generator, samples still coarse.",
     "acgan": "With the label concatenated to z, as in the paper, each class became one picture: FID 6.6 to 13.1 "
     "in five runs with other learning rates, weights of the class loss and norms of D. With conditional batch "
@@ -79,7 +79,7 @@ NOTES = {  # what did not work first, measured at the same budget, and what does
     "wn-gan": "At learning rates of 5e-4 for both networks and batches of 32 many samples were nearly black: FID 8.81. "
     "Small batches, a faster generator and a learning rate that falls from the start help.",
     "improved-gan": "At equal learning rates of 5e-4 the discriminator wins and all samples are black: FID 44.2. A "
-    "generator that learns five times as fast as the discriminator learns.",
+    "generator that learns five times as fast as the discriminator gets shapes, coarse ones.",
     "began": "With gamma 0.5 and k that moves ten times as fast as in the paper (rate 0.01) all samples were sneakers, "
     "which are the easiest to reconstruct: FID 21.9. With gamma 1.0 and rate 0.05 all were shoes: FID 22.8. EBGAN's "
     "pulling-away term keeps samples varied; they are flat shapes, not yet garments.",

@@ -97,7 +97,7 @@ def _images(source: Source, device: torch.device) -> Choice:
     if device.type == "cuda":
         images = min(25_000_000, max(2_000_000, 200 * source.count))
         return Choice(images, f"{images // source.count} times the {source.count:,} images; some hours on a GPU")
-    return Choice(100_000, "minutes on a few CPU cores for small images; --images for longer")
+    return Choice(60_000, "minutes on a few CPU cores for small images; --images for longer")
 
 
 def _average(recipe: Recipe) -> Choice:
