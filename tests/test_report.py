@@ -244,3 +244,14 @@ def test_samples_over_time_are_few_and_have_their_scores(whole: Parsed) -> None:
     assert strip[0] == "Samples after 0 images"
     assert strip[-1] == "Samples after 200,000 images"
     assert "180,000 FID 20.0 at 100,000" in whole.text
+
+
+def test_scores_of_classes_have_a_table(tmp_path: Path) -> None:
+    groups = [{"class": name, "n_real": 1_000, "n_fake": 500} for name in ("dress", "bag")]
+    row = {**score(200_000, 12.5), "when": "evaluate", "per_class": groups, "class_fid": [1.5, 2.5], "intra_fid": 2.0}
+    page = write(make(tmp_path / "run", scores=[row])).read_text("utf-8")
+    table = page[page.index("FID of each class at 200,000 images") :]
+    cells = re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", table[: table.index("</table>")])
+    assert [cell for cell in cells if cell in ("dress", "bag", "1.50", "2.50", "2.00", "1,000", "500")] == [
+        *("dress", "1.50", "1,000", "500", "bag", "2.50", "1,000", "500", "2.00"),
+    ]
