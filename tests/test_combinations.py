@@ -57,6 +57,12 @@ def test_labels(name, kind):
     rehearse(recipe(name), LabelSpace(kind, 3))
 
 
+@pytest.mark.parametrize("kind", ["classes", "attributes", "vectors"])
+def test_a_single_label(kind):
+    """One class says nothing and is let pass; one attribute or number does."""
+    rehearse(recipe("sn_cnn"), LabelSpace(kind, 1))
+
+
 @pytest.mark.parametrize("name", ["dcgan", "sn_resnet"])
 def test_a_batch_of_one_is_rehearsed_as_it_is(name):
     """Batch normalisation of dense features needs two; convolutions have pixels besides."""
@@ -115,3 +121,9 @@ def test_own_networks_that_do_not_hear_of_labels_are_refused(tmp_path, hears, wh
     asked = replace(recipe("mlp"), network=f"{tmp_path}/mine.py:pair(hears={hears})")
     with pytest.raises(ValueError, match=f"to the {who} one label is as another; train without labels"):
         rehearse(asked, LabelSpace("classes", 3))
+
+
+def test_own_networks_are_asked_of_a_single_number_too(tmp_path):
+    (tmp_path / "mine.py").write_text(DEAF.replace("self.embed(labels)", "labels"))
+    with pytest.raises(ValueError, match="to the generator and discriminator one label is as another"):
+        rehearse(replace(recipe("mlp"), network=f"{tmp_path}/mine.py:pair"), LabelSpace("vectors", 1))

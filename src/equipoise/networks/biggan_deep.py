@@ -26,7 +26,6 @@ def biggan_deep(width: int = 128, z_dim: int = 128) -> Architecture:
     where it has more it appends those of a 1x1 convolution. BigGAN's widths for the image's size in multiples of
     `width`; 32 pixels, which the paper does not have, are BigGAN's too.
     """
-
     at_least(1, width=width, z_dim=z_dim)
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:

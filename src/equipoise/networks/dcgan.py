@@ -20,7 +20,6 @@ def dcgan(
     From a grid of about 4x4; one level more for each doubling of the image. The paper's figure has width 128, the code
     64. Weights start from N(0, 0.02).
     """
-
     at_least(1, g_width=g_width, d_width=d_width, z_dim=z_dim)
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:

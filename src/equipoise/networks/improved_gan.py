@@ -23,7 +23,6 @@ def improved_gan(
     looks at. Latent values are uniform (made of normal ones). Three doublings, whatever the size. In place of the
     authors' first batch that sets all scales, the discriminator's weights start at a scale that keeps them.
     """
-
     at_least(1, g_width=g_width, d_width=d_width, z_dim=z_dim)
     at_least(0, kernels=kernels)
 

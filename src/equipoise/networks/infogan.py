@@ -18,7 +18,6 @@ def infogan(width: int = 64, z_dim: int = 64, d_normalize: str = "batch") -> Arc
     Latent values are uniform in [-1, 1] (made of normal ones), images inside the networks in [0, 1]. The dense layers
     have 16 times the width. `d_normalize="none"` is the study's discriminator without batch normalisation.
     """
-
     at_least(1, width=width, z_dim=z_dim)
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:

@@ -17,7 +17,6 @@ def mlp(width: int = 512, depth: int = 3, z_dim: int = 128) -> Architecture:
 
     Such were the first of all, too (Goodfellow 2014, arXiv:1406.2661).
     """
-
     at_least(1, width=width, depth=depth, z_dim=z_dim)
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:

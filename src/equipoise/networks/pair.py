@@ -62,7 +62,7 @@ class AutoEncoder(nn.Module, ABC):
 
 
 class EuclideanAutoEncoder(AutoEncoder):
-    """Energy |Dec(Enc(x)) - x|_2 over all values of an image (Zhao 2017, arXiv:1609.03126, Eq. 5)."""
+    """Energy |Dec(Enc(x)) - x|_2 over all values of an image (Zhao 2017, arXiv:1609.03126, Sec. 2.3)."""
 
     def energy(self, error: Float[Tensor, "b c h w"]) -> Float[Tensor, "b"]:
         """Its length; 1e-12 under the root keeps the slope finite."""

@@ -21,7 +21,6 @@ def sn_cnn(
     comparison `d_normalize`. Many ports have wider discriminator layers than the paper's table, 5.9 M weights instead
     of 2.9 M; this is the table. Weights start from N(0, 0.02) like DCGAN's.
     """
-
     at_least(1, g_width=g_width, d_width=d_width, z_dim=z_dim)
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:

@@ -23,7 +23,6 @@ def wgan_gp_resnet(
     penalty on each sample forbids; "layer" is what the paper puts there. `dropout` are rates behind the last blocks:
     (0.2, 0.5, 0.5) in CT-GAN (Wei 2018, arXiv:1803.01541).
     """
-
     at_least(1, width=width, z_dim=z_dim)
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:
@@ -52,7 +51,6 @@ def wgan_gp_cnn(width: int = 128, z_dim: int = 128, d_normalize: str = "none") -
 
     One level more for each doubling of the image beyond 32; leaky ReLU 0.2 in the critic.
     """
-
     at_least(1, width=width, z_dim=z_dim)
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:

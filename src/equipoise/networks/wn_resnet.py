@@ -23,7 +23,6 @@ def wn_resnet(width: int = 64, z_dim: int = 128) -> Architecture:
     Each block halves or doubles the grid; the two addends have learned weights for each channel, of length 1, which
     start with the shortcut alone. Widths are 1, 2, 4, 6, 8 times the first.
     """
-
     at_least(1, width=width, z_dim=z_dim)
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:

@@ -93,7 +93,7 @@ def check_labels_matter(G: nn.Module, D: nn.Module, recipe: Recipe, image: Tenso
 
     A discriminator may hear of labels by its classifier alone; in an energy they may weigh too little to be seen.
     """
-    if labels.size < 2:
+    if not labels or labels == LabelSpace("classes", 1):
         return
     for net in (G, D):
         net.eval()
