@@ -36,7 +36,7 @@ SETTINGS = {  # what differs from the preset
     "dcgan": "--network 'dcgan(g_width=16, d_width=16)' --batch 32 --lr-g 5e-4 --lr-d 5e-4 --decay 0.5",
     "lsgan": "--network 'dcgan(g_width=16, d_width=16)' --batch 16 --lr-g 1e-3 --lr-d 5e-4 --decay 0.5",
     "f-gan": "--network 'dcgan(g_width=16, d_width=16)' --batch 16 --lr-g 1e-3 --lr-d 5e-4 --decay 0.5",
-    "dragan": "--network \"dcgan(g_width=16, d_width=16, d_normalize='none')\" --batch 16 --lr-g 1e-3 --lr-d 1e-3 "
+    "dragan": "--network \"dcgan(g_width=16, d_width=16, d_feature_norm='none')\" --batch 16 --lr-g 1e-3 --lr-d 1e-3 "
     "--decay 0.5",
     "infogan-study": "--network 'infogan(width=16)' --batch 32 --lr-g 5e-4 --lr-d 5e-4 --decay 0.5",
     "ls-gan": "--network 'dcgan(g_width=16, d_width=16)' --batch 16 --lr-g 1e-3 --lr-d 5e-4 --decay 0.5",

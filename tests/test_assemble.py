@@ -58,8 +58,8 @@ class Auto(D):
         return -super().forward(images).square()
 
 
-def pair(d_normalize="layer", classifier=False):
-    return lambda shape: (G(shape), D(shape, d_normalize, classifier))
+def pair(d_feature_norm="layer", classifier=False):
+    return lambda shape: (G(shape), D(shape, d_feature_norm, classifier))
 
 
 def auto(classifier=False):
@@ -132,7 +132,7 @@ def small(own, **changes):
         ({"loss": "pretrained(loss='hinge')"}, NONE, "pretrained takes energy, boundary_equilibrium and what is built"),
         ({"network": "own:auto", "loss": "own:late"}, NONE, "ZeroDivisionError: the game was played"),
         ({"penalties": ("pulling_away",)}, NONE, "for what the generator makes: it is one of its --g-penalties"),
-        ({"optimizer": "adam(beta1=1.0)"}, NONE, r"beta1 must be in \[0, 1\), not 1.0"),
+        ({"optimizer": "adam(beta1=1.0)"}, NONE, r"beta1 must be at least 0 and below 1, not 1.0"),
         ({"optimizer": "adm"}, NONE, "did you mean 'adam'"),
         ({"d_activation": "rely"}, NONE, "activations has no 'rely'"),
     ],
@@ -177,15 +177,15 @@ OTHERS = ["drift", "lecam", "consistency", "spectral_regularization", "historica
 
 @pytest.mark.parametrize("penalty", PER_SAMPLE)
 def test_batch_normalisation_and_gradients_of_samples_are_refused_together(own, penalty):
-    recipe = small(own, network="own:pair(d_normalize='batch')", penalties=("drift", penalty))
-    with pytest.raises(ValueError, match=r"penalises the gradient of each sample, .* d_normalize='layer' or 'none'"):
+    recipe = small(own, network="own:pair(d_feature_norm='batch')", penalties=("drift", penalty))
+    with pytest.raises(ValueError, match=r"penalises the gradient of each sample, .* d_feature_norm='layer' or 'none'"):
         rehearse(recipe, NONE)
     rehearse(replace(recipe, network=f"{own}:pair"), NONE)
 
 
 @pytest.mark.parametrize("penalty", OTHERS)
 def test_other_penalties_go_with_batch_normalisation(own, penalty):
-    rehearse(small(own, network="own:pair(d_normalize='batch')", penalties=(penalty,)), NONE)
+    rehearse(small(own, network="own:pair(d_feature_norm='batch')", penalties=(penalty,)), NONE)
 
 
 def test_the_generators_norm_leaves_embeddings_and_weights_of_zero_alone(own):

@@ -237,9 +237,9 @@ def test_parts_are_applied_in_the_order_of_the_policy():
         ("diffaug(policy='')", r"policy has no ''; choices: color, translation, cutout"),
         ("diffaug(strength=-1.0)", r"strength must be at least 0, not -1.0"),
         ("ada(pipe='blit,filter')", r"pipe has no 'filter'.*; choices: blit, geometry, color"),
-        ("ada(target=2.0)", r"target must be between -1 and 1, not 2.0"),
-        ("ada(every=0)", r"every and images must be at least 1, not 0 and 500000"),
-        ("ada(images=0)", r"every and images must be at least 1, not 4 and 0"),
+        ("ada(target=2.0)", r"target must be at least -1 and at most 1, not 2.0"),
+        ("ada(every=0)", r"every must be at least 1, not 0"),
+        ("ada(images=0)", r"images must be at least 1, not 0"),
     ],
 )
 def test_errors_say_what_is_wrong(string, message):

@@ -76,7 +76,7 @@ def test_help_of_train_shows_the_defaults_of_the_preset(capsys):
         ("train --out {tmp}/x --features inceptoin", "features has no 'inceptoin' (did you mean 'inception'?)"),
         ("train --out {tmp}/x --loss {tmp}/none.py:f", "no such file"),
         ("train --out {tmp}/x --network mlp(width=-1)", "width must be at least 1, not -1"),
-        ("train --out {tmp}/x --network sn_resnet(g_scale=-1.0)", "g_scale and d_scale must be positive"),
+        ("train --out {tmp}/x --network sn_resnet(g_scale=-1.0)", "g_scale must be above 0"),
         ("sample {tmp}", "is not a run folder"),
         ("evaluate {tmp}", "is not a run folder"),
         ("report {tmp}", "is not a run folder"),
@@ -203,7 +203,7 @@ class TestSample:
         ("flags", "message"),
         [
             (["--labels", "bird"], "there is no class 'bird'; choices: cats, dogs"),
-            (["--truncation", "0"], "truncation must be positive"),
+            (["--truncation", "0"], "truncation must be above 0"),
             (["--count", "0"], "count must be at least 1"),
             (["--checkpoint", "nope.pt"], "no such checkpoint: nope.pt"),
         ],

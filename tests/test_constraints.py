@@ -236,9 +236,9 @@ def test_a_net_without_a_layer_is_refused():
 @pytest.mark.parametrize(
     ("string", "message"),
     [
-        ("clip(value=-1.0)", r"^value must be positive, not -1.0$"),
-        ("clip(value=0.0)", r"^value must be positive, not 0.0$"),
-        ("clip_singular_values(value=-1.0)", r"^value must be positive, not -1.0$"),
+        ("clip(value=-1.0)", r"^value must be above 0, not -1.0$"),
+        ("clip(value=0.0)", r"^value must be above 0, not 0.0$"),
+        ("clip_singular_values(value=-1.0)", r"^value must be above 0, not -1.0$"),
     ],
 )
 def test_errors_say_what_is_wrong(string, message):

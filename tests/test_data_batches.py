@@ -204,7 +204,7 @@ def test_the_random_state_is_untouched_and_an_interrupt_prints_no_traceback(fold
 
 @pytest.mark.parametrize(("name", "value"), [("batch", 0), ("seed", -1), ("start", -1), ("workers", -1)])
 def test_impossible_arguments(folder, name, value):
-    with pytest.raises(ValueError, match=rf"{name} must be at least \d, got {value}"):
+    with pytest.raises(ValueError, match=rf"{name} must be at least \d, not {value}"):
         batches(load(folder, FORMAT), **{"batch": 4, "seed": 0} | {name: value})
 
 

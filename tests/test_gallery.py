@@ -10,7 +10,7 @@ from PIL import Image
 from equipoise import presets
 from equipoise.data import inspect
 from equipoise.runs import choose, train
-from equipoise.runs.dataset import load_dataset
+from equipoise.runs.real_images import load_dataset
 from equipoise.runs.rehearsal import rehearse
 from equipoise.spec import names
 

@@ -168,7 +168,7 @@ def test_noise_is_drawn_anew_in_training(name):
     [
         (lambda: layers.TReLU(0), "channels must be at least 1, not 0"),
         (lambda: layers.TPReLU(0), "channels must be at least 1, not 0"),
-        (lambda: layers.TPReLU(2, slope=1.5), "slope must be between 0 and 1, not 1.5"),
+        (lambda: layers.TPReLU(2, slope=1.5), "slope must be at least 0 and at most 1, not 1.5"),
         (lambda: layers.Affine(0), "channels must be at least 1, not 0"),
         (lambda: layers.PixelNorm(eps=-1.0), "eps must be at least 0, not -1.0"),
         (lambda: layers.LayerNorm(0), "channels must be at least 1, not 0"),
@@ -191,8 +191,8 @@ def test_noise_is_drawn_anew_in_training(name):
         (lambda: layers.InstanceNoise(-0.1, 10), "std must be at least 0, not -0.1"),
         (lambda: layers.InstanceNoise(0.1, 0), "images must be at least 1, not 0"),
         (lambda: layers.AdaptiveNoise(coefficient=-1.0), "coefficient must be at least 0, not -1.0"),
-        (lambda: layers.AdaptiveNoise(decay=1.0), "decay must be at least 0 and less than 1, not 1.0"),
-        (lambda: layers.AdaptiveNoise(decay=float("nan")), "decay must be at least 0 and less than 1, not nan"),
+        (lambda: layers.AdaptiveNoise(decay=1.0), "decay must be at least 0 and below 1, not 1.0"),
+        (lambda: layers.AdaptiveNoise(decay=float("nan")), "decay must be at least 0 and below 1, not nan"),
         (lambda: layers.InstanceNoise(float("nan"), 10), "std must be at least 0, not nan"),
     ],
 )

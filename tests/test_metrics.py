@@ -242,5 +242,5 @@ def test_kid_keeps_the_first_ten_thousand_rows() -> None:
 
 
 def test_kid_refuses_blocks_without_pairs() -> None:
-    with pytest.raises(ValueError, match="block must be at least 2, got 1"):
+    with pytest.raises(ValueError, match="block must be at least 2, not 1"):
         kid(block=1)

@@ -15,7 +15,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 from equipoise import data
 from equipoise.metrics import classifier, features, preprocess
 from equipoise.metrics.frechet import distance, moments
-from equipoise.metrics.precision import exact
+from equipoise.metrics.full_precision import exact
 from equipoise.spec import names
 
 LIGHT = [name for name in names(features) if name != "inception"]
@@ -128,7 +128,7 @@ def test_seeds_draw_different_filters() -> None:
 def test_images_that_are_not_bytes_are_refused() -> None:
     with pytest.raises((ValueError, TypeCheckError)):
         features.pixels()(torch.zeros(2, 3, 8, 8))
-    with pytest.raises(ValueError, match="size must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="size must be at least 1, not 0"):
         features.pixels(0)
 
 

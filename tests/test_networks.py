@@ -291,7 +291,7 @@ def test_dropout_of_the_consistency_term():
 @pytest.mark.parametrize("name", ["dcgan", "sn_cnn", "sn_resnet", "wgan_gp_cnn", "wgan_gp_resnet", "infogan"])
 def test_features_normalised_otherwise(name):
     make = getattr(networks, name)
-    _, D = make(d_normalize="layer")(ImageShape(1, 16, 16))
+    _, D = make(d_feature_norm="layer")(ImageShape(1, 16, 16))
     assert any(type(m).__name__ == "LayerNorm" for m in D.modules())
     with pytest.raises(ValueError, match=r"there is no normalisation of features 'bach'.*did you mean 'batch'"):
-        make(d_normalize="bach")(ImageShape(1, 16, 16))
+        make(d_feature_norm="bach")(ImageShape(1, 16, 16))

@@ -63,11 +63,11 @@ def test_all_weights_are_stepped_at_the_rate_that_was_asked_for(name):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        ("adam(beta1=1.0)", r"beta1 must be in \[0, 1\), not 1.0"),
-        ("adam(beta2=-0.1)", r"beta2 must be in \[0, 1\), not -0.1"),
+        ("adam(beta1=1.0)", r"beta1 must be at least 0 and below 1, not 1.0"),
+        ("adam(beta2=-0.1)", r"beta2 must be at least 0 and below 1, not -0.1"),
         ("adam(eps=-1.0)", "eps must be at least 0, not -1.0"),
-        ("rmsprop(decay=1.5)", r"decay must be in \[0, 1\), not 1.5"),
-        ("sgd(momentum=1.0)", r"momentum must be in \[0, 1\), not 1.0"),
+        ("rmsprop(decay=1.5)", r"decay must be at least 0 and below 1, not 1.5"),
+        ("sgd(momentum=1.0)", r"momentum must be at least 0 and below 1, not 1.0"),
         ("adm", r"optimizers has no 'adm' \(did you mean 'adam'\?\)"),
     ],
 )

@@ -349,7 +349,7 @@ class TestSampler:
         G = runs.Sampler(finished[0]).net
         assert latents(G, 50, 0, truncation=0.5).abs().max() <= 0.5
         assert latents(G, 50, 0).abs().max() > 2
-        with pytest.raises(ValueError, match="truncation must be positive"):
+        with pytest.raises(ValueError, match="truncation must be above 0"):
             latents(G, 2, 0, truncation=0.0)
 
     def test_classes_by_name_or_number(self, arrays, tmp_path):

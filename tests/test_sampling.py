@@ -109,7 +109,7 @@ class TestRuns:
             assert labels["std"] == pytest.approx(LABELS[kind]["labels"].std(0))
 
     def test_samples_need_no_data(self, folders, monkeypatch):
-        monkeypatch.setattr("equipoise.runs.dataset.load", lambda *_: pytest.fail("opened the data"))
+        monkeypatch.setattr("equipoise.runs.real_images.load", lambda *_: pytest.fail("opened the data"))
         sampler = Sampler(folders / "vectors")
         assert len(drawn(sampler, sheet(sampler, 3))) == 3
 

@@ -31,7 +31,7 @@ def test_bad_strings_are_refused_with_the_choices(text, message):
 
 
 def test_a_wrong_value_keeps_its_own_message():
-    with pytest.raises(ValueError, match="real_target must be between"):
+    with pytest.raises(ValueError, match="real_target must be at least"):
         spec.build("non_saturating(real_target=2.0)", losses)
 
 

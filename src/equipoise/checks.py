@@ -1,8 +1,45 @@
-"""Checks of hyper-parameters that more than one kind of component makes."""
+"""Checks of hyper-parameters, which say what was wrong and what is possible."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from math import inf
 
 
-def at_least(least: int | float, **values: int | float) -> None:
-    """Raises ValueError for the first of the named values that is below `least`."""
+def check_range(
+    *,
+    at_least: int | float = -inf,
+    above: int | float = -inf,
+    at_most: int | float = inf,
+    below: int | float = inf,
+    **values: int | float,
+) -> None:
+    """Raises ValueError for the first of the named values outside the range; nan is outside every one.
+
+    >>> check_range(at_least=0, below=1, momentum=0.9)
+    """
     for name, value in values.items():
-        if not value >= least:
-            raise ValueError(f"{name} must be at least {least}, not {value}")
+        if not (at_least <= value <= at_most and above < value < below):
+            bounds = {"at least": at_least, "above": above, "at most": at_most, "below": below}
+            rules = (f"{rule} {bound:g}" for rule, bound in bounds.items() if abs(bound) != inf)
+            raise ValueError(f"{name} must be {' and '.join(rules)}, not {value}")
+
+
+def check_choice(name: str, choices: list[str], problem: str) -> None:
+    """Raises ValueError when `name` is not among `choices`: the problem, the nearest choice, all choices."""
+    if name in choices:
+        return
+    near = get_close_matches(name, choices, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    raise ValueError(f"{problem}{hint}; choices: {', '.join(choices)}")
+
+
+def check_words(text: str, choices: Iterable[str], parameter: str) -> list[str]:
+    """The comma-separated words of `text`, each of which must be one of `choices`.
+
+    >>> check_words("color, cutout", ["color", "translation", "cutout"], "policy")
+    ['color', 'cutout']
+    """
+    words = [word.strip() for word in text.split(",")]
+    for word in words:
+        check_choice(word, [*choices], f"{parameter} has no {word!r}")
+    return words

@@ -6,8 +6,8 @@ from typing import Literal
 import torch
 from torch import nn
 
+from .checks import check_choice, check_range
 from .numerics import wide, without_autocast
-from .spec import check_choice
 from .weights import Matrix, Rows, layers, rows_of
 
 Constraint = Callable[[nn.Module], None]
@@ -30,7 +30,7 @@ def clip(value: float = 0.01, which: Literal["all", "weights"] = "all") -> Const
     >>> bool(net.weight.abs().max() <= 0.01)
     True
     """
-    _check_value(value)
+    check_range(above=0, value=value)
     check_choice(which, ["all", "weights"], f"which cannot be {which!r}")
 
     @torch.no_grad()
@@ -54,7 +54,7 @@ def clip_singular_values(value: float = 1.0) -> Constraint:
     tensor([[0.0000, 1.0000],
             [0.5000, 0.0000]])
     """
-    _check_value(value)
+    check_range(above=0, value=value)
 
     @torch.no_grad()
     def constrain(net: nn.Module) -> None:
@@ -92,8 +92,3 @@ def _plain_weights(net: nn.Module) -> Iterator[tuple[nn.Parameter, Rows]]:
                 f"the weight of {name or type(layer).__name__} is normalised: take the norm off to clip it"
             )
         yield weight, rows_of(layer)
-
-
-def _check_value(value: float) -> None:
-    if not value > 0:
-        raise ValueError(f"value must be positive, not {value}")

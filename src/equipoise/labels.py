@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
-from .spec import check_choice
+from .checks import check_choice
 
 Kind = Literal["none", "classes", "attributes", "vectors"]
 Labels = Int64[Tensor, "b"] | Bool[Tensor, "b k"] | Float[Tensor, "b k"]

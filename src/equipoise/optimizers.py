@@ -6,7 +6,7 @@ from torch import nn
 from torch.optim import SGD, Adam, RMSprop
 from torch.optim import Optimizer as Optimizer
 
-from .checks import at_least
+from .checks import check_range
 
 Optimizing = Callable[[nn.Module, float], Optimizer]
 
@@ -20,8 +20,8 @@ def adam(beta1: float = 0.0, beta2: float = 0.9, eps: float = 1e-8) -> Optimizin
     >>> adam(beta1=0.5, beta2=0.999)(net, 2e-4).defaults["betas"]
     (0.5, 0.999)
     """
-    _share(beta1=beta1, beta2=beta2)
-    at_least(0, eps=eps)
+    check_range(at_least=0, below=1, beta1=beta1, beta2=beta2)
+    check_range(at_least=0, eps=eps)
     return lambda net, lr: Adam(net.parameters(), lr=lr, betas=(beta1, beta2), eps=eps, fused=_fused(net))
 
 
@@ -31,22 +31,16 @@ def rmsprop(decay: float = 0.99, eps: float = 1e-8) -> Optimizing:
     v starts at 0 and is not corrected for it, so that first steps are larger than later ones: the very first is
     lr / sqrt(1 - decay), ten times lr, for every weight.
     """
-    _share(decay=decay)
-    at_least(0, eps=eps)
+    check_range(at_least=0, below=1, decay=decay)
+    check_range(at_least=0, eps=eps)
     return lambda net, lr: RMSprop(net.parameters(), lr=lr, alpha=decay, eps=eps)
 
 
 def sgd(momentum: float = 0.0) -> Optimizing:
     """w <- w - lr b, b <- momentum b + g: steps along the gradient, with the heavy ball of Polyak (1964)."""
-    _share(momentum=momentum)
+    check_range(at_least=0, below=1, momentum=momentum)
     return lambda net, lr: SGD(net.parameters(), lr=lr, momentum=momentum, fused=_fused(net))
 
 
 def _fused(net: nn.Module) -> bool:
     return next(net.parameters()).device.type in ("cpu", "cuda")
-
-
-def _share(**values: float) -> None:
-    for name, value in values.items():
-        if not 0 <= value < 1:
-            raise ValueError(f"{name} must be in [0, 1), not {value}")

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 
 from tyro.conf import Positional
 
-from .spec import check_choice
+from .checks import check_choice
 
 Choice = TypeVar("Choice")
 WAYS = {

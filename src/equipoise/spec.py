@@ -7,12 +7,13 @@ parsed, never evaluated: only the named function is called, with literal argumen
 import ast
 import importlib.util
 import sys
-from difflib import get_close_matches
 from functools import cache
 from inspect import Parameter, signature
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
+
+from .checks import check_choice
 
 
 def build(spec: str, module: ModuleType) -> Any:
@@ -48,15 +49,6 @@ def names(module: ModuleType) -> list[str]:
     True
     """
     return sorted(name for name, member in vars(module).items() if name[0] != "_" and _is_component(member, module))
-
-
-def check_choice(name: str, choices: list[str], problem: str) -> None:
-    """Raises ValueError when `name` is not among `choices`: the problem, the nearest choice, all choices."""
-    if name in choices:
-        return
-    near = get_close_matches(name, choices, n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    raise ValueError(f"{problem}{hint}; choices: {', '.join(choices)}")
 
 
 def parameters(factory: FunctionType) -> str:

@@ -4,11 +4,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..checks import check_range, check_words
 from ..numerics import wide, without_autocast
 from .colour import recolour
 from .draws import Images
 from .geometry import blits, deformations, through, warp
-from .words import chosen
 
 GROUPS = ("blit", "geometry", "color")
 
@@ -74,8 +74,6 @@ def ada(target: float = 0.6, every: int = 4, images: int = 500_000, pipe: str = 
     >>> torch.equal(augment(images), images)  # p starts at 0
     True
     """
-    if not -1 <= target <= 1:
-        raise ValueError(f"target must be between -1 and 1, not {target}")
-    if every < 1 or images < 1:
-        raise ValueError(f"every and images must be at least 1, not {every} and {images}")
-    return Ada(target, every, images, chosen(pipe, GROUPS, "pipe"))
+    check_range(at_least=-1, at_most=1, target=target)
+    check_range(at_least=1, every=every, images=images)
+    return Ada(target, every, images, check_words(pipe, GROUPS, "pipe"))

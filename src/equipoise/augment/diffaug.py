@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
+from ..checks import check_range, check_words
 from .draws import Images, beside, uniform
-from .words import chosen
 
 
 def diffaug(policy: str = "color,translation,cutout", strength: float = 1.0) -> Callable[[Images], Images]:
@@ -26,9 +26,8 @@ def diffaug(policy: str = "color,translation,cutout", strength: float = 1.0) -> 
     >>> bool((shown >= 0.75).all()), bool((shown == 0.75).any())  # never more than a quarter is cut
     (True, True)
     """
-    parts = [PARTS[word] for word in chosen(policy, PARTS, "policy")]
-    if not strength >= 0:
-        raise ValueError(f"strength must be at least 0, not {strength}")
+    parts = [PARTS[word] for word in check_words(policy, PARTS, "policy")]
+    check_range(at_least=0, strength=strength)
 
     def augment(images: Images) -> Images:
         for part in parts if strength else ():

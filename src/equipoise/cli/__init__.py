@@ -11,7 +11,8 @@ import tyro
 from tyro import MISSING_NONPROP
 
 from .. import __version__, presets
-from ..spec import build, check_choice, first_line
+from ..checks import check_choice
+from ..spec import build, first_line
 from .commands import Command, Evaluate, List, Report, Sample, Train
 
 COMMANDS: dict[str, type[Command]] = {

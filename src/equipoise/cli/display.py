@@ -27,11 +27,12 @@ from .. import (
     penalties,
     presets,
 )
+from ..checks import check_choice
 from ..metrics import features
 from ..recipe import Recipe, known
 from ..runs import Progress as RunProgress
 from ..runs import Run
-from ..spec import check_choice, first_line, kind, names, parameters
+from ..spec import first_line, kind, names, parameters
 
 MODULES = (
     losses,

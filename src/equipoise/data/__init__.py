@@ -7,7 +7,7 @@ from .convert import Format as Format
 from .convert import Look as Look
 from .dataset import Dataset as Dataset
 from .dataset import load as load
-from .labels import LabelTable as LabelTable
-from .labels import Meaning as Meaning
+from .label_tables import LabelTable as LabelTable
+from .label_tables import Meaning as Meaning
 from .sources import Source as Source
 from .sources import inspect as inspect

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64, Int64, Shaped, UInt8
 
 from .convert import one_line
-from .labels import LabelTable, attributes, classes, usable, vectors
+from .label_tables import LabelTable, attributes, classes, usable, vectors
 
 BUILTIN = Path(__file__).parent / "builtin" / "fashion_mnist.npz"
 IMAGE_KEYS = ("images", "x", "arr_0", "data")

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 from torch.utils import data
 
+from ..checks import check_range
 from ..labels import Labels
 from .dataset import Dataset, Decoder
 from .readers import Arrays
@@ -40,18 +41,12 @@ def batches(
     `mirror` flips every second image on average. `dequantize` adds uniform noise of the size of one grey level (Miyato
     et al. 2018, arXiv:1802.05957). `workers` is how many processes decode a streamed set.
     """
-    _check_at_least(1, batch=batch)
-    _check_at_least(0, seed=seed, start=start, workers=workers or 0)
+    check_range(at_least=1, batch=batch)
+    check_range(at_least=0, seed=seed, start=start, workers=workers or 0)
     where = torch.device(device)
     plan = steps(len(dataset), batch, seed, start)
     raw = _kept(dataset, plan, where) if dataset.images is not None else _streamed(dataset, plan, seed, where, workers)
     return _finished(dataset, raw, mirror, (seed, start) if dequantize else None)
-
-
-def _check_at_least(least: int, **values: int) -> None:
-    for name, value in values.items():
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, got {value}")
 
 
 def steps(images: int, batch: int, seed: int, start: int = 0) -> Iterator[Step]:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from .convert import one_line
-from .labels import LabelTable, classes
+from .label_tables import LabelTable, classes
 
 FOLDERS = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
 TRAIN: dict[str, tuple[str, ...]] = {"cifar10": tuple(f"data_batch_{k}" for k in range(1, 6)), "cifar100": ("train",)}

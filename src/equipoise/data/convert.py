@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Num, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from ..spec import check_choice
+from ..checks import check_choice
 
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _opening = threading.Lock()

@@ -16,7 +16,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from .convert import MODES, BrokenImage, Format
-from .labels import LabelTable, Meaning
+from .label_tables import LabelTable, Meaning
 from .readers import Arrays, Reader
 from .sources import Source, inspect, require_labels
 

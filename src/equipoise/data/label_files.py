@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .convert import one_line
-from .labels import LARGEST, LabelTable, attributes, named_classes, vectors
+from .label_tables import LARGEST, LabelTable, attributes, named_classes, vectors
 from .readers import Files
 
 NAMES = ("labels.json", "labels.csv", "dataset.json")  # the first one that is there counts

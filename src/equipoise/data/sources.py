@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 
 from . import arrays, cifar, idx, label_files
 from .convert import BrokenImage, Look
-from .labels import LabelTable, classes, named_classes
+from .label_tables import LabelTable, classes, named_classes
 from .readers import SUFFIXES, Archive, Arrays, Files, Folder, Reader, Store, image_names
 
 SAMPLE = 64

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 
-from ..checks import at_least
+from ..checks import check_range
 
 
 class SelfAttention(nn.Module):
@@ -23,7 +23,7 @@ class SelfAttention(nn.Module):
 
     def __init__(self, channels: int, pooled: bool = True) -> None:
         super().__init__()
-        at_least(1, channels=channels)
+        check_range(at_least=1, channels=channels)
         narrow = max(1, channels // 8)
         inner = max(1, channels // 2) if pooled else narrow
         self.pooled = pooled

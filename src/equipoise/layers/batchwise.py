@@ -4,10 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..checks import at_least
+from ..checks import check_choice, check_range
 from ..numerics import wide, without_autocast
-from ..spec import check_choice
-from .latch import Latch
 
 STD_EPS = 1e-8  # under the root, so that its gradient is finite where all samples are alike
 MODES = ("all", "spatial", "none", "gpool", "flat")
@@ -35,7 +33,7 @@ class MinibatchStd(nn.Module):
 
     def __init__(self, group: int | None = None, mode: str = "all", groups: int = 1) -> None:
         super().__init__()
-        at_least(1, group=1 if group is None else group, groups=groups)
+        check_range(at_least=1, group=1 if group is None else group, groups=groups)
         check_choice(mode, [*MODES], f"there is no mode {mode!r}")
         if groups > 1 and mode != "all":
             raise ValueError(f"only mode 'all' splits channels into groups, not {mode!r} (groups={groups})")
@@ -94,7 +92,7 @@ class MinibatchDiscrimination(nn.Module):
 
     def __init__(self, features: int, kernels: int = 100, size: int = 5) -> None:
         super().__init__()
-        at_least(1, features=features, kernels=kernels, size=size)
+        check_range(at_least=1, features=features, kernels=kernels, size=size)
         self.direction = nn.Parameter(0.05 * torch.randn(features, kernels, size))
         self.log_scale = nn.Parameter(torch.zeros(kernels, size))
         self.bias = nn.Parameter(-torch.ones(kernels))
@@ -127,3 +125,32 @@ class MinibatchDiscrimination(nn.Module):
         self.log_scale.sub_(torch.where(nearest > 0, nearest, 1).log()[:, None])
         self.bias.copy_(-self.closeness(x).mean(0))
         self.initialised.set()
+
+
+class Latch(nn.Module):
+    """False until `set` is called, then True for good; kept in the state dict.
+
+    The flag is a tensor, so that it is saved, loaded and copied like a weight. While it is unset, asking reads it from
+    the device; once that has given True, it is known and nothing waits for the device.
+    """
+
+    flag: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("flag", torch.zeros((), dtype=torch.bool))
+        self.known = False
+        self.register_load_state_dict_post_hook(_forget)
+
+    def forward(self) -> bool:
+        """Whether it is set."""
+        self.known = self.known or bool(self.flag)
+        return self.known
+
+    def set(self) -> None:
+        """Sets the flag."""
+        self.flag.fill_(True)
+
+
+def _forget(latch: nn.Module, _: object) -> None:
+    latch.known = False  # type: ignore[assignment]

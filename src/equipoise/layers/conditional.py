@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..checks import at_least
+from ..checks import check_range
 from ..labels import Labels, LabelSpace
 
 
@@ -72,7 +72,7 @@ class SelfModulation(nn.Module):
 
     def __init__(self, channels: int, z_dim: int, hidden: int = 32, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__()
-        at_least(1, channels=channels, z_dim=z_dim, hidden=hidden)
+        check_range(at_least=1, channels=channels, z_dim=z_dim, hidden=hidden)
         self.norm = AnyBatchNorm(channels, eps=eps, momentum=momentum, affine=False)
         self.hidden = nn.Sequential(nn.Linear(z_dim, hidden), nn.ReLU())
         self.gain, self.bias = nn.Linear(hidden, channels), nn.Linear(hidden, channels)

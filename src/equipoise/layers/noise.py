@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..checks import at_least
+from ..checks import check_range
 
 
 class InstanceNoise(nn.Module):
@@ -26,8 +26,8 @@ class InstanceNoise(nn.Module):
 
     def __init__(self, std: float = 0.1, images: int = 1_000_000) -> None:
         super().__init__()
-        at_least(0, std=std)
-        at_least(1, images=images)
+        check_range(at_least=0, std=std)
+        check_range(at_least=1, images=images)
         self.std, self.images = std, images
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
 
@@ -63,9 +63,8 @@ class AdaptiveNoise(nn.Module):
 
     def __init__(self, coefficient: float = 0.2, limit: float = 0.5, decay: float = 0.9) -> None:
         super().__init__()
-        at_least(0, coefficient=coefficient, limit=limit)
-        if not 0 <= decay < 1:
-            raise ValueError(f"decay must be at least 0 and less than 1, not {decay}")
+        check_range(at_least=0, coefficient=coefficient, limit=limit)
+        check_range(at_least=0, below=1, decay=decay)
         self.coefficient, self.limit, self.decay = coefficient, limit, decay
         self.register_buffer("score", torch.zeros(()))
 

@@ -4,9 +4,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..checks import at_least
+from ..checks import check_range
 from ..numerics import wide
-from .latch import Latch
+from .batchwise import Latch
 
 Features = Float[Tensor, "b c *space"]
 Moment = Float[Tensor, "... c"]
@@ -34,8 +34,8 @@ class VirtualBatchNorm(nn.Module):
 
     def __init__(self, channels: int, eps: float = 1e-5) -> None:
         super().__init__()
-        at_least(1, channels=channels)
-        at_least(0, eps=eps)
+        check_range(at_least=1, channels=channels)
+        check_range(at_least=0, eps=eps)
         self.eps = eps
         self.reference_samples = 0  # how many samples at the head of the input are the reference batch
         self.gain = nn.Parameter(torch.ones(channels))
@@ -93,7 +93,7 @@ def with_reference(net: nn.Module, reference: Tensor, x: Tensor) -> Tensor:
 
     The reference batch is the same one throughout training: keep it, say, as a buffer of the network.
     """
-    at_least(1, samples_of_reference=len(reference))
+    check_range(at_least=1, samples_of_reference=len(reference))
     norms = [module for module in net.modules() if isinstance(module, VirtualBatchNorm)]
     for norm in norms:
         norm.reference_samples = len(reference)

@@ -11,9 +11,6 @@ from .energies import boundary_equilibrium as boundary_equilibrium
 from .energies import energy as energy
 from .images import feature_matching as feature_matching
 from .images import loss_sensitive as loss_sensitive
-from .kinds import Game as Game
-from .kinds import Loss as Loss
-from .kinds import as_game as as_game
 from .logits import dual_contrastive as dual_contrastive
 from .logits import hinge as hinge
 from .logits import least_squares as least_squares
@@ -22,5 +19,8 @@ from .logits import non_saturating as non_saturating
 from .logits import relativistic as relativistic
 from .logits import relativistic_average as relativistic_average
 from .logits import wasserstein as wasserstein
+from .objective import Game as Game
+from .objective import Loss as Loss
+from .objective import as_game as as_game
 from .pretraining import Pretraining as Pretraining
 from .pretraining import pretrained as pretrained

@@ -4,8 +4,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss, one_hot, relu
 
+from ..checks import check_range
 from ..critic import Critic, Fakes, Images, Scalar
-from .kinds import CriticLike, Game, Loss, as_game
+from .objective import CriticLike, Game, Loss, as_game
 
 
 def auxiliary_classifier(
@@ -17,8 +18,7 @@ def auxiliary_classifier(
     Asks the critic for class logits; needs labels. Of attributes, bool [b, k], C is the mean over them of each one's
     binary cross entropy, and of vectors, float [b, k], the mean squared error of the "class logits".
     """
-    if d_weight < 0 or g_weight < 0:
-        raise ValueError(f"d_weight and g_weight must be at least 0, not {d_weight} and {g_weight}")
+    check_range(at_least=0, d_weight=d_weight, g_weight=g_weight)
     game = as_game(loss)
 
     def d(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
@@ -40,8 +40,7 @@ def multi_hinge(margin: float = 1.0) -> Game:
     term on fakes with the class that was asked for. The score of "fake" is minus the logit. Asks the critic for class
     logits; needs labels.
     """
-    if not margin > 0:
-        raise ValueError(f"margin must be positive, not {margin}")
+    check_range(above=0, margin=margin)
 
     def d(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
         asked = Critic.of(critic)

@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from ..spec import check_choice
-from .kinds import Loss
+from ..checks import check_choice
+from .objective import Loss
 
 Divergence = Literal["gan", "jensen_shannon", "kl", "reverse_kl", "pearson", "squared_hellinger", "total_variation"]
 

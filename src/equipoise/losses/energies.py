@@ -4,8 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
+from ..checks import check_range
 from ..critic import Scalar
-from .kinds import Logits, Loss
+from .objective import Logits, Loss
 
 
 def energy(margin: float = 10.0) -> Loss:
@@ -17,8 +18,7 @@ def energy(margin: float = 10.0) -> Loss:
     >>> energy(margin=2.0).d(-torch.ones(4), -torch.full((4,), 3.0)).item()  # fakes above the margin are left alone
     1.0
     """
-    if not margin > 0:
-        raise ValueError(f"margin must be positive, not {margin}: without it the discriminator wins by any bad fake")
+    check_range(above=0, margin=margin)  # without one the discriminator wins by any bad fake
     return Loss(
         d=lambda real, fake: relu(margin + fake).mean() - real.mean(),
         g=lambda real, fake: -fake.mean(),
@@ -38,10 +38,8 @@ def boundary_equilibrium(gamma: float = 0.5, rate: float = 1e-3) -> Loss:
     >>> round(loss.state.k.item(), 3)  # fakes are reconstructed too well: 0.1 (0.5 - 0.25)
     0.025
     """
-    if not 0 <= gamma <= 1:
-        raise ValueError(f"gamma must be between 0 and 1, not {gamma}")
-    if not rate >= 0:
-        raise ValueError(f"rate must be at least 0, not {rate}")
+    check_range(at_least=0, at_most=1, gamma=gamma)
+    check_range(at_least=0, rate=rate)
     balance = Balance(gamma, rate)
     return Loss(balance.d, balance.g, state=balance, energy=True)
 

@@ -4,9 +4,9 @@ from typing import Literal
 
 from torch.nn.functional import leaky_relu
 
+from ..checks import check_choice, check_range
 from ..critic import Critic, Fakes, Images, Scalar
-from ..spec import check_choice
-from .kinds import CriticLike, Game, Loss, as_game
+from .objective import CriticLike, Game, Loss, as_game
 
 
 def loss_sensitive(margin: float = 2e-4, real_weight: float = 0.0, slope: float = 0.0) -> Game:
@@ -16,10 +16,8 @@ def loss_sensitive(margin: float = 2e-4, real_weight: float = 0.0, slope: float 
     differences over all values of an image in [-1, 1]. Defaults are those of the author's code for 64x64 RGB; the
     paper's w is 1. `slope` is that of a leaky ReLU in place of max(0, .): GLS-GAN, which at 1 is the Wasserstein loss.
     """
-    if margin < 0 or real_weight < 0 or not 0 <= slope <= 1:
-        raise ValueError(
-            f"margin and real_weight must be at least 0 and slope in [0, 1]: {margin}, {real_weight}, {slope}"
-        )
+    check_range(at_least=0, margin=margin, real_weight=real_weight)
+    check_range(at_least=0, at_most=1, slope=slope)
 
     def d(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
         distance = margin * (real - fake).detach().abs().flatten(1).sum(1)

@@ -3,8 +3,9 @@
 import torch
 from torch.nn.functional import relu, softplus
 
+from ..checks import check_range
 from ..critic import Scalar
-from .kinds import Logits, Loss
+from .objective import Logits, Loss
 
 
 def minimax() -> Loss:
@@ -32,7 +33,7 @@ def non_saturating(real_target: float = 1.0) -> Loss:
     >>> round(non_saturating().d(torch.zeros(8), torch.zeros(8)).item(), 4)  # 2 log 2
     1.3863
     """
-    _check_between("real_target", real_target, 0.0, 1.0)
+    check_range(at_least=0, at_most=1, real_target=real_target)
     return Loss(
         d=lambda real, fake: (softplus(-real) + (1 - real_target) * real).mean() + softplus(fake).mean(),
         g=lambda real, fake: softplus(-fake).mean(),
@@ -72,8 +73,7 @@ def hinge(margin: float = 1.0) -> Loss:
     >>> hinge().d(torch.ones(8), -torch.ones(8)).item()  # at the margins there is nothing left to learn
     0.0
     """
-    if not margin > 0:
-        raise ValueError(f"margin must be positive, not {margin}")
+    check_range(above=0, margin=margin)
     return Loss(
         d=lambda real, fake: relu(margin - real).mean() + relu(margin + fake).mean(),
         g=lambda real, fake: -fake.mean(),
@@ -131,8 +131,3 @@ def dual_contrastive() -> Loss:
 def _told_apart(ones: Logits, others: Logits) -> Scalar:
     """-E log e^a / (e^a + sum e^b)."""
     return softplus(torch.logsumexp(others.flatten(), 0) - ones).mean()
-
-
-def _check_between(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ValueError(f"{name} must be between {low} and {high}, not {value}")

@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
-from ..checks import at_least
+from ..checks import check_range
 from ..critic import Fakes, Images, Scalar
-from .kinds import CriticLike, Game, Loss, as_game
+from .objective import CriticLike, Game, Loss, as_game
 
 
 def pretrained(loss: str | Loss | Game = "energy", images: int = 20_000) -> Game:
@@ -21,7 +21,7 @@ def pretrained(loss: str | Loss | Game = "energy", images: int = 20_000) -> Game
     1.0
     8.0
     """
-    at_least(1, images=images)
+    check_range(at_least=1, images=images)
     game = as_game(loss)
     if not game.energy:
         raise ValueError(

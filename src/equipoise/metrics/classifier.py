@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from . import preprocess
-from .precision import rows
+from .full_precision import rows
 
 WEIGHTS = Path(__file__).with_name("fashion_classifier.safetensors")
 SIZE, DIM, CLASSES = 28, 64, 10

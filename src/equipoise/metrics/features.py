@@ -16,9 +16,10 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, conv2d, interpolate, leaky_relu
 
+from ..checks import check_range
 from . import classifier, inception_file
 from . import inception as inception_network
-from .precision import rows
+from .full_precision import rows
 
 WIDTHS = (32, 48, 48)
 
@@ -55,8 +56,7 @@ def random(seed: int = 0) -> Features:
 
 def pixels(size: int = 8) -> Features:
     """x / 255 of the image's mean over a grid of size x size, flattened: colours and coarse shapes."""
-    if size < 1:
-        raise ValueError(f"size must be at least 1, got {size}")
+    check_range(at_least=1, size=size)
     name = f"pixels(size={size})"
     shrink = lambda images: adaptive_avg_pool2d(images.float() / 255, size).flatten(1)
     return Features(name, None, _hash(name), f"area to {size}x{size}", shrink)

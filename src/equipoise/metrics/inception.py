@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, max_pool2d
 
 from . import inception_file, preprocess
-from .precision import exact
+from .full_precision import exact
 
 RESIZER = "TensorFlow 1 bilinear to 299x299, no antialiasing"
 MIXED = ("5b", "5c", "5d", "6a", "6b", "6c", "6d", "6e", "7a", "7b", "7c")

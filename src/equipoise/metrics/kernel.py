@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from ..checks import check_range
 from .metric import Metric, check_dims, check_keys, check_sides, finite, float64
 
 ROWS = 10_000
@@ -15,8 +16,7 @@ def kid(block: int = 1000) -> Metric:
     The mean over blocks of consecutive rows in the order in which they came, from the first 10,000 of either side, so
     nothing is drawn at random. Rows should come shuffled: a block that holds one class only would stand for all.
     """
-    if block < 2:
-        raise ValueError(f"block must be at least 2, got {block}")
+    check_range(at_least=2, block=block)
     return KernelInceptionDistance(block)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from ..checks import at_least
+from ..checks import check_range
 from .chain import Chain
 from .conditioning import LabelMaps, Latents, way_of
 from .dcgan import generator as dcgan_generator
@@ -20,7 +20,7 @@ def ebgan(g_width: int = 64, d_width: int = 64, z_dim: int = 100) -> Architectur
     of reconstruction. For losses of energies, such as `energy` with `pulling_away` for the generator. Weights start
     from N(0, 0.02).
     """
-    at_least(1, g_width=g_width, d_width=d_width, z_dim=z_dim)
+    check_range(at_least=1, g_width=g_width, d_width=d_width, z_dim=z_dim)
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:
         way_of(shape.d_condition, ["concat"], "auto-encoding discriminator")
@@ -50,7 +50,7 @@ def began(width: int = 128, z_dim: int = 64) -> Architecture:
     ELU everywhere, no normalisation, no tanh; the energy is the mean absolute error of reconstruction. For the loss
     `boundary_equilibrium`. Latent values are uniform in [-1, 1] (made of normal ones).
     """
-    at_least(1, width=width, z_dim=z_dim)
+    check_range(at_least=1, width=width, z_dim=z_dim)
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:
         way_of(shape.d_condition, ["concat"], "auto-encoding discriminator")

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..checks import at_least
+from ..checks import check_range
 from ..labels import Labels, LabelSpace
 from ..layers import ConditionalBatchNorm, SelfAttention
 from ..layers.conditional import embedding
@@ -54,7 +54,7 @@ def biggan(width: int | None = None, z_dim: int | None = None) -> Architecture:
     96, at 32 pixels 64. z has 20 numbers a chunk, at 32 pixels 128 in all. Give spectral normalisation to both
     networks. For truncation, `equipoise sample --truncation`.
     """
-    at_least(1, width=1 if width is None else width, z_dim=1 if z_dim is None else z_dim)
+    check_range(at_least=1, width=1 if width is None else width, z_dim=1 if z_dim is None else z_dim)
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:
         up, down, halvings, attention = table(shape)

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..checks import at_least
+from ..checks import check_range
 from ..layers import SelfAttention
 from .biggan import ChunkedGenerator, Chunks, table
 from .chain import Chain, Pool, Residual
@@ -26,7 +26,7 @@ def biggan_deep(width: int = 128, z_dim: int = 128) -> Architecture:
     where it has more it appends those of a 1x1 convolution. BigGAN's widths for the image's size in multiples of
     `width`; 32 pixels, which the paper does not have, are BigGAN's too.
     """
-    at_least(1, width=width, z_dim=z_dim)
+    check_range(at_least=1, width=width, z_dim=z_dim)
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:
         up, down, halvings, attention = table(shape)

@@ -6,15 +6,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..checks import check_choice
 from ..labels import Labels
 from ..layers import ConditionalBatchNorm, InstanceNorm, LayerNorm, PixelNorm, SelfModulation
 from ..layers.conditional import AnyBatchNorm, embedding
-from ..spec import check_choice
 from .chain import Told
 from .init import glorot
 from .shape import ImageShape
 
-NORMALIZE: dict[str, Callable[[int], nn.Module]] = {
+FEATURE_NORMS: dict[str, Callable[[int], nn.Module]] = {
     "batch": AnyBatchNorm,
     "layer": LayerNorm,
     "instance": InstanceNorm,
@@ -23,10 +23,10 @@ NORMALIZE: dict[str, Callable[[int], nn.Module]] = {
 }
 
 
-def normalization(name: str, channels: int) -> nn.Module:
+def feature_norm(name: str, channels: int) -> nn.Module:
     """A layer that normalises features: "batch", "layer", "instance", "pixel" or "none"."""
-    check_choice(name, [*NORMALIZE], f"there is no normalisation of features {name!r}")
-    return NORMALIZE[name](channels)
+    check_choice(name, [*FEATURE_NORMS], f"there is no normalisation of features {name!r}")
+    return FEATURE_NORMS[name](channels)
 
 
 class Latents(nn.Module):
@@ -59,7 +59,7 @@ class Latents(nn.Module):
             return SelfModulation(channels, self.modulating)
         if self.way == "batch_norm" and self.labels:
             return ConditionalBatchNorm(channels, self.labels)
-        return normalization(self.normalize, channels)
+        return feature_norm(self.normalize, channels)
 
     def forward(self, z: Float[Tensor, "b z"], labels: Labels | None) -> tuple[Tensor, Tensor | None]:
         """What the first layer gets, and what the others are told."""

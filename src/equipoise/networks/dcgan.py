@@ -2,9 +2,9 @@
 
 from torch import nn
 
-from ..checks import at_least
+from ..checks import check_range
 from .chain import Chain
-from .conditioning import Head, LabelMaps, Latents, normalization
+from .conditioning import Head, LabelMaps, Latents, feature_norm
 from .init import normal
 from .pair import Discriminator, Generator
 from .shape import Architecture, ImageShape, crop, grid, levels_to, pad
@@ -13,18 +13,18 @@ FIRST_SIDE = 4  # about the side of the first grid
 
 
 def dcgan(
-    g_width: int = 64, d_width: int = 64, z_dim: int = 100, g_normalize: str = "batch", d_normalize: str = "batch"
+    g_width: int = 64, d_width: int = 64, z_dim: int = 100, g_feature_norm: str = "batch", d_feature_norm: str = "batch"
 ) -> Architecture:
     """Strided 4x4 convolutions with batch norm, ReLU up and leaky ReLU 0.2 down (Radford 2016, arXiv:1511.06434).
 
     From a grid of about 4x4; one level more for each doubling of the image. The paper's figure has width 128, the code
     64. Weights start from N(0, 0.02).
     """
-    at_least(1, g_width=g_width, d_width=d_width, z_dim=z_dim)
+    check_range(at_least=1, g_width=g_width, d_width=d_width, z_dim=z_dim)
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:
-        latents = Latents(shape, z_dim, g_normalize)
-        G, D = generator(shape, g_width, latents), discriminator(shape, d_width, d_normalize)
+        latents = Latents(shape, z_dim, g_feature_norm)
+        G, D = generator(shape, g_width, latents), discriminator(shape, d_width, d_feature_norm)
         return normal(G), normal(D)
 
     return build
@@ -50,6 +50,6 @@ def discriminator(shape: ImageShape, width: int, normalize: str) -> Discriminato
     layers = [pad(shape, levels), nn.Conv2d(shape.channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2), maps]
     for inputs, outputs in zip([maps.channels, *sizes[1:]], sizes[1:], strict=False):
         halve = nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False)
-        layers += [halve, normalization(normalize, outputs), nn.LeakyReLU(0.2)]
+        layers += [halve, feature_norm(normalize, outputs), nn.LeakyReLU(0.2)]
     features = (sizes[-1] if levels > 1 else maps.channels) * height * columns
     return Discriminator(shape, Chain(*layers, nn.Flatten()), Head(shape, features, bias=False))

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from ..checks import at_least
+from ..checks import check_range
 from ..layers import MinibatchDiscrimination
 from .chain import Chain, Pool
 from .conditioning import Head, LabelMaps, Latents
@@ -23,8 +23,8 @@ def improved_gan(
     looks at. Latent values are uniform (made of normal ones). Three doublings, whatever the size. In place of the
     authors' first batch that sets all scales, the discriminator's weights start at a scale that keeps them.
     """
-    at_least(1, g_width=g_width, d_width=d_width, z_dim=z_dim)
-    at_least(0, kernels=kernels)
+    check_range(at_least=1, g_width=g_width, d_width=d_width, z_dim=z_dim)
+    check_range(at_least=0, kernels=kernels)
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:
         G = generator(shape, g_width, Latents(shape, z_dim))

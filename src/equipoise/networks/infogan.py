@@ -2,9 +2,9 @@
 
 from torch import nn
 
-from ..checks import at_least
+from ..checks import check_range
 from .chain import Chain
-from .conditioning import Head, LabelMaps, Latents, normalization
+from .conditioning import Head, LabelMaps, Latents, feature_norm
 from .init import normal
 from .pair import Discriminator, FromUnit, Generator, ToUnit, Uniform
 from .shape import Architecture, ImageShape, crop, grid, pad
@@ -12,16 +12,16 @@ from .shape import Architecture, ImageShape, crop, grid, pad
 LEVELS = 2  # doublings from the first grid to the image
 
 
-def infogan(width: int = 64, z_dim: int = 64, d_normalize: str = "batch") -> Architecture:
+def infogan(width: int = 64, z_dim: int = 64, d_feature_norm: str = "batch") -> Architecture:
     """Two dense layers, two 4x4 convolutions of stride 2, in either network (Lucic 2018, arXiv:1711.10337, App. F).
 
     Latent values are uniform in [-1, 1] (made of normal ones), images inside the networks in [0, 1]. The dense layers
-    have 16 times the width. `d_normalize="none"` is the study's discriminator without batch normalisation.
+    have 16 times the width. `d_feature_norm="none"` is the study's discriminator without batch normalisation.
     """
-    at_least(1, width=width, z_dim=z_dim)
+    check_range(at_least=1, width=width, z_dim=z_dim)
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:
-        G, D = generator(shape, width, Latents(shape, z_dim)), discriminator(shape, width, d_normalize)
+        G, D = generator(shape, width, Latents(shape, z_dim)), discriminator(shape, width, d_feature_norm)
         return normal(G), normal(D)
 
     return build
@@ -42,7 +42,7 @@ def discriminator(shape: ImageShape, width: int, normalize: str) -> Discriminato
     """Two convolutions -> dense -> dense."""
     (height, columns), maps = grid(shape, LEVELS), LabelMaps(shape, width)
     first = pad(shape, LEVELS), ToUnit(), nn.Conv2d(shape.channels, width, 4, 2, 1), nn.LeakyReLU(0.2), maps
-    halve = nn.Conv2d(maps.channels, 2 * width, 4, 2, 1), normalization(normalize, 2 * width), nn.LeakyReLU(0.2)
+    halve = nn.Conv2d(maps.channels, 2 * width, 4, 2, 1), feature_norm(normalize, 2 * width), nn.LeakyReLU(0.2)
     dense = nn.Flatten(), nn.Linear(2 * width * height * columns, 16 * width)
-    last = normalization(normalize, 16 * width), nn.LeakyReLU(0.2)
+    last = feature_norm(normalize, 16 * width), nn.LeakyReLU(0.2)
     return Discriminator(shape, Chain(*first, *halve, *dense, *last), Head(shape, 16 * width))

@@ -5,7 +5,7 @@ from math import prod
 
 from torch import nn
 
-from ..checks import at_least
+from ..checks import check_range
 from .chain import Chain
 from .conditioning import Head, LabelMaps, Latents
 from .pair import Discriminator, Generator
@@ -17,7 +17,7 @@ def mlp(width: int = 512, depth: int = 3, z_dim: int = 128) -> Architecture:
 
     Such were the first of all, too (Goodfellow 2014, arXiv:1406.2661).
     """
-    at_least(1, width=width, depth=depth, z_dim=z_dim)
+    check_range(at_least=1, width=width, depth=depth, z_dim=z_dim)
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:
         latents, maps = Latents(shape, z_dim, normalize="none"), LabelMaps(shape, prod(shape[:3]))

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d
 
-from ..checks import at_least
+from ..checks import check_range
 from .chain import Chain, Residual
 from .conditioning import Head, LabelMaps, Latents
 from .init import he
@@ -29,7 +29,7 @@ def r3(g_width: int = 768, d_width: int = 768, blocks: int = 2, z_dim: int = 64,
     generator, its mirror in the discriminator. Grids of a side up to `full_to` have the full width, each doubling
     beyond it halves it: at 768 and 32 the paper's CIFAR-10 and FFHQ models. `full_to=4` makes all grids equally costly.
     """
-    at_least(1, g_width=g_width, d_width=d_width, blocks=blocks, z_dim=z_dim, full_to=full_to)
+    check_range(at_least=1, g_width=g_width, d_width=d_width, blocks=blocks, z_dim=z_dim, full_to=full_to)
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:
         latents = Latents(shape, z_dim, normalize="none")

@@ -7,7 +7,7 @@ from torch import nn
 
 from ..layers import ConvolveThenHalve, DoubleThenConvolve
 from .chain import Chain, Residual
-from .conditioning import normalization
+from .conditioning import feature_norm
 from .init import glorot
 
 Normalize = Callable[[int], nn.Module]  # channels -> normalisation
@@ -31,8 +31,8 @@ def down_block(inputs: int, outputs: int, halve: bool, hidden: int | None = None
     """ReLU - conv3 - ReLU - conv3 [- halve], beside [halve -] conv1 or, where nothing changes, the identity."""
     hidden = inputs if hidden is None else hidden
     convolution = ConvolveThenHalve(hidden, outputs) if halve else nn.Conv2d(hidden, outputs, 3, 1, 1)
-    first = normalization(normalize, inputs), nn.ReLU(), glorot(nn.Conv2d(inputs, hidden, 3, 1, 1), sqrt(2))
-    second = normalization(normalize, hidden), nn.ReLU(), glorot(convolution, sqrt(2))
+    first = feature_norm(normalize, inputs), nn.ReLU(), glorot(nn.Conv2d(inputs, hidden, 3, 1, 1), sqrt(2))
+    second = feature_norm(normalize, hidden), nn.ReLU(), glorot(convolution, sqrt(2))
     if inputs == outputs and not halve:
         return Residual(Chain(*first, *second), nn.Identity())
     shortcut = [nn.AvgPool2d(2)] * halve + [glorot(nn.Conv2d(inputs, outputs, 1))]

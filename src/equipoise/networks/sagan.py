@@ -2,9 +2,10 @@
 
 from torch import nn
 
+from ..checks import check_range
 from .conditioning import Latents
 from .shape import Architecture, ImageShape, levels_to
-from .sn_resnet import Attention, discriminator, generator, positive, table
+from .sn_resnet import Attention, discriminator, generator, table
 
 LARGEST = 32  # side of the map with attention: best in the paper's study
 
@@ -15,7 +16,7 @@ def sagan(g_scale: float = 1.0, d_scale: float = 1.0, z_dim: int = 128, pooled: 
     In smaller images the map is that of half their size. Give spectral normalisation to both networks. `pooled` keys
     and values are the authors' code, which made the results; the paper's text has them unpooled.
     """
-    positive(g_scale, d_scale)
+    check_range(above=0, g_scale=g_scale, d_scale=d_scale)
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:
         g, d, halvings = table(shape).scaled(g_scale, d_scale)

@@ -2,9 +2,9 @@
 
 from torch import nn
 
-from ..checks import at_least
+from ..checks import check_range
 from .chain import Chain
-from .conditioning import Head, LabelMaps, Latents, normalization
+from .conditioning import Head, LabelMaps, Latents, feature_norm
 from .init import normal
 from .pair import Discriminator, Generator
 from .shape import Architecture, ImageShape, crop, grid, pad
@@ -13,19 +13,19 @@ LEVELS = 3  # doublings from the first grid to the image, whatever its size
 
 
 def sn_cnn(
-    g_width: int = 64, d_width: int = 64, z_dim: int = 128, g_normalize: str = "batch", d_normalize: str = "none"
+    g_width: int = 64, d_width: int = 64, z_dim: int = 128, g_feature_norm: str = "batch", d_feature_norm: str = "none"
 ) -> Architecture:
     """Three transposed convolutions up, seven convolutions with leaky ReLU 0.1 down (Miyato 2018, Table 3).
 
     The generator has batch normalisation; the discriminator has none of its own: give it a norm, or for the paper's
-    comparison `d_normalize`. Many ports have wider discriminator layers than the paper's table, 5.9 M weights instead
-    of 2.9 M; this is the table. Weights start from N(0, 0.02) like DCGAN's.
+    comparison `d_feature_norm`. Many ports have wider discriminator layers than the paper's table, 5.9 M weights
+    instead of 2.9 M; this is the table. Weights start from N(0, 0.02) like DCGAN's.
     """
-    at_least(1, g_width=g_width, d_width=d_width, z_dim=z_dim)
+    check_range(at_least=1, g_width=g_width, d_width=d_width, z_dim=z_dim)
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:
-        latents = Latents(shape, z_dim, g_normalize)
-        G, D = generator(shape, g_width, latents), discriminator(shape, d_width, d_normalize)
+        latents = Latents(shape, z_dim, g_feature_norm)
+        G, D = generator(shape, g_width, latents), discriminator(shape, d_width, d_feature_norm)
         return normal(G), normal(D)
 
     return build
@@ -48,5 +48,5 @@ def discriminator(shape: ImageShape, width: int, normalize: str) -> Discriminato
     layers = [pad(shape, LEVELS), nn.Conv2d(shape.channels, width, 3, 1, 1), nn.LeakyReLU(0.1), maps]
     for inputs, outputs in ((maps.channels, width), (2 * width, 2 * width), (4 * width, 4 * width)):
         for layer in (nn.Conv2d(inputs, outputs, 4, 2, 1), nn.Conv2d(outputs, 2 * outputs, 3, 1, 1)):
-            layers += [layer, normalization(normalize, layer.out_channels), nn.LeakyReLU(0.1)]
+            layers += [layer, feature_norm(normalize, layer.out_channels), nn.LeakyReLU(0.1)]
     return Discriminator(shape, Chain(*layers, nn.Flatten()), Head(shape, 8 * width * height * columns))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from torch import nn
 
+from ..checks import check_range
 from ..layers import SelfAttention
 from .chain import Chain, Pool
 from .conditioning import Head, LabelMaps, Latents
@@ -58,26 +59,22 @@ def table(shape: ImageShape) -> Table:
     return Table((1024, *more, 1024, 512, 256, 128, 64), (64, 128, 256, 512, *more, 1024, 1024), halvings=5 + len(more))
 
 
-def sn_resnet(g_scale: float = 1.0, d_scale: float = 1.0, z_dim: int = 128, d_normalize: str = "none") -> Architecture:
+def sn_resnet(
+    g_scale: float = 1.0, d_scale: float = 1.0, z_dim: int = 128, d_feature_norm: str = "none"
+) -> Architecture:
     """Residual blocks and global sum pooling (Miyato 2018, arXiv:1802.05957, Tables 4-6).
 
     The discriminator has no norm of its own: give it one. With labels: conditional batch normalisation in the
     generator and the projection discriminator, logit = w' h + e_y' h (Miyato and Koyama 2018, arXiv:1802.05637).
     `g_scale` and `d_scale` multiply all widths.
     """
-    positive(g_scale, d_scale)
+    check_range(above=0, g_scale=g_scale, d_scale=d_scale)
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:
         g, d, halvings = table(shape).scaled(g_scale, d_scale)
-        return generator(shape, g, Latents(shape, z_dim)), discriminator(shape, d, halvings, d_normalize)
+        return generator(shape, g, Latents(shape, z_dim)), discriminator(shape, d, halvings, d_feature_norm)
 
     return build
-
-
-def positive(g_scale: float, d_scale: float) -> None:
-    """Raises ValueError for a factor of widths that is not positive."""
-    if not min(g_scale, d_scale) > 0:
-        raise ValueError(f"g_scale and d_scale must be positive, not {g_scale} and {d_scale}")
 
 
 def generator(

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from ..checks import at_least
+from ..checks import check_range
 from .chain import Chain, Pool
-from .conditioning import Head, LabelMaps, Latents, normalization
+from .conditioning import Head, LabelMaps, Latents, feature_norm
 from .init import glorot
 from .pair import Discriminator, Generator
 from .residual import down_block, first_block
@@ -15,7 +15,7 @@ from .sn_resnet import generator as residual_generator
 
 
 def wgan_gp_resnet(
-    width: int = 128, z_dim: int = 128, d_normalize: str = "none", dropout: Sequence[float] = ()
+    width: int = 128, z_dim: int = 128, d_feature_norm: str = "none", dropout: Sequence[float] = ()
 ) -> Architecture:
     """Blocks of one width in both networks, a mean over the grid (Gulrajani 2017, arXiv:1704.00028, Table 3 and code).
 
@@ -23,12 +23,12 @@ def wgan_gp_resnet(
     penalty on each sample forbids; "layer" is what the paper puts there. `dropout` are rates behind the last blocks:
     (0.2, 0.5, 0.5) in CT-GAN (Wei 2018, arXiv:1803.01541).
     """
-    at_least(1, width=width, z_dim=z_dim)
+    check_range(at_least=1, width=width, z_dim=z_dim)
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:
         widths = [width] * (1 + levels_to(shape, at_most=4))
         G = residual_generator(shape, widths, Latents(shape, z_dim))
-        return G, critic(shape, width, d_normalize, dropout)
+        return G, critic(shape, width, d_feature_norm, dropout)
 
     return build
 
@@ -46,16 +46,18 @@ def critic(shape: ImageShape, width: int, normalize: str, dropout: Sequence[floa
     return Discriminator(shape, Chain(*layers, nn.ReLU(), Pool(mean=True)), Head(shape, width))
 
 
-def wgan_gp_cnn(width: int = 128, z_dim: int = 128, d_normalize: str = "none") -> Architecture:
+def wgan_gp_cnn(width: int = 128, z_dim: int = 128, d_feature_norm: str = "none") -> Architecture:
     """5x5 convolutions of stride 2: three up, three down (Gulrajani 2017, arXiv:1704.00028, the authors' CIFAR code).
 
     One level more for each doubling of the image beyond 32; leaky ReLU 0.2 in the critic.
     """
-    at_least(1, width=width, z_dim=z_dim)
+    check_range(at_least=1, width=width, z_dim=z_dim)
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:
         levels = levels_to(shape, at_most=4)
-        return cnn_generator(shape, width, levels, Latents(shape, z_dim)), cnn_critic(shape, width, levels, d_normalize)
+        return cnn_generator(shape, width, levels, Latents(shape, z_dim)), cnn_critic(
+            shape, width, levels, d_feature_norm
+        )
 
     return build
 
@@ -80,6 +82,6 @@ def cnn_critic(shape: ImageShape, width: int, levels: int, normalize: str) -> Di
     for level in range(1, levels):
         inputs, outputs = maps.channels if level == 1 else width << (level - 1), width << level
         halve = glorot(nn.Conv2d(inputs, outputs, 5, 2, 2))
-        layers += [halve, normalization(normalize, outputs), nn.LeakyReLU(0.2)]
+        layers += [halve, feature_norm(normalize, outputs), nn.LeakyReLU(0.2)]
     last = width << (levels - 1) if levels > 1 else maps.channels
     return Discriminator(shape, Chain(*layers, nn.Flatten()), Head(shape, last * height * columns))

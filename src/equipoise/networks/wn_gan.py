@@ -8,11 +8,10 @@ from typing import Literal
 from torch import nn
 
 from .. import norms
-from ..checks import at_least
+from ..checks import check_choice, check_range
 from ..layers import Affine, TPReLU
-from ..spec import check_choice
 from .chain import Chain
-from .conditioning import Head, LabelMaps, Latents, normalization
+from .conditioning import Head, LabelMaps, Latents, feature_norm
 from .pair import Discriminator, FromUnit, Generator, ToUnit
 from .shape import Architecture, ImageShape, crop, grid, levels_to, pad
 
@@ -26,7 +25,7 @@ def wn_gan(width: int = 64, z_dim: int = 128, normalize: Literal["weight", "batc
     4x4 convolutions of stride 2 that double the channels. The twins of the paper (arXiv:1704.03971): `"batch"`, batch
     normalisation with PReLU, but not in the last layers and the discriminator's first, and `"none"`, the vanilla model.
     """
-    at_least(1, width=width, z_dim=z_dim)
+    check_range(at_least=1, width=width, z_dim=z_dim)
     check_choice(normalize, [*FEATURES], f"normalize cannot be {normalize!r}")
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:
@@ -59,7 +58,7 @@ def discriminator(shape: ImageShape, width: int, normalize: str) -> Discriminato
     for level in range(levels):
         outputs = width << level
         halve = strict(nn.Conv2d(now, outputs, 4, 2, 1, bias=normalize != "weight"), normalize)
-        normalised = normalization(FEATURES[normalize] if level else "none", outputs)
+        normalised = feature_norm(FEATURES[normalize] if level else "none", outputs)
         layers += [halve, normalised, activation(outputs, normalize), *[maps] * (level == 0)]
         now = outputs if level else maps.channels
     height, columns = grid(shape, levels)

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..checks import at_least
+from ..checks import check_range
 from ..layers import TPReLU
 from .chain import Chain, Told
 from .conditioning import Head, LabelMaps, Latents
@@ -23,7 +23,7 @@ def wn_resnet(width: int = 64, z_dim: int = 128) -> Architecture:
     Each block halves or doubles the grid; the two addends have learned weights for each channel, of length 1, which
     start with the shortcut alone. Widths are 1, 2, 4, 6, 8 times the first.
     """
-    at_least(1, width=width, z_dim=z_dim)
+    check_range(at_least=1, width=width, z_dim=z_dim)
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:
         levels = levels_to(shape, FIRST_SIDE)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from ..checks import check_range
 from ..weights import fan_in
 from .registering import Norm, check, register
 
@@ -17,8 +18,7 @@ def equalized(gain: float | None = 2**0.5) -> Norm:
     >>> round(layer.weight.std().item(), 2)  # sqrt(2 / 100)
     0.14
     """
-    if gain is not None and not gain > 0:
-        raise ValueError(f"gain must be positive or None, not {gain}")
+    check_range(above=0, gain=1.0 if gain is None else gain)
 
     @torch.no_grad()
     def normalise(layer: nn.Module) -> nn.Module:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from torch import nn
 
-from ..spec import check_choice
+from ..checks import check_choice, check_range
 from ..weights import rows_of
 from .operator import OperatorSpectral
 from .power import Settings
@@ -36,8 +36,7 @@ def spectral(
     >>> round(torch.linalg.matrix_norm(layer.weight, 2).item(), 4)
     1.0
     """
-    if iterations < 1:
-        raise ValueError(f"iterations must be at least 1, not {iterations}")
+    check_range(at_least=1, iterations=iterations)
     check_choice(kind, ["reshaped", "operator"], f"kind cannot be {kind!r}")
     check_choice(scale, ["fixed", "learned"], f"scale cannot be {scale!r}")
     check_choice(update, ["forward", "step"], f"update cannot be {update!r}")

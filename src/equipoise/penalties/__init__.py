@@ -6,21 +6,21 @@ checkpoint keeps it. All are for the discriminator, but for `pulling_away` and `
 generator; those on weights, and `consistency("zcr")`, are for either.
 """
 
-from .generators import path_length as path_length
-from .generators import pulling_away as pulling_away
-from .gradients import dragan as dragan
-from .gradients import gradient as gradient
-from .gradients import max_gradient as max_gradient
-from .gradients import r1 as r1
-from .gradients import r2 as r2
-from .gradients import wgan_gp as wgan_gp
-from .gradients import zero_centered as zero_centered
-from .kinds import Penalty as Penalty
-from .logits import consistency as consistency
-from .logits import consistency_term as consistency_term
-from .logits import drift as drift
-from .logits import lecam as lecam
-from .weights import historical_averaging as historical_averaging
-from .weights import orthogonal_offdiagonal as orthogonal_offdiagonal
-from .weights import orthonormal as orthonormal
-from .weights import spectral_regularization as spectral_regularization
+from .for_generators import path_length as path_length
+from .for_generators import pulling_away as pulling_away
+from .lazy import Penalty as Penalty
+from .on_gradients import dragan as dragan
+from .on_gradients import gradient as gradient
+from .on_gradients import max_gradient as max_gradient
+from .on_gradients import r1 as r1
+from .on_gradients import r2 as r2
+from .on_gradients import wgan_gp as wgan_gp
+from .on_gradients import zero_centered as zero_centered
+from .on_logits import consistency as consistency
+from .on_logits import consistency_term as consistency_term
+from .on_logits import drift as drift
+from .on_logits import lecam as lecam
+from .on_weights import historical_averaging as historical_averaging
+from .on_weights import orthogonal_offdiagonal as orthogonal_offdiagonal
+from .on_weights import orthonormal as orthonormal
+from .on_weights import spectral_regularization as spectral_regularization

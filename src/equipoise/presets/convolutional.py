@@ -65,7 +65,7 @@ def dragan() -> Recipe:
 
     The discriminator has no batch normalisation, under which the slope at one image depends on the others.
     """
-    return replace(dcgan(), network="dcgan(d_normalize='none')", penalties=("dragan",), batch=64)
+    return replace(dcgan(), network="dcgan(d_feature_norm='none')", penalties=("dragan",), batch=64)
 
 
 def improved_gan() -> Recipe:

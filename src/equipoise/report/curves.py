@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import words
+from . import numbers
 from .plots import Line, Mark, Plot
 from .record import METRICS, Record, Row, Values, best, by_features, column, number, real_floor
 
@@ -109,13 +109,13 @@ def _line(axis: Axis, metric: str, key: str, rows: list[Row], at: int) -> Line:
 
 def _best_mark(axis: Axis, top: Row, metric: str) -> Mark:
     x = float(axis.of(column([top], "seen"))[0])
-    return Mark(x, top[metric], f"best {words.value(top[metric])}")
+    return Mark(x, top[metric], f"best {numbers.value(top[metric])}")
 
 
 def _caption(floor: float | None, lines: int) -> str:
     parts = ["Healthy: falls fast, then slowly; lower is better."]
     if floor is not None:
-        parts.append(f"Dashed: {words.value(floor)}, what held-out real images score.")
+        parts.append(f"Dashed: {numbers.value(floor)}, what held-out real images score.")
     if lines > 1:
         parts.append("Different features: the lines cannot be compared with each other.")
     return " ".join(parts)

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from . import words
+from . import numbers
 from .record import Values
 from .themes import Theme
 
@@ -122,7 +122,7 @@ def _frame(axes: Axes, plot: Plot, theme: Theme) -> None:
     axes.margins(x=0.02, y=0.18 if plot.mark else 0.1)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda number, _: words.short(round(number, 9))))
+        axis.set_major_formatter(FuncFormatter(lambda number, _: numbers.short(round(number, 9))))
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(theme.rule)
     axes.grid(axis="y", color=theme.rule, linewidth=0.7)

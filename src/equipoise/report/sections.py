@@ -3,19 +3,19 @@
 import re
 from collections.abc import Callable
 
-from . import curves, pictures, tables, words
-from .commands import commands
+from . import curves, numbers, tables, thumbnails
 from .html import Markup, Node, element
-from .pictures import Shown, data_uri
+from .next_steps import commands
 from .plots import Plot, svg
 from .record import METRICS, Record, best, number, real_floor, score_before
 from .themes import THEMES
+from .thumbnails import Shown, data_uri
 from .verdict import verdict
 
 
 def top(record: Record) -> Markup:
     """The name of the run, the verdict, how far it is."""
-    state = "finished" if record.finished else f"unfinished, {words.part(record.seen, record.images)}"
+    state = "finished" if record.finished else f"unfinished, {numbers.part(record.seen, record.images)}"
     mark = element("span", state, class_="state done" if record.finished else "state")
     return element(
         "header",
@@ -27,13 +27,13 @@ def top(record: Record) -> Markup:
 
 def samples(record: Record) -> Markup:
     """The newest samples, and the run in numbers beside them."""
-    shown = pictures.latest(record)
+    shown = thumbnails.latest(record)
     if not shown:
         return _section(
             "Samples", _missing("No samples yet." if not record.pictures else "No sample can be read."), facts(record)
         )
-    alt = f"Grid of images by the averaged generator after {words.count(shown.seen)} images"
-    caption = f"The averaged generator after {words.count(shown.seen)} images. {_score(record, shown.seen)}"
+    alt = f"Grid of images by the averaged generator after {numbers.count(shown.seen)} images"
+    caption = f"The averaged generator after {numbers.count(shown.seen)} images. {_score(record, shown.seen)}"
     figure = element("figure", _image(shown, alt), element("figcaption", caption.strip()), class_="large")
     return _section("Latest samples", element("div", figure, facts(record), class_="hero"))
 
@@ -43,13 +43,13 @@ def facts(record: Record) -> Markup:
     metric, rows = record.scored()
     top_row = best(rows, metric)
     pairs = [
-        ("Images seen", words.count(record.seen), f"of {words.count(record.images)}"),
-        ("Time", words.duration(record.seconds) if record.seconds else "not known", "in training"),
+        ("Images seen", numbers.count(record.seen), f"of {numbers.count(record.images)}"),
+        ("Time", numbers.duration(record.seconds) if record.seconds else "not known", "in training"),
         ("Speed", *_speed(record)),
     ]
     if top_row:
-        at = f"at {words.count(top_row['seen'])} images"
-        pairs.insert(0, (f"Best {METRICS[metric]}", words.value(top_row[metric]), at))
+        at = f"at {numbers.count(top_row['seen'])} images"
+        pairs.insert(0, (f"Best {METRICS[metric]}", numbers.value(top_row[metric]), at))
     return _cards(pairs)
 
 
@@ -60,7 +60,7 @@ def _speed(record: Record) -> tuple[str, str]:
 
 def over_time(record: Record) -> Markup | None:
     """The same samples, from the first picture to the last."""
-    shown = pictures.over_time(record)
+    shown = thumbnails.over_time(record)
     if len(shown) < 2:
         return None
     items = [_moment(record, picture) for picture in shown]
@@ -69,7 +69,7 @@ def over_time(record: Record) -> Markup | None:
 
 
 def _moment(record: Record, shown: Shown) -> Markup:
-    seen = words.count(shown.seen)
+    seen = numbers.count(shown.seen)
     lines = (element("b", seen), Markup(" "), element("span", _score(record, shown.seen)))
     return element(
         "li", element("figure", _image(shown, f"Samples after {seen} images"), element("figcaption", *lines))
@@ -81,8 +81,8 @@ def _score(record: Record, seen: int) -> str:
     row = score_before(rows, seen)
     if not row:
         return ""
-    at = "" if row["seen"] == seen else f" at {words.count(row['seen'])}"
-    return f"{METRICS[metric]}\u00a0{words.value(row[metric])}{at}"
+    at = "" if row["seen"] == seen else f" at {numbers.count(row['seen'])}"
+    return f"{METRICS[metric]}\u00a0{numbers.value(row[metric])}{at}"
 
 
 def _image(shown: Shown, alt: str) -> Markup:
@@ -125,7 +125,7 @@ def _picture(plot: Plot, axis: str) -> Markup:
 
 
 def _in_words(plot: Plot) -> str:
-    parts = [f"{line.name} from {words.value(line.y[0])} to {words.value(line.y[-1])}" for line in plot.lines]
+    parts = [f"{line.name} from {numbers.value(line.y[0])} to {numbers.value(line.y[-1])}" for line in plot.lines]
     return f"{plot.title} against {plot.x_label}: {'; '.join(parts)}"
 
 
@@ -146,10 +146,10 @@ def _first_best_last(record: Record) -> Markup | None:
     name, floor = METRICS[metric], real_floor(record, str(rows[-1].get("features_hash", "")), metric)
     chosen = (("First", rows[0]), ("Best", best(rows, metric) or rows[-1]), ("Last", rows[-1]))
     cards = [
-        (f"{when} {name}", words.value(number(row, metric)), f"at {words.count(row['seen'])} images")
+        (f"{when} {name}", numbers.value(number(row, metric)), f"at {numbers.count(row['seen'])} images")
         for when, row in chosen
     ]
-    return _cards(cards if floor is None else [*cards, (f"{name} of real images", words.value(floor), "held out")])
+    return _cards(cards if floor is None else [*cards, (f"{name} of real images", numbers.value(floor), "held out")])
 
 
 def recipe(record: Record) -> Markup:

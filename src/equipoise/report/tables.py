@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from . import words
-from .commands import given
+from . import numbers
 from .html import Markup, Node, element, join, scrolling, table
+from .next_steps import given
 from .record import METRICS, Record, Row, column, number
 
 CLASSES = 30  # names that are shown
@@ -45,7 +45,7 @@ def plain(value: Any) -> str:
         return {True: "yes", False: "no", None: "none"}[value]
     if isinstance(value, list):
         return ", ".join(map(plain, value)) or "none"
-    return words.count(value) if isinstance(value, int) and value >= 1_000 else str(value)
+    return numbers.count(value) if isinstance(value, int) and value >= 1_000 else str(value)
 
 
 def evaluations(record: Record) -> Markup:
@@ -53,7 +53,7 @@ def evaluations(record: Record) -> Markup:
     metrics = _metrics(record.evaluations)
     names = [name for metric in metrics for name in (METRICS[metric], f"{METRICS[metric]} of real images")]
     rows = [
-        (words.count(row["seen"]), str(row.get("weights", "")), *_values(row, metrics), _card(row))
+        (numbers.count(row["seen"]), str(row.get("weights", "")), *_values(row, metrics), _card(row))
         for row in record.evaluations
     ]
     return join((table(("Images seen", "Weights", *names, "Measured with"), rows, "Evaluations"), _of_classes(record)))
@@ -65,10 +65,10 @@ def _of_classes(record: Record) -> Markup | None:
     if row is None:
         return None
     groups = zip(row.get("per_class", []), row.get("class_fid", []), strict=False)
-    count = lambda group: (words.count(group["n_real"]), words.count(group["n_fake"]))
-    rows = [(str(group["class"]), words.value(fid), *count(group)) for group, fid in groups]
-    rows.append(("all, their mean (intra-FID)", words.value(number(row, "intra_fid")), "", ""))
-    caption = f"FID of each class at {words.count(row['seen'])} images"
+    count = lambda group: (numbers.count(group["n_real"]), numbers.count(group["n_fake"]))
+    rows = [(str(group["class"]), numbers.value(fid), *count(group)) for group, fid in groups]
+    rows.append(("all, their mean (intra-FID)", numbers.value(number(row, "intra_fid")), "", ""))
+    caption = f"FID of each class at {numbers.count(row['seen'])} images"
     return table(("Class", "FID", "Real images", "Generated"), rows, caption)
 
 
@@ -77,14 +77,14 @@ def _metrics(rows: list[Row]) -> list[str]:
 
 
 def _values(row: Row, metrics: list[str]) -> list[Node]:
-    scores = [element("strong", words.value(number(row, metric))) for metric in metrics]
+    scores = [element("strong", numbers.value(number(row, metric))) for metric in metrics]
     floors = [number(row, f"real_{metric}") for metric in metrics]
-    shown = ["none held out" if floor is None else words.value(floor) for floor in floors]
+    shown = ["none held out" if floor is None else numbers.value(floor) for floor in floors]
     return [cell for pair in zip(scores, shown, strict=True) for cell in pair]
 
 
 def _card(row: Row) -> Markup:
-    generated, real = (words.count(number(row, key)) for key in ("n_fake", "n_real"))
+    generated, real = (numbers.count(number(row, key)) for key in ("n_fake", "n_real"))
     name, digest, resizer = (str(row.get(key, "not known")) for key in ("features", "features_hash", "resizer"))
     against = f"{generated} generated against {real} real images of {row.get('reference', 'unnamed data')}; "
     rest = f"; {resizer}; {row.get('precision', 'precision not known')}; seed {row.get('seed', 'not known')}"
@@ -96,7 +96,11 @@ def scores(record: Record) -> Markup:
     metrics, cards = _metrics(record.training), [_card(row) for row in record.training]
     same = len(set(cards)) == 1
     rows = [
-        (words.count(row["seen"]), *(words.value(number(row, metric)) for metric in metrics), *([] if same else [card]))
+        (
+            numbers.count(row["seen"]),
+            *(numbers.value(number(row, metric)) for metric in metrics),
+            *([] if same else [card]),
+        )
         for row, card in zip(record.training, cards, strict=True)
     ]
     head = ("Images seen", *(METRICS[metric] for metric in metrics), *([] if same else ["Measured with"]))
@@ -114,10 +118,10 @@ def _speed(record: Record) -> list[tuple[str, str]]:
     if not record.stats:
         return [("Speed", "no statistics yet")]
     memory = column(record.stats, "memory")
-    peak = words.size(max(memory[memory > 0])) if (memory > 0).any() else "not known"
+    peak = numbers.size(max(memory[memory > 0])) if (memory > 0).any() else "not known"
     return [
-        ("Time in training", words.duration(record.seconds or 0)),
-        ("Speed overall", words.speed(record.stats[-1]["seen"], record.seconds or 0)),
+        ("Time in training", numbers.duration(record.seconds or 0)),
+        ("Speed overall", numbers.speed(record.stats[-1]["seen"], record.seconds or 0)),
         ("Speed lately", lately(record.stats)),
         ("Most memory", peak),
     ]
@@ -127,7 +131,7 @@ def lately(stats: list[Row]) -> str:
     """Speed over the last tenth of the rows."""
     recent = stats[-max(2, len(stats) // 10) :]
     images, seconds = (column(recent, key) for key in ("seen", "seconds"))
-    return words.speed(images[-1] - images[0], seconds[-1] - seconds[0])
+    return numbers.speed(images[-1] - images[0], seconds[-1] - seconds[0])
 
 
 def _labels(record: Record) -> list[tuple[str, str]]:
@@ -135,5 +139,5 @@ def _labels(record: Record) -> list[tuple[str, str]]:
     names = [str(name) for name in labels.get("names", [])]
     if not names:
         return []
-    more = f" and {words.count(len(names) - CLASSES)} more" if len(names) > CLASSES else ""
+    more = f" and {numbers.count(len(names) - CLASSES)} more" if len(names) > CLASSES else ""
     return [(str(labels["kind"]).capitalize(), f"{len(names)}: {', '.join(names[:CLASSES])}{more}")]

@@ -1,6 +1,6 @@
 """A run in a sentence."""
 
-from . import words
+from . import numbers
 from .record import METRICS, Record, Row, best, column, number
 
 
@@ -25,15 +25,15 @@ def _scores(record: Record) -> str:
 def _course(record: Record, metric: str, rows: list[Row]) -> str:
     first, last = rows[0][metric], rows[-1][metric]
     went = "fell" if last < first else "rose" if last > first else "went"
-    took = f", {words.duration(float(record.seconds_at(column(rows, 'seen'))[-1]))}" if record.seconds else ""
+    took = f", {numbers.duration(float(record.seconds_at(column(rows, 'seen'))[-1]))}" if record.seconds else ""
     top = best(rows, metric) or rows[-1]
-    peak = ", its best" if top is rows[-1] else f"; best {words.value(top[metric])} at {words.count(top['seen'])}"
-    course = f"{_subject(rows[-1], metric)} {went} from {words.value(first)} to {words.value(last)}"
-    return f"{course} in {words.count(rows[-1]['seen'])} images{took}{peak}"
+    peak = ", its best" if top is rows[-1] else f"; best {numbers.value(top[metric])} at {numbers.count(top['seen'])}"
+    course = f"{_subject(rows[-1], metric)} {went} from {numbers.value(first)} to {numbers.value(last)}"
+    return f"{course} in {numbers.count(rows[-1]['seen'])} images{took}{peak}"
 
 
 def _moment(row: Row, metric: str) -> str:
-    return f"{_subject(row, metric)} is {words.value(row[metric])} at {words.count(row['seen'])} images"
+    return f"{_subject(row, metric)} is {numbers.value(row[metric])} at {numbers.count(row['seen'])} images"
 
 
 def _subject(row: Row, metric: str) -> str:
@@ -43,4 +43,4 @@ def _subject(row: Row, metric: str) -> str:
 def _ending(record: Record) -> str:
     if record.finished:
         return ""
-    return f". The run is unfinished: {words.count(record.seen)} of {words.count(record.images)} images"
+    return f". The run is unfinished: {numbers.count(record.seen)} of {numbers.count(record.images)} images"

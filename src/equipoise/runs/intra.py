@@ -11,7 +11,7 @@ from torch import nn
 from ..data import Dataset
 from ..metrics import fid
 from ..metrics.features import Features
-from .dataset import real_batches
+from .real_images import real_batches
 from .sampling import generate, latents
 
 MOST = 5_000

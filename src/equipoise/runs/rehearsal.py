@@ -82,8 +82,8 @@ def check_penalties(parts: Parts, recipe: Recipe, images: Tensor, labels: Tensor
         if any(passed):
             raise ValueError(
                 f"{name} penalises the gradient of each sample, but batch normalisation in the discriminator makes the "
-                f"logit of one depend on all: choose a discriminator without, by d_normalize='layer' or 'none' where "
-                f"the network has that choice"
+                f"logit of one depend on all: choose a discriminator without, by d_feature_norm='layer' or 'none' "
+                f"where the network has that choice"
             )
 
 

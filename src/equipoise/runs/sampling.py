@@ -9,10 +9,11 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from ..checks import check_range
 from ..critic import ask
-from ..data.labels import UserLabels
+from ..data.label_tables import UserLabels
 from ..labels import in_turn
-from ..metrics.precision import exact
+from ..metrics.full_precision import exact
 from .assemble import build_networks
 from .folder import RunFolder, load_checkpoint
 
@@ -72,8 +73,7 @@ def latents(G: nn.Module, count: int, seed: int, truncation: float | None = None
 
     A vector depends on the seed and its number alone, not on how many are drawn.
     """
-    if truncation is not None and not truncation > 0:
-        raise ValueError(f"truncation must be positive, not {truncation}")
+    check_range(above=0, truncation=1.0 if truncation is None else truncation)
     generator, length = torch.Generator().manual_seed(seed), cast(int, G.z_dim)
     uniform = torch.rand(count, length, generator=generator, dtype=torch.float64)
     tail = 0.0 if truncation is None else erfc(truncation / sqrt(2)) / 2

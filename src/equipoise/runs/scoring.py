@@ -22,8 +22,8 @@ from ..metrics.features import Features
 from ..metrics.inception_file import cached
 from ..spec import build
 from . import intra
-from .dataset import load_dataset, real_batches
 from .folder import RunFolder, append_row, read_rows, write_whole
+from .real_images import load_dataset, real_batches
 from .sampling import Sampler, generate, latents
 
 METRICS = ("fid", "kid")

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from ..checks import check_choice
 from ..labels import in_turn
-from ..spec import check_choice
 from .interpolation import WAYS, lerp
 from .sampling import Sampler
 

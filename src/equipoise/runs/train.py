@@ -15,9 +15,9 @@ from ..recipe import Recipe, differences, known
 from ..training import State
 from .assemble import Parts, assemble, updates
 from .choices import choose
-from .dataset import load_dataset
 from .folder import LOCK, RunFolder, append_row, load_checkpoint, read_rows, write_whole
 from .pictures import grid
+from .real_images import load_dataset
 from .rehearsal import rehearse
 from .sampling import generate, latents
 from .scoring import Scorer, generated, identity, versions

@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from equipoise.data import Format, Meaning, batches, inspect, load
-from equipoise.data.labels import LabelTable, attributes, classes, named_classes, vectors
+from equipoise.data.label_tables import LabelTable, attributes, classes, named_classes, vectors
 from equipoise.labels import LabelSpace
 
 SMALL = Format(1, 8, 8)

@@ -6,10 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from ..checks import at_least
+from ..checks import check_choice, check_range
 from ..critic import Critic, Fakes, Images, Scalar
-from ..spec import check_choice
-from .kinds import CriticLike, Penalty, unmade
+from .lazy import CriticLike, Penalty, unmade
 
 Kind = Literal["cr", "bcr", "zcr"]
 
@@ -20,7 +19,7 @@ def drift(weight: float = 1e-3) -> Penalty:
     >>> drift(weight=0.5)(lambda x: x[:, 0], torch.full((3, 4), 2.0), torch.zeros(3, 4)).item()
     2.0
     """
-    at_least(0, weight=weight)
+    check_range(at_least=0, weight=weight)
     return lambda critic, real, fake: weight * critic(real).square().mean()
 
 
@@ -30,9 +29,8 @@ def lecam(weight: float = 0.3, decay: float = 0.99, warm_up: int = 1_000) -> Pen
     The averages of E D(x) and E D(G) decay by `decay` a step; for the first `warm_up` steps they are the present means
     and the penalty is 0. As in the authors' code, which adds the max(0, .) to the paper's Eq. 3.
     """
-    at_least(0, weight=weight, warm_up=warm_up)
-    if not 0 <= decay < 1:
-        raise ValueError(f"decay must be in [0, 1), not {decay}")
+    check_range(at_least=0, weight=weight, warm_up=warm_up)
+    check_range(at_least=0, below=1, decay=decay)
     return LeCam(weight, decay, warm_up)
 
 
@@ -74,7 +72,7 @@ def consistency_term(weight: float = 2.0, features: float = 0.1, margin: float =
     the authors' code. D must have dropout (the paper: 0.2, 0.5, 0.5 in its last blocks); a D that answers alike twice
     is refused on the first call.
     """
-    at_least(0, weight=weight, features=features)
+    check_range(at_least=0, weight=weight, features=features)
     checked: list[bool] = []
 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
@@ -105,7 +103,7 @@ def consistency(kind: Kind = "cr", weight: float | None = None, shift: float = 0
     0.0
     """
     check_choice(kind, ["cr", "bcr", "zcr"], f"kind cannot be {kind!r}")
-    at_least(0, weight=weight or 0.0, shift=shift, noise=noise)
+    check_range(at_least=0, weight=weight or 0.0, shift=shift, noise=noise)
     if kind == "zcr":
         return _latent_consistency(weight, noise)
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from ..checks import at_least
+from ..checks import check_range
 from ..critic import Critic, Fakes, Images, Scalar
 from ..weights import layers, rows_of
-from .kinds import CriticLike, Penalty, Remembering
+from .lazy import CriticLike, Penalty, Remembering
 
 
 def spectral_regularization(weight: float = 0.01) -> Penalty:
@@ -23,7 +23,7 @@ def spectral_regularization(weight: float = 0.01) -> Penalty:
     >>> round(spectral_regularization(weight=0.5)(D, torch.zeros(1, 3), torch.zeros(1, 3)).item(), 4)  # 0.5 / 2 * 2^2
     1.0
     """
-    at_least(0, weight=weight)
+    check_range(at_least=0, weight=weight)
     return SpectralRegularization(weight)
 
 
@@ -60,7 +60,7 @@ def orthonormal(weight: float = 1e-4) -> Penalty:
     >>> orthonormal(weight=1.0)(D, torch.zeros(1, 3), torch.zeros(1, 3)).item()  # three times (4 - 1)^2
     27.0
     """
-    at_least(0, weight=weight)
+    check_range(at_least=0, weight=weight)
 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
         grams = [gram(matrix) for _, matrix in matrices(layers(Critic.of(critic).learner))]
@@ -81,7 +81,7 @@ def orthogonal_offdiagonal(weight: float = 1e-4) -> Penalty:
     >>> orthogonal_offdiagonal()(D, torch.zeros(1, 3), torch.zeros(1, 3)).item()  # lengths are free
     0.0
     """
-    at_least(0, weight=weight)
+    check_range(at_least=0, weight=weight)
 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
         net = Critic.of(critic).learner
@@ -103,7 +103,7 @@ def historical_averaging(weight: float = 1.0) -> Penalty:
     >>> round(penalty(D, x, x).item(), 4)  # two weights, 3 from where they were
     18.0
     """
-    at_least(0, weight=weight)
+    check_range(at_least=0, weight=weight)
     return HistoricalAveraging(weight)
 
 

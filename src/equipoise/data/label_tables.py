@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float64, Int64, Shaped
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from ..checks import check_choice
 from ..labels import Kind, Labels, LabelSpace
-from ..spec import check_choice
 
 Values = Int64[np.ndarray, " n"] | Bool[np.ndarray, "n k"] | Float64[np.ndarray, "n k"]
 UserLabels = Int64[Tensor, " n"] | Bool[Tensor, "n k"] | Float64[Tensor, "n k"]

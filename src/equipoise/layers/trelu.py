@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import prelu
 
-from ..checks import at_least
+from ..checks import check_range
 
 
 class TReLU(nn.Module):
@@ -16,7 +16,7 @@ class TReLU(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        at_least(1, channels=channels)
+        check_range(at_least=1, channels=channels)
         self.threshold = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
@@ -40,9 +40,8 @@ class TPReLU(nn.Module):
 
     def __init__(self, channels: int, slope: float = 0.25) -> None:
         super().__init__()
-        at_least(1, channels=channels)
-        if not 0 <= slope <= 1:
-            raise ValueError(f"slope must be between 0 and 1, not {slope}")
+        check_range(at_least=1, channels=channels)
+        check_range(at_least=0, at_most=1, slope=slope)
         self.slope = nn.Parameter(torch.full((channels,), slope))
         self.threshold = nn.Parameter(torch.zeros(channels))
 
@@ -67,7 +66,7 @@ class Affine(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        at_least(1, channels=channels)
+        check_range(at_least=1, channels=channels)
         self.gain = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 

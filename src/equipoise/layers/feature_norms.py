@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..checks import at_least
+from ..checks import check_range
 from ..numerics import wide
 
 
@@ -20,7 +20,7 @@ class PixelNorm(nn.Module):
 
     def __init__(self, eps: float = 1e-8) -> None:
         super().__init__()
-        at_least(0, eps=eps)
+        check_range(at_least=0, eps=eps)
         self.eps = eps
 
     def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
@@ -37,7 +37,7 @@ class LayerNorm(nn.GroupNorm):
     """
 
     def __init__(self, channels: int, affine: bool = True, eps: float = 1e-5) -> None:
-        at_least(1, channels=channels)
+        check_range(at_least=1, channels=channels)
         super().__init__(1, channels, eps=eps, affine=affine)
 
 
@@ -48,5 +48,5 @@ class InstanceNorm(nn.InstanceNorm2d):
     """
 
     def __init__(self, channels: int, affine: bool = True, eps: float = 1e-5) -> None:
-        at_least(1, channels=channels)
+        check_range(at_least=1, channels=channels)
         super().__init__(channels, eps=eps, affine=affine)

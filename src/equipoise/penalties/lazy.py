@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..checks import check_range
 from ..critic import CriticLike as CriticLike
 from ..critic import Fakes, Images, Scalar
 
@@ -22,8 +23,7 @@ def unmade(images: Images) -> Images:
 
 def lazily(every: int, penalty: Penalty) -> Penalty:
     """The penalty on each `every`-th call, that many times as strong (Karras 2020, arXiv:1912.04958, Sec. 3.1)."""
-    if every < 1:
-        raise ValueError(f"every must be at least 1, not {every}")
+    check_range(at_least=1, every=every)
     return penalty if every == 1 else Lazy(every, penalty)
 
 

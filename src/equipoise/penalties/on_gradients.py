@@ -6,10 +6,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..checks import at_least
+from ..checks import check_choice, check_range
 from ..critic import Fakes, Images, Logits, Scalar
-from ..spec import check_choice
-from .kinds import CriticLike, Penalty, lazily
+from .lazy import CriticLike, Penalty, lazily
 
 Sides = Literal["two", "one", "one_unsquared"]
 SIDES: dict[str, Callable[[Logits], Logits]] = {
@@ -43,7 +42,7 @@ def wgan_gp(weight: float = 10.0, target: float = 1.0, sided: Sides = "two", eve
     >>> wgan_gp(weight=10.0)(critic, torch.zeros(8, 1, 2, 2), torch.ones(8, 1, 2, 2)).item()  # 10 (3 - 1)^2
     40.0
     """
-    at_least(0, weight=weight, target=target)
+    check_range(at_least=0, weight=weight, target=target)
     check_choice(sided, [*SIDES], f"sided cannot be {sided!r}")
 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
@@ -71,7 +70,7 @@ def max_gradient(weight: float = 1.0, every: int = 1) -> Penalty:
     >>> max_gradient()(critic, torch.zeros(2, 4), torch.ones(2, 4)).item()
     9.0
     """
-    at_least(0, weight=weight)
+    check_range(at_least=0, weight=weight)
 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
         return weight * _squared_norm(gradient(critic, between(real, fake))).max()
@@ -88,7 +87,7 @@ def r1(weight: float = 10.0, every: int = 1) -> Penalty:
     >>> r1(weight=2.0)(critic, torch.full((3, 4), 0.5), torch.zeros(3, 4)).item()  # 4 times 0.25
     1.0
     """
-    at_least(0, weight=weight)
+    check_range(at_least=0, weight=weight)
     return lazily(every, lambda critic, real, fake: weight / 2 * _squared_norm(gradient(critic, real)).mean())
 
 
@@ -99,7 +98,7 @@ def r2(weight: float = 10.0, every: int = 1) -> Penalty:
     >>> r2(weight=2.0)(critic, torch.zeros(3, 4), torch.full((3, 4), 0.5)).item()
     1.0
     """
-    at_least(0, weight=weight)
+    check_range(at_least=0, weight=weight)
     return lazily(every, lambda critic, real, fake: weight / 2 * _squared_norm(gradient(critic, fake)).mean())
 
 
@@ -112,7 +111,7 @@ def dragan(weight: float = 10.0, target: float = 1.0, scale: float = 0.5, every:
     >>> dragan(weight=2.0)(lambda x: 3 * x[:, 0], torch.rand(3, 4), torch.zeros(3, 4)).item()  # 2 (3 - 1)^2
     8.0
     """
-    at_least(0, weight=weight, target=target, scale=scale)
+    check_range(at_least=0, weight=weight, target=target, scale=scale)
 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
         real = real.detach()

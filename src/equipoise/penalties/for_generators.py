@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from ..checks import at_least
+from ..checks import check_range
 from ..critic import Critic, Fakes, Images, Scalar
-from .kinds import CriticLike, Penalty, lazily
+from .lazy import CriticLike, Penalty, lazily
 
 
 def pulling_away(weight: float = 0.1) -> Penalty:
@@ -22,7 +22,7 @@ def pulling_away(weight: float = 0.1) -> Penalty:
     >>> pulling_away(weight=1.0)(Critic(D, features="0"), torch.ones(2, 4), torch.ones(2, 4)).item()  # a code twice
     1.0
     """
-    at_least(0, weight=weight)
+    check_range(at_least=0, weight=weight)
 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
         asked = Critic.of(critic)
@@ -42,9 +42,8 @@ def path_length(weight: float = 2.0, decay: float = 0.01, every: int = 4) -> Pen
     For the generator: a step in latent space changes the image by a constant length a, the running mean of the lengths
     with rate `decay`. Needs latents that the fakes were made from, which require a gradient: Critic(D, latents=z).
     """
-    at_least(0, weight=weight)
-    if not 0 < decay <= 1:
-        raise ValueError(f"decay must be in (0, 1], not {decay}")
+    check_range(at_least=0, weight=weight)
+    check_range(above=0, at_most=1, decay=decay)
     return lazily(every, PathLength(weight, decay))
 
 

@@ -10,7 +10,7 @@ from torch.nn.functional import dropout
 
 from equipoise import norms, penalties
 from equipoise.critic import Critic
-from equipoise.penalties.logits import shifted_and_flipped
+from equipoise.penalties.on_logits import shifted_and_flipped
 
 
 def total(images):
@@ -214,7 +214,7 @@ def test_zcr_needs_latents_and_the_generator():
 @pytest.mark.parametrize(
     ("make", "problem"),
     [
-        (lambda: penalties.lecam(decay=1.0), r"decay must be in \[0, 1\), not 1.0"),
+        (lambda: penalties.lecam(decay=1.0), r"decay must be at least 0 and below 1, not 1.0"),
         (lambda: penalties.consistency(weight=-1.0), r"weight must be at least 0, not -1.0"),
         (lambda: penalties.consistency(kind="zcr", weight=-1.0), r"weight must be at least 0, not -1.0"),
     ],

@@ -11,7 +11,7 @@ from test_report import make
 from equipoise import presets, spec
 from equipoise.cli import parse as parse_command
 from equipoise.recipe import differences
-from equipoise.report.commands import commands
+from equipoise.report.next_steps import commands
 from equipoise.report.record import read
 
 OWN = {

@@ -112,7 +112,7 @@ def test_path_length_needs_latents_with_a_gradient(critic, problem):
 
 @pytest.mark.parametrize("decay", [0.0, 1.5])
 def test_decay_of_path_length_must_be_a_share(decay):
-    with pytest.raises(ValueError, match=r"decay must be in \(0, 1\]"):
+    with pytest.raises(ValueError, match=r"decay must be above 0 and at most 1"):
         penalties.path_length(decay=decay)
 
 
