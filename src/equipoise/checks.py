@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 from math import inf
+from typing import Any
 
 
 def check_range(
@@ -11,17 +12,24 @@ def check_range(
     above: int | float = -inf,
     at_most: int | float = inf,
     below: int | float = inf,
-    **values: int | float,
+    **values: Any,
 ) -> None:
     """Raises ValueError for the first of the named values outside the range; nan is outside every one.
 
+    Of a schedule, the values that it goes to are checked.
+
     >>> check_range(at_least=0, below=1, momentum=0.9)
     """
-    for name, value in values.items():
+    numbers = ((name, number) for name, value in values.items() for number in _numbers(value))
+    for name, value in numbers:
         if not (at_least <= value <= at_most and above < value < below):
             bounds = {"at least": at_least, "above": above, "at most": at_most, "below": below}
             rules = (f"{rule} {bound:g}" for rule, bound in bounds.items() if abs(bound) != inf)
             raise ValueError(f"{name} must be {' and '.join(rules)}, not {value}")
+
+
+def _numbers(value: Any) -> Iterable[float]:
+    return getattr(value, "ends", ()) if callable(value) else (value,)
 
 
 def check_choice(name: str, choices: list[str], problem: str) -> None:

@@ -10,20 +10,33 @@ from typing import Any, Literal, TypeVar
 
 from tyro.conf import Positional
 
-from .checks import check_choice
+from . import schedules
+from .checks import check_choice, check_range
+from .schedules import Schedule
+from .spec import build
 
 Choice = TypeVar("Choice")
-WAYS = {
+CHOICES = {
+    "fit": ("crop", "stretch"),
     "g_condition": ("batch_norm", "concat", "self_modulation"),
     "d_condition": ("projection", "auxiliary", "concat"),
+    "precision": ("float32", "tf32", "bfloat16"),
 }
+AT_LEAST = {
+    **dict.fromkeys(("images", "batch", "g_batch", "pieces", "keep", "channels"), 1),
+    **dict.fromkeys(("score_every", "sample_every", "save_every"), 1),
+    "score_images": 2,
+    "seed": 0,
+}
+Rate = float | str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Every choice that makes a run. A field that is None is chosen for the data and the machine when the run starts.
 
-    Components are calls written as strings, "r1(weight=5)"; time is counted in images shown to the discriminator.
+    Components are calls written as strings, "r1(weight=5)", and so are numbers that change over time,
+    "decay(1e-3, share=0.5)"; time is counted in real images seen.
     """
 
     data: Positional[str] = "builtin"
@@ -43,58 +56,60 @@ class Recipe:
     dequantize: bool = False
     """Add noise below one grey level to the real images."""
 
-    network: str | None = "sn_resnet"
+    game: str = "adversarial"
+    """Who plays."""
+    network: str | None = None
     """Generator and discriminator."""
-    loss: str = "hinge"
-    """What the two play for."""
-    penalties: tuple[str, ...] | None = ()
+    loss: str = "relativistic"
+    """What the two minimise."""
+    penalties: tuple[str, ...] | None = None
     """Terms added to the discriminator's objective."""
     g_penalties: tuple[str, ...] = ()
     """Terms added to the generator's objective."""
     constraint: str = "none"
     """What is done to the discriminator's weights after each of its steps."""
-    augment: str | None = "none"
+    augment: str | None = None
     """How images are changed before the discriminator sees them, real and fake alike."""
-    d_norm: str = "spectral"
+    d_norm: str = "none"
     """Normalisation of the discriminator's weights."""
     g_norm: str = "none"
     """Normalisation of the generator's weights."""
-    growth: str = "fixed"
-    """How images and networks grow."""
     g_condition: str | None = None
-    """How the generator hears of labels: batch_norm, concat, self_modulation; None is the network's usual way."""
+    """How the generator is conditioned: batch_norm, concat, self_modulation; None is the network's usual way."""
     d_condition: str | None = None
-    """How the discriminator hears of labels: projection, auxiliary, concat; None is the network's usual way."""
+    """How the discriminator is conditioned: projection, auxiliary, concat; None is the network's usual way."""
     g_activation: str | None = None
     """The generator's hidden activation; None is the network's own."""
     d_activation: str | None = None
     """The discriminator's hidden activation; None is the network's own."""
 
-    images: int | None = 1_000_000
-    """Length of training, in real images shown."""
-    batch: int | None = 64
+    images: int | None = None
+    """Length of training, in real images seen."""
+    batch: int | None = None
     """Real images in a step of the discriminator, and as many fakes."""
+    pieces: int = 1
+    """Equal parts of a batch that are looked at one after the other, to save memory."""
     g_batch: int | None = None
     """Fakes in a step of the generator."""
-    d_steps: int = 1
-    """Steps of the discriminator for one of the generator."""
-    lr_g: float = 2e-4
-    """Learning rate of the generator."""
-    lr_d: float = 2e-4
-    """Learning rate of the discriminator."""
-    optimizer: str = "adam"
+    d_steps: Rate = 1
+    """Steps of the discriminator for one of the generator: a number or a schedule, "steps((100, 5), at=(160000,))"."""
+    lr_g: Rate = "decay(1e-3, share=0.5)"
+    """Learning rate of the generator: a number or a schedule."""
+    lr_d: Rate = "decay(1e-3, share=0.5)"
+    """Learning rate of the discriminator: a number or a schedule."""
+    optimizer: str = "adam(beta1=0.0, beta2=0.99)"
     """How both players step along their gradients."""
-    decay: float = 0.0
-    """The last part of training, as a share of it, in which the learning rates fall linearly to zero."""
-    ema_images: int | None = 10_000
-    """Half-life of the averaged generator."""
-    precision: Literal["float32", "bfloat16"] | None = None
+    ema_images: Rate | None = None
+    """Half-life of the EMA generator: a number or a schedule."""
+    precision: Literal["float32", "tf32", "bfloat16"] | None = None
     """What networks run in; penalties, power iteration, averages and metrics are float32 in any case."""
     seed: int = 0
     """The seed of weights, data order and noise: the same seed, the same run."""
 
     features: str | None = None
     """What looks at images for scores: builtin, random, pixels, inception."""
+    metrics: tuple[str, ...] = ("fd", "kid")
+    """Scores; the first one chooses the best checkpoint."""
     score_every: int | None = None
     """Images between two scores during training."""
     score_images: int | None = None
@@ -107,19 +122,31 @@ class Recipe:
     """Newest checkpoints to keep, besides the best by score."""
 
     def __post_init__(self) -> None:
-        counts = ("images", "batch", "d_steps", "ema_images", "keep", "channels", "g_batch")
-        for name in (*counts, "score_every", "sample_every", "save_every"):
-            _require(getattr(self, name) is None or getattr(self, name) >= 1, name, "at least 1", self)
-        for name in ("lr_g", "lr_d"):
-            _require(0 < getattr(self, name) < inf, name, "positive and finite", self)
-        check_choice(self.fit, ["crop", "stretch"], f"fit cannot be {self.fit!r}")
-        check_choice(str(self.precision), ["None", "float32", "bfloat16"], f"precision cannot be {self.precision!r}")
-        for name, ways in WAYS.items():
-            check_choice(str(getattr(self, name)), ["None", *ways], f"{name} cannot be {getattr(self, name)!r}")
-        _require(0 <= self.seed < 2**63, "seed", "at least 0 and below 2**63", self)
-        _require(self.score_images is None or self.score_images >= 2, "score_images", "at least 2", self)
-        _require(0 <= self.decay <= 1, "decay", "in [0, 1]", self)
+        for name, least in AT_LEAST.items():
+            if getattr(self, name) is not None:
+                check_range(at_least=least, **{name: getattr(self, name)})
+        check_range(below=2**63, seed=self.seed)
+        for name, choices in CHOICES.items():
+            if getattr(self, name) is not None:
+                check_choice(getattr(self, name), [*choices], f"{name} cannot be {getattr(self, name)!r}")
+        for name in ("lr_g", "lr_d", "d_steps", "ema_images"):
+            self._check_rate(name)
+        if not self.metrics:
+            raise ValueError("metrics must name at least one score: the first one chooses the best checkpoint")
         self.height_width()
+
+    def _check_rate(self, name: str) -> None:
+        rate = None if getattr(self, name) is None else self.rate(name, images=1)
+        if rate is not None and not callable(rate):
+            bounds = {"lr_g": {"above": 0}, "lr_d": {"above": 0}, "d_steps": {"at_least": 1}}.get(name, {"at_least": 0})
+            check_range(below=inf, **bounds, **{name: rate})
+
+    def rate(self, name: str, images: int | None = None) -> float | Schedule:
+        """A field that may be a schedule, as a number or as a function of the images seen in a run of so many."""
+        value, length = getattr(self, name), self.images if images is None else images
+        if not isinstance(value, str):
+            return known(value)
+        return build(value, schedules, schedules.lasting(known(length)))
 
     def height_width(self) -> tuple[int, int] | None:
         """Height and width in pixels, or None while they are to be chosen."""
@@ -127,7 +154,9 @@ class Recipe:
             return None
         match = re.fullmatch(r"(\d+)(?:x(\d+))?", self.size)
         height, width = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-        _require(min(height, width) >= 8, "size", "pixels like 64 or, height x width, 48x96, and at least 8", self)
+        if min(height, width) < 8:
+            rule = "pixels like 64 or, height x width, 48x96, and at least 8"
+            raise ValueError(f"size must be {rule}, not {self.size!r}")
         return height, width
 
     def to_json(self) -> dict[str, Any]:
@@ -165,8 +194,3 @@ def differences(new: Recipe, old: Recipe) -> list[str]:
     """What `new` asks for that `old` does not hold, one line a field; fields of `new` left open do not count."""
     pairs = ((f.name, getattr(new, f.name), getattr(old, f.name)) for f in fields(new))
     return [f"{name}: {was!r} there, {now!r} here" for name, now, was in pairs if now is not None and now != was]
-
-
-def _require(holds: bool, name: str, rule: str, recipe: Recipe) -> None:
-    if not holds:
-        raise ValueError(f"{name} must be {rule}, not {getattr(recipe, name)!r}")

@@ -6,37 +6,75 @@ parsed, never evaluated: only the named function is called, with literal argumen
 
 import ast
 import importlib.util
+import re
 import sys
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from inspect import Parameter, signature
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from .checks import check_choice
 
 
-def build(spec: str, module: ModuleType) -> Any:
+class Call(NamedTuple):
+    """A name with its arguments, which are literals or calls themselves."""
+
+    name: str
+    positional: tuple[Any, ...] = ()
+    keywords: dict[str, Any] = {}  # noqa: RUF012
+
+
+def build(spec: str, module: ModuleType, also: Mapping[str, Callable[..., Any]] | None = None, **given: Any) -> Any:
     """Calls the factory that `spec` names, found in `module` or in the file that it gives.
+
+    Arguments may be calls: "r1(weight=cosine(2, 0.2))", "auxiliary_classifier(loss=hinge)"; their names are found where
+    the factory's is, in `module`, and in `also`. `given` are arguments for what the string leaves out.
 
     Raises ValueError for an unknown name (with the nearest one and all choices), a wrong hyper-parameter, or a string
     that is not of the form `name` or `name(key=value, ...)`.
     """
-    path, _, call = spec.rpartition(":") if ".py:" in spec else ("", "", spec)
-    name, arguments = parse(call)
-    source = load_file(Path(path)) if path else module
-    needy = bool(path) and callable(getattr(source, name, None))
-    lack = (
-        f"{Path(path).name if path else kind(module)} has no {name!r}" + " that can be called without arguments" * needy
-    )
-    check_choice(name, names(source), lack)
-    factory = getattr(source, name)
+    call, source = parse(spec.rpartition(".py:")[2]), home(spec, module)
+    inside = {name: getattr(where, name) for where in (module, source) for name in names(where)} | dict(also or {})
+    factory = inside.get(call.name) if call.name in names(source) else None
+    return _call(spec, factory or find(spec, module), call._replace(keywords=given | call.keywords), inside)
+
+
+def find(spec: str, module: ModuleType) -> Callable[..., Any]:
+    """The factory that `spec` names, found in `module` or in the file that it gives."""
+    name, source = parse(spec.rpartition(".py:")[2]).name, home(spec, module)
+    needy = source is not module and callable(getattr(source, name, None))
+    lack = f"{kind(module) if source is module else Path(str(source.__file__)).name} has no {name!r}"
+    check_choice(name, names(source), lack + " that can be called without arguments" * needy)
+    return getattr(source, name)
+
+
+def home(spec: str, module: ModuleType) -> ModuleType:
+    """The user's own file where `spec` gives one, else the module."""
+    path, dot, _ = spec.rpartition(".py:")
+    return load_file(Path(path + ".py")) if dot else module
+
+
+def _call(spec: str, factory: Callable[..., Any], call: Call, inside: Mapping[str, Callable[..., Any]]) -> Any:
+    """Calls the factory, after the calls among its arguments."""
+
+    def value(argument: Any) -> Any:
+        if isinstance(argument, list | tuple) and not isinstance(argument, Call):
+            return type(argument)(map(value, argument))
+        if not isinstance(argument, Call):
+            return argument
+        check_choice(argument.name, sorted(inside), f"{spec!r}: there is no {argument.name!r}")
+        return _call(spec, inside[argument.name], argument, inside)
+
+    positional, keywords = map(value, call.positional), {name: value(part) for name, part in call.keywords.items()}
     try:
-        signature(factory).bind(**arguments)
+        bound = signature(factory).bind(*positional, **keywords)
     except TypeError as error:
         raise ValueError(f"{spec!r}: {error}; its hyper-parameters: {parameters(factory)}") from None
     try:
-        return factory(**arguments)
+        return factory(*bound.args, **bound.kwargs)
     except (TypeError, AttributeError, RuntimeError) as error:  # a value of the wrong type
         raise ValueError(f"{spec!r}: {error}; its hyper-parameters: {parameters(factory)}") from error
 
@@ -51,7 +89,7 @@ def names(module: ModuleType) -> list[str]:
     return sorted(name for name, member in vars(module).items() if name[0] != "_" and _is_component(member, module))
 
 
-def parameters(factory: FunctionType) -> str:
+def parameters(factory: Callable[..., Any]) -> str:
     """The hyper-parameters of a component with their defaults, as one would write them."""
     return ", ".join(f"{p.name}={p.default!r}" for p in signature(factory).parameters.values()) or "none"
 
@@ -66,21 +104,58 @@ def kind(module: ModuleType) -> str:
     return module.__name__.rpartition(".")[2]
 
 
-def parse(call: str) -> tuple[str, dict[str, Any]]:
-    """Splits a call into its name and its keyword arguments, which must be literals.
+def named(components: Iterable[object]) -> dict[str, Any]:
+    """Components by the names of what made them; a second one of a name has a number.
 
-    >>> parse("r1(weight=5)")
-    ('r1', {'weight': 5})
+    >>> from equipoise import penalties
+    >>> [*named([penalties.r1(), penalties.r1(every=16), penalties.lecam()])]
+    ['r1', 'r1_2', 'lecam']
+    """
+    result: dict[str, Any] = {}
+    for component in components:
+        name = _name_of(component)
+        used = sum(other.rpartition("_")[0] == name or other == name for other in result)
+        result[f"{name}_{used + 1}" if used else name] = component
+    return result
+
+
+def _name_of(component: object) -> str:
+    """The name of the function that made it; of a module that of its class."""
+    made_by = str(getattr(component, "__qualname__", "")).partition(".")[0]
+    name = made_by or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(component).__name__).lower()
+    return name if name.isidentifier() else "term"
+
+
+def parse(call: str) -> Call:
+    """Splits a call into its name and its arguments.
+
+    >>> parse("r1(weight=5)").keywords
+    {'weight': 5}
     """
     try:
-        tree = ast.parse(call.strip(), mode="eval").body
-        if isinstance(tree, ast.Name):
-            return tree.id, {}
-        if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and not tree.args:
-            return tree.func.id, {str(k.arg): ast.literal_eval(k.value) for k in tree.keywords}
-    except (SyntaxError, ValueError):
-        pass
-    raise ValueError(f"{call!r} is not of the form name or name(key=value, ...), with text in quotes: name(key='text')")
+        with warnings.catch_warnings(action="ignore", category=SyntaxWarning):  # of odd strings, which are refused
+            return _read_call(ast.parse(call.strip(), mode="eval").body)
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
+        raise ValueError(
+            f"{call!r} is not of the form name or name(key=value, ...), with text in quotes: name(key='text')"
+        ) from None
+
+
+def _read_call(tree: ast.expr) -> Call:
+    if isinstance(tree, ast.Name):
+        return Call(tree.id)
+    if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name):
+        raise ValueError("neither a name nor a call")
+    keywords = {str(keyword.arg): _read_value(keyword.value) for keyword in tree.keywords}
+    return Call(tree.func.id, tuple(map(_read_value, tree.args)), keywords)
+
+
+def _read_value(tree: ast.expr) -> Any:
+    if isinstance(tree, ast.Name | ast.Call):
+        return _read_call(tree)
+    if isinstance(tree, ast.List | ast.Tuple):
+        return (list if isinstance(tree, ast.List) else tuple)(map(_read_value, tree.elts))
+    return ast.literal_eval(tree)
 
 
 def _is_component(member: object, module: ModuleType) -> bool:

@@ -1,16 +1,56 @@
 """Adaptive discriminator augmentation (Karras, Aittala, Hellsten, Laine, Lehtinen and Aila 2020)."""
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..checks import check_range, check_words
+from ..critic import Logits, heads, mean
 from ..numerics import wide, without_autocast
+from ..schedules import Rate, at
 from .colour import recolour
-from .draws import Images
+from .draws import Chance, Images
 from .geometry import blits, deformations, through, warp
 
 GROUPS = ("blit", "geometry", "color")
+
+
+def transformed(images: Images, p: Chance, groups: list[str]) -> Images:
+    """Each transform of these groups with probability p, of each sample."""
+    with without_autocast(images):
+        result = wide(images)
+        geometry = {"blit": blits, "geometry": deformations}
+        maps = [draw(result, p) for name, draw in geometry.items() if name in groups]
+        if maps:
+            result = warp(result, through(*maps))
+        return (recolour(result, p) if "color" in groups else result).to(images.dtype)
+
+
+class Transforms(nn.Module):
+    """Augments each sample, by each transform with probability `p`, which `follow` sets. See `transforms`."""
+
+    p: Tensor
+
+    def __init__(self, p: Rate, groups: list[str]) -> None:
+        super().__init__()
+        self.rate, self.groups = p, groups
+        self.register_buffer("p", torch.tensor(float(at(p, 0))))
+
+    def follow(self, seen: int) -> None:
+        """Takes the probability of so many images seen."""
+        self.p.fill_(at(self.rate, seen))
+
+    def forward(self, images: Images) -> Images:
+        """The images as the discriminator is to see them."""
+        return transformed(images, self.p, self.groups)
+
+
+def transforms(p: Rate = 0.5, pipe: str = "blit,geometry,color") -> Transforms:
+    """Each transform of `ada` with probability p, which does not adapt (Karras 2020, arXiv:2006.06676, Sec. 2).
+
+    `p` may be a schedule, as R3GAN's (Huang 2024, arXiv:2501.05441), which `follow` is told the images seen for.
+    """
+    check_range(at_least=0, at_most=1, p=p)
+    return Transforms(p, check_words(pipe, GROUPS, "pipe"))
 
 
 class Ada(nn.Module):
@@ -25,28 +65,22 @@ class Ada(nn.Module):
         super().__init__()
         self.target, self.every, self.images, self.groups = target, every, images, groups
         self.register_buffer("p", torch.zeros(()))
-        for name in ("signs", "seen", "calls"):
+        self.register_buffer("signs", torch.zeros((), dtype=torch.float64))
+        for name in ("seen", "calls"):
             self.register_buffer(name, torch.zeros((), dtype=torch.int64))
 
     def forward(self, images: Images) -> Images:
         """The images as the discriminator is to see them."""
-        with without_autocast(images):
-            return self._augment(wide(images)).to(images.dtype)
-
-    def _augment(self, images: Images) -> Images:
-        geometry = {"blit": blits, "geometry": deformations}
-        maps = [draw(images, self.p) for name, draw in geometry.items() if name in self.groups]
-        if maps:
-            images = warp(images, through(*maps))
-        return recolour(images, self.p) if "color" in self.groups else images
+        return transformed(images, self.p, self.groups)
 
     @torch.no_grad()
-    def observe_reals(self, real_logits: Float[Tensor, "b"]) -> None:
+    def observe_reals(self, logits: Logits) -> None:
         """Counts the signs of the logits of augmented reals; every so many calls in training mode, moves p."""
         if not self.training:
             return
-        self.signs += real_logits.sign().long().sum()
-        self.seen += len(real_logits)
+        samples = len(heads(logits)[0])
+        self.signs += mean([head.sign() for head in heads(logits)]).double() * samples
+        self.seen += samples
         self.calls += 1
         due = self.calls >= self.every
         step = torch.sign(self.signs / self.seen - self.target) * self.seen / self.images
@@ -59,8 +93,11 @@ def ada(target: float = 0.6, every: int = 4, images: int = 500_000, pipe: str = 
     """p <- p + sign(E sign D(x) - target) n / images, 0 <= p <= 1 (Karras 2020, arXiv:2006.06676, Sec. 3).
 
     A module: hand `observe_reals` the logits of each batch of augmented reals, those of all processes where there are
-    several. Every `every` calls it moves p by their number n, so that p goes from 0 to 1 in `images` images. Each
-    transform is applied to each sample with probability p:
+    several; of maps and several heads, E sign is the mean over a head's values and over heads. Where a loss looks at
+    differences of logits alone (relativistic and Wasserstein losses) their sign says nothing: hand it
+    `critic.centred(real_logits, fake_logits)` there, as `training.steps` does. Every `every` calls it moves p by their
+    number n, so that p goes from 0 to 1 in `images` images. Each transform is applied to each sample with probability
+    p:
 
     * `blit`: mirror image, quarter turns, whole-pixel shifts;
     * `geometry`: scale, rotation, stretch, shift. All of one sample's are one bilinear warp that mirrors the image at

@@ -1,16 +1,15 @@
 """Differentiable augmentation (Zhao, Liu, Lin, Zhu and Han 2020)."""
 
-from collections.abc import Callable
-
 import torch
 from jaxtyping import Int, Shaped
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..checks import check_range, check_words
+from ..schedules import Rate, at
 from .draws import Images, beside, uniform
 
 
-def diffaug(policy: str = "color,translation,cutout", strength: float = 1.0) -> Callable[[Images], Images]:
+def diffaug(policy: str = "color,translation,cutout", strength: Rate = 1.0) -> "Diffaug":
     """T(x) = cutout(translation(color(x))), the same T for reals and fakes (Zhao 2020, arXiv:2006.10738).
 
     * `color`: brightness + U(-1/2, 1/2), saturation * U(0, 2), contrast * U(1/2, 3/2). Saturation is the distance from
@@ -18,7 +17,8 @@ def diffaug(policy: str = "color,translation,cutout", strength: float = 1.0) -> 
     * `translation`: by up to 1/8 of height and width, in whole pixels, zeros moving in.
     * `cutout`: a rectangle of half the height and width around a random point is set to zero.
 
-    They are applied in the order in which `policy` names them. `strength` scales all ranges: 0 is the identity.
+    They are applied in the order in which `policy` names them. `strength` scales all ranges, 0 is the identity; it may
+    be a schedule, which `follow` is told the images seen for.
 
     >>> import torch
     >>> images = torch.ones(64, 1, 32, 32)
@@ -26,15 +26,27 @@ def diffaug(policy: str = "color,translation,cutout", strength: float = 1.0) -> 
     >>> bool((shown >= 0.75).all()), bool((shown == 0.75).any())  # never more than a quarter is cut
     (True, True)
     """
-    parts = [PARTS[word] for word in check_words(policy, PARTS, "policy")]
     check_range(at_least=0, strength=strength)
+    return Diffaug(check_words(policy, PARTS, "policy"), strength)
 
-    def augment(images: Images) -> Images:
-        for part in parts if strength else ():
-            images = part(images, strength)
+
+class Diffaug(nn.Module):
+    """The parts of a policy, one after the other. See `diffaug`."""
+
+    def __init__(self, policy: list[str], strength: Rate) -> None:
+        super().__init__()
+        self.policy, self.rate = policy, strength
+        self.follow(0)
+
+    def follow(self, seen: int) -> None:
+        """Takes the strength of so many images seen."""
+        self.strength = at(self.rate, seen)
+
+    def forward(self, images: Images) -> Images:
+        """The images as the discriminator is to see them."""
+        for part in self.policy if self.strength else ():
+            images = PARTS[part](images, self.strength)
         return images
-
-    return augment
 
 
 def color(images: Images, strength: float) -> Images:
@@ -53,7 +65,7 @@ def translation(images: Images, strength: float) -> Images:
         reach = _rounded(size * strength / 8)
         source = torch.arange(size, device=images.device) - _integers(-reach, reach, images)
         inside = _along(dim, (source >= 0) & (source < size))
-        index = _along(dim, source.remainder(size)).expand_as(images)  # each pixel is read once: no sums in the slope
+        index = _along(dim, source.remainder(size)).expand_as(images)  # reads each pixel once
         images = images.gather(dim, index).masked_fill(~inside, 0.0)
     return images
 

@@ -17,16 +17,16 @@ from . import display
 from .stopping import Stop
 
 COMPONENTS = (
-    *("network", "loss", "d_norm", "g_norm", "d_activation", "g_activation"),
-    *("constraint", "augment", "growth", "optimizer", "features"),
+    *("game", "network", "loss", "d_norm", "g_norm", "d_activation", "g_activation"),
+    *("constraint", "augment", "optimizer", "features"),
 )
-TERMS = ("penalties", "g_penalties")
+TERMS = ("penalties", "g_penalties", "metrics")
 OWN_FILE = re.compile(r"^(.*\.py):")
 
 Run = Annotated[Positional[Path], tyro.conf.arg(help="folder of a run")]
 Device = Annotated[str, tyro.conf.arg(help="auto, cpu, cuda or cuda:1")]
 Checkpoint = Annotated[str, tyro.conf.arg(help="latest, best (by score), or a file")]
-Raw = Annotated[bool, tyro.conf.arg(help="the weights that are trained instead of their average")]
+Raw = Annotated[bool, tyro.conf.arg(help="the weights that are trained instead of their average (EMA)")]
 
 
 class Command(ABC):
@@ -39,14 +39,14 @@ class Command(ABC):
 
 @dataclass(kw_only=True)
 class Train(Command):
-    """Train a GAN on images; the same command again goes on where it stopped.
+    """Train a GAN on images; the same command again resumes it.
 
     equipoise train photos/ --out runs/photos --size 64 --mirror
     equipoise train cifar-10-python.tar.gz --out runs/cifar --preset sngan
     equipoise train --out runs/mine --penalties "r1(weight=5)" --loss "mine.py:my_loss(beta=4)" --dry-run
     """
 
-    out: Annotated[Path | None, tyro.conf.arg(help="run folder to make or to go on with (required)")] = None
+    out: Annotated[Path | None, tyro.conf.arg(help="run folder to make or to resume (required)")] = None
     preset: Annotated[str, tyro.conf.arg(help="where the defaults come from: equipoise list presets")] = "default"
     dry_run: Annotated[bool, tyro.conf.arg(help="print the complete recipe and stop", aliases=["-n"])] = False
     device: Device = "auto"
@@ -56,7 +56,7 @@ class Train(Command):
         """Trains until the recipe's length is reached or a signal asks to stop."""
         if self.out is None:
             raise ValueError("train needs a folder for the run: --out runs/NAME")
-        run = runs.Run(located(self.recipe), self.out, chosen_device(self.device))
+        run = runs.Session(located(self.recipe), self.out, chosen_device(self.device))
         if self.dry_run:
             display.plan(run)
             return 0

@@ -18,7 +18,7 @@ from .. import (
     activations,
     augment,
     constraints,
-    growth,
+    games,
     losses,
     metrics,
     networks,
@@ -31,10 +31,11 @@ from ..checks import check_choice
 from ..metrics import features
 from ..recipe import Recipe, known
 from ..runs import Progress as RunProgress
-from ..runs import Run
+from ..runs import Session
 from ..spec import first_line, kind, names, parameters
 
 MODULES = (
+    games,
     losses,
     penalties,
     norms,
@@ -43,7 +44,7 @@ MODULES = (
     networks,
     activations,
     optimizers,
-    growth,
+    schedules,
     metrics,
     features,
     presets,
@@ -108,7 +109,7 @@ def _words(now: RunProgress) -> dict[str, str]:
     return words
 
 
-def chosen(run: Run) -> None:
+def chosen(run: Session) -> None:
     """What a new run chose for the data and the machine, and why."""
     for name, reason in run.reasons.items():
         print(f"{name} {getattr(run.recipe, name)}: {reason}")
@@ -120,13 +121,13 @@ def finished(out: Path, page: Path) -> int:
     return 0
 
 
-def plan(run: Run) -> None:
+def plan(run: Session) -> None:
     """Every field of a recipe with its value and, where it was chosen, why; what it is about."""
     table = _table("field", "value", "chosen because")
     for field in fields(run.recipe):
         table.add_row(field.name, repr(getattr(run.recipe, field.name)), run.reasons.get(field.name, ""))
     console.print(table)
-    weights = ", ".join(f"{name} {count_weights(net):,}" for name, net in (("G", run.state.G), ("D", run.state.D)))
+    weights = ", ".join(f"{name} {count_weights(net):,}" for name, net in run.state.nets.items())
     kind, size = run.dataset.meaning.space
     told = "" if kind == "none" else f" of {size} classes" if kind == "classes" else f" with {kind} of size {size}"
     print(f"{len(run.dataset):,} images{told} in {run.dataset.name}; weights: {weights}; nothing was written")

@@ -5,43 +5,43 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..checks import check_range
+from ..critic import Logits, mean
+from ..schedules import Rate, at
 
 
 class InstanceNoise(nn.Module):
-    """x + std max(0, 1 - seen / images) N(0, I), on the input of a discriminator (Arjovsky and Bottou 2017).
+    """x + std N(0, I), on the input of a discriminator (Arjovsky and Bottou 2017, arXiv:1701.04862, Sec. 3).
 
-    arXiv:1701.04862, Sec. 3; Sonderby 2017, arXiv:1610.04490, Sec. 3.2. Noise gives reals and fakes a common support,
-    so it must be put on both: make this the first layer of the discriminator. In eval mode there is none.
+    Also Sonderby 2017, arXiv:1610.04490, Sec. 3.2. Noise gives reals and fakes a common support, so it must be put on
+    both: make this the first layer of the discriminator. In eval mode there is none.
 
-    `seen` counts the images that have passed in training mode, whatever they are: reals, fakes, and those of penalties
-    that run the discriminator once more. A loop that shows n reals and n fakes to the discriminator, then n fakes for
-    the generator, counts 3 n for n reals: `images=300_000` ends the noise after 100,000 reals.
+    `std` is a number or a schedule, usually one that falls to 0. It follows the images seen: `training.steps` calls
+    `follow` once a round, and a loop of your own has to.
 
-    >>> layer = InstanceNoise(std=1.0, images=4)
-    >>> [float(layer(torch.zeros(2, 1, 8, 8)).std() > 0) for _ in range(3)]
-    [1.0, 1.0, 0.0]
+    >>> from equipoise.schedules import linear
+    >>> layer = InstanceNoise(std=linear(1.0, 0.0, images=4))
+    >>> for seen in (0, 4):
+    ...     layer.follow(seen)
+    ...     bool(layer(torch.zeros(2, 1, 8, 8)).any())
+    True
+    False
     """
 
-    seen: Tensor
+    std: Tensor
 
-    def __init__(self, std: float = 0.1, images: int = 1_000_000) -> None:
+    def __init__(self, std: Rate = 0.1) -> None:
         super().__init__()
         check_range(at_least=0, std=std)
-        check_range(at_least=1, images=images)
-        self.std, self.images = std, images
-        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
+        self.rate = std
+        self.register_buffer("std", torch.tensor(float(at(std, 0))))
+
+    def follow(self, seen: int) -> None:
+        """Takes the standard deviation of so many images seen."""
+        self.std.fill_(at(self.rate, seen))
 
     def forward(self, x: Float[Tensor, "b *rest"]) -> Float[Tensor, "b *rest"]:
-        """Noisier images, less so the more have passed."""
-        if not self.training:
-            return x
-        noisy = x + self.level().to(x.dtype) * torch.randn_like(x)
-        self.seen += len(x)
-        return noisy
-
-    def level(self) -> Float[Tensor, ""]:
-        """The standard deviation of the noise now."""
-        return self.std * (1 - self.seen / self.images).clamp(min=0)
+        """Noisier images in training mode."""
+        return x + self.std.to(x.dtype) * torch.randn_like(x) if self.training else x
 
 
 class AdaptiveNoise(nn.Module):
@@ -80,6 +80,6 @@ class AdaptiveNoise(nn.Module):
         return self.coefficient * (self.score - self.limit).clamp(min=0) ** 2
 
     @torch.no_grad()
-    def observe_fakes(self, score: Float[Tensor, "*any"]) -> None:
-        """Takes the discriminator's scores of a batch of fakes into the running score (1 = taken for real)."""
-        self.score.lerp_(score.mean().clamp(0, 1).to(self.score.dtype), 1 - self.decay)
+    def observe_fakes(self, logits: Logits) -> None:
+        """Takes the discriminator's logits of a batch of fakes into the running score (1 = taken for real)."""
+        self.score.lerp_(mean(logits).clamp(0, 1).to(self.score.dtype), 1 - self.decay)

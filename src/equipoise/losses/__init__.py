@@ -1,7 +1,7 @@
 """Adversarial losses: what each player minimises.
 
-A `Loss` is a pair of functions of logits. A `Game` is a pair of functions of (critic, real images, fake images), for
-those that need more than logits: distances between images, features, class logits.
+A `Loss` is a pair of functions of logits, of one head or of several. A `CriticLoss` is a pair of functions of (critic,
+real images, fake images), for those that need more than logits: distances between images, features, class logits.
 """
 
 from .classes import auxiliary_classifier as auxiliary_classifier
@@ -19,8 +19,7 @@ from .logits import non_saturating as non_saturating
 from .logits import relativistic as relativistic
 from .logits import relativistic_average as relativistic_average
 from .logits import wasserstein as wasserstein
-from .objective import Game as Game
+from .objective import CriticLoss as CriticLoss
 from .objective import Loss as Loss
-from .objective import as_game as as_game
-from .pretraining import Pretraining as Pretraining
+from .objective import of_critic as of_critic
 from .pretraining import pretrained as pretrained

@@ -6,7 +6,7 @@ from torch.nn.functional import relu
 
 from ..checks import check_range
 from ..critic import Scalar
-from .objective import Logits, Loss
+from .objective import Loss
 
 
 def energy(margin: float = 10.0) -> Loss:
@@ -29,9 +29,9 @@ def energy(margin: float = 10.0) -> Loss:
 def boundary_equilibrium(gamma: float = 0.5, rate: float = 1e-3) -> Loss:
     """L_D = E(x) - k E(G), L_G = E(G), k <- clip(k + rate (gamma E(x) - E(G))) (Berthelot 2017, arXiv:1703.10717).
 
-    The energy E = -D is the mean absolute reconstruction error; k starts at 0 and is clipped to [0, 1]. `state` keeps k
-    and `convergence`, the global measure M = E(x) + |gamma E(x) - E(G)|; both move when `g` is evaluated, unless
-    `state.eval()`.
+    The energy E = -D is the mean absolute reconstruction error, of several heads the sum of theirs; k starts at 0 and
+    is clipped to [0, 1]. `state` keeps k and `convergence`, the global measure M = E(x) + |gamma E(x) - E(G)|; both
+    move when `g` is evaluated, unless `state.eval()`.
 
     >>> loss, real, fake = boundary_equilibrium(gamma=0.5, rate=0.1), -torch.ones(4), torch.full((4,), -0.25)
     >>> values = loss.d(real, fake), loss.g(real, fake)
@@ -41,7 +41,7 @@ def boundary_equilibrium(gamma: float = 0.5, rate: float = 1e-3) -> Loss:
     check_range(at_least=0, at_most=1, gamma=gamma)
     check_range(at_least=0, rate=rate)
     balance = Balance(gamma, rate)
-    return Loss(balance.d, balance.g, state=balance, energy=True)
+    return Loss(balance.d, balance.g, energy=True, batchwise=True, together=True, state=balance)
 
 
 class Balance(nn.Module):
@@ -57,20 +57,25 @@ class Balance(nn.Module):
         for name in ("k", "real", "convergence"):
             self.register_buffer(name, torch.zeros(()))
 
-    def d(self, real: Logits, fake: Logits) -> Scalar:
+    def d(self, real: list[Tensor], fake: list[Tensor]) -> Scalar:
         """E(x) - k E(G); remembers E(x) for the update of k."""
         if self.training:
-            self.real.copy_(-real.detach().mean())
-        return self.k.clone() * fake.mean() - real.mean()
+            self.real.copy_(energy_of(real).detach())
+        return energy_of(real) - self.k.clone() * energy_of(fake)
 
-    def g(self, real: Logits, fake: Logits) -> Scalar:
+    def g(self, real: list[Tensor], fake: list[Tensor]) -> Scalar:
         """E(G); then moves k by the energies of the last real batch and of these fakes."""
         if self.training:
-            self.move(-fake.detach().mean())
-        return -fake.mean()
+            self.move(energy_of(fake).detach())
+        return energy_of(fake)
 
     def move(self, fake: Scalar) -> None:
         """k up where fakes are reconstructed too well, that is where E(G) < gamma E(x)."""
         gap = self.gamma * self.real - fake
         self.k.add_(self.rate * gap).clamp_(0, 1)
         self.convergence.copy_(self.real + gap.abs())
+
+
+def energy_of(logits: list[Tensor]) -> Scalar:
+    """The mean energy of a batch, summed over heads."""
+    return -torch.stack([head.mean() for head in logits]).sum()

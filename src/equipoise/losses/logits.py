@@ -1,11 +1,12 @@
 """Losses of logits alone."""
 
 import torch
+from torch import Tensor
 from torch.nn.functional import relu, softplus
 
 from ..checks import check_range
 from ..critic import Scalar
-from .objective import Logits, Loss
+from .objective import Loss
 
 
 def minimax() -> Loss:
@@ -63,6 +64,7 @@ def wasserstein() -> Loss:
     return Loss(
         d=lambda real, fake: fake.mean() - real.mean(),
         g=lambda real, fake: -fake.mean(),
+        relative=True,
     )
 
 
@@ -90,12 +92,12 @@ def relativistic() -> Loss:
     0.6931
     """
 
-    def d(real: Logits, fake: Logits) -> Scalar:
+    def d(real: Tensor, fake: Tensor) -> Scalar:
         if real.shape != fake.shape:  # which would be compared each with all
             raise ValueError(f"pairs need as many fakes as reals: logits of {[*real.shape]} and {[*fake.shape]}")
         return softplus(fake - real).mean()
 
-    return Loss(d, lambda real, fake: d(fake, real), paired=True)
+    return Loss(d, lambda real, fake: d(fake, real), paired=True, relative=True)
 
 
 def relativistic_average() -> Loss:
@@ -107,10 +109,10 @@ def relativistic_average() -> Loss:
     >>> torch.testing.assert_close(loss.d(real + 5, fake + 5), loss.d(real, fake))
     """
 
-    def d(real: Logits, fake: Logits) -> Scalar:
+    def d(real: Tensor, fake: Tensor) -> Scalar:
         return softplus(fake.mean() - real).mean() + softplus(fake - real.mean()).mean()
 
-    return Loss(d, lambda real, fake: d(fake, real), paired=True)
+    return Loss(d, lambda real, fake: d(fake, real), paired=True, relative=True, batchwise=True)
 
 
 def dual_contrastive() -> Loss:
@@ -122,12 +124,12 @@ def dual_contrastive() -> Loss:
     2.7726
     """
 
-    def d(real: Logits, fake: Logits) -> Scalar:
+    def d(real: Tensor, fake: Tensor) -> Scalar:
         return _told_apart(real, fake) + _told_apart(-fake, -real)
 
-    return Loss(d, lambda real, fake: d(fake, real), paired=True)
+    return Loss(d, lambda real, fake: d(fake, real), paired=True, relative=True, batchwise=True)
 
 
-def _told_apart(ones: Logits, others: Logits) -> Scalar:
+def _told_apart(ones: Tensor, others: Tensor) -> Scalar:
     """-E log e^a / (e^a + sum e^b)."""
     return softplus(torch.logsumexp(others.flatten(), 0) - ones).mean()

@@ -1,63 +1,44 @@
 """A head start for discriminators that can learn something alone."""
 
 import torch
-from torch import nn
 
 from ..checks import check_range
-from ..critic import Fakes, Images, Scalar
-from .objective import CriticLike, Game, Loss, as_game
+from ..critic import Critic, CriticLike, Fakes, Images, Scalar, per_sample
+from .energies import energy
+from .objective import CriticLoss, Loss, of_critic
 
 
-def pretrained(loss: str | Loss | Game = "energy", images: int = 20_000) -> Game:
-    """L_D = E E(x), L_G = 0 for the first `images` reals, then `loss`, energy E = -D (Zhao 2017, arXiv:1609.03126).
+def pretrained(loss: Loss | CriticLoss | None = None, images: int = 20_000) -> CriticLoss:
+    """L_D = E E(x), L_G = 0 while fewer than `images` were seen, then `loss` (Zhao 2017, arXiv:1609.03126).
 
-    An auto-encoding discriminator first learns to reconstruct reals alone, so that the generator meets a strong
-    opponent at once. Until then `training.steps` leaves the generator as it is. `state` keeps the number of reals,
-    which grows when `d` is evaluated, unless `state.eval()`.
+    An auto-encoding discriminator, of energy E = -D, first learns to reconstruct reals alone, so that the generator
+    meets a strong opponent at once; until then the generator rests. `loss` is one of energies, None for `energy()`.
+    Needs a critic that knows how many images were seen: Critic(D, seen=...).
 
-    >>> game, critic = pretrained(images=4), lambda x: -x[:, 0]
-    >>> for _ in range(2):
-    ...     game.d(critic, torch.ones(4, 1), torch.full((4, 1), 3.0)).item()  # at last the margin of 10 less 3
+    >>> loss, D = pretrained(images=8), lambda x: -x[:, 0]
+    >>> for seen in (0, 8):
+    ...     loss.d(Critic(D, seen=seen), torch.ones(4, 1), torch.full((4, 1), 3.0)).item()
     1.0
     8.0
     """
     check_range(at_least=1, images=images)
-    game = as_game(loss)
-    if not game.energy:
+    after = of_critic(energy() if loss is None else loss)
+    if not after.energy:
         raise ValueError(
             "only a discriminator of energies can be trained on reals alone: "
             "pretrained takes energy, boundary_equilibrium and what is built on them"
         )
-    pretraining = Pretraining(game, images)
-    return Game(pretraining.d, pretraining.g, game.paired, pretraining, energy=True)
 
+    def alone(critic: CriticLike) -> bool:
+        seen = Critic.of(critic).seen
+        if seen is None:
+            raise ValueError("pretrained has to know how many images were seen: Critic(D, seen=...)")
+        return seen < images
 
-class Pretraining(nn.Module):
-    """How many reals the discriminator has seen; both objectives, before and after it has seen enough."""
+    def d(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
+        return -per_sample(critic(real), len(real)).mean() if alone(critic) else after.d(critic, real, fake)
 
-    def __init__(self, game: Game, images: int) -> None:
-        super().__init__()
-        self.game, self.images, self.state = game, images, game.state
-        self.seen, self.alone = 0, True
+    def g(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
+        return torch.zeros((), device=fake.device) if alone(critic) else after.g(critic, real, fake)
 
-    def d(self, critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
-        """E E(x), or the game's own."""
-        self.alone = self.seen < self.images
-        self.seen += len(real) * self.training
-        return -critic(real).mean() if self.alone else self.game.d(critic, real, fake)
-
-    def g(self, critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
-        """0, or the game's own once the discriminator has begun to play."""
-        return torch.zeros((), device=fake.device) if self.alone else self.game.g(critic, real, fake)
-
-    def finish(self) -> None:
-        """From now on the game is played."""
-        self.seen, self.alone = max(self.seen, self.images), False
-
-    def get_extra_state(self) -> list[int]:
-        """What a checkpoint keeps besides tensors."""
-        return [self.seen, int(self.alone)]
-
-    def set_extra_state(self, state: list[int]) -> None:
-        """Takes over what `get_extra_state` gave."""
-        self.seen, self.alone = state[0], bool(state[1])
+    return CriticLoss(d, g, after.paired, energy=True, state=after.state)

@@ -27,7 +27,8 @@ class ImageShape(NamedTuple):
     d_condition: str | None = None
 
 
-Architecture = Callable[[ImageShape], tuple[nn.Module, nn.Module]]
+Architecture = Callable[[ImageShape], tuple[nn.Module, nn.Module] | dict[str, nn.Module]]
+"""Builds generator and discriminator, or networks by name."""
 
 
 def grid(shape: ImageShape, levels: int) -> tuple[int, int]:

@@ -1,8 +1,8 @@
 """Penalties: functions of (critic, real images, fake images), added to a player's objective.
 
 The critic is a function of images alone; labels and augmentation are closed over by whoever makes it. Any callable
-from images to one logit a sample will do, a plain module among them. Those with a state are modules, so that a
-checkpoint keeps it. All are for the discriminator, but for `pulling_away` and `path_length`, which are for the
+from images to logits will do, a plain module among them. A weight may be a schedule. Those with a state are modules, so
+that a checkpoint keeps it. All are for the discriminator, but for `pulling_away` and `path_length`, which are for the
 generator; those on weights, and `consistency("zcr")`, are for either.
 """
 

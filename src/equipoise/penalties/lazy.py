@@ -7,14 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from ..checks import check_range
-from ..critic import CriticLike as CriticLike
-from ..critic import Fakes, Images, Scalar
+from ..critic import Critic, CriticLike, Fakes, Images, Scalar
 
 Penalty = Callable[[CriticLike, Images, Fakes], Scalar]
 
 
-def unmade(images: Images) -> Images:
-    """The images without what made them, so that no gradient reaches the generator.
+def detached(images: Images) -> Images:
+    """The images detached, so that no gradient reaches the generator.
 
     Images that no network made are used as they are, so that a critic which remembers them answers without another run.
     """
@@ -33,11 +32,12 @@ class Lazy(nn.Module):
     def __init__(self, every: int, penalty: Penalty) -> None:
         super().__init__()
         self.every, self.penalty, self.calls = every, penalty, 0
+        self.__qualname__ = getattr(penalty, "__qualname__", type(penalty).__name__)
 
     def forward(self, critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
         """`every` times the penalty, or 0."""
         due = self.calls % self.every == 0
-        self.calls += self.training
+        self.calls += self.training and Critic.of(critic).completes_batch
         return self.every * self.penalty(critic, real, fake) if due else torch.zeros((), device=real.device)
 
     def get_extra_state(self) -> int:

@@ -1,17 +1,23 @@
-"""Penalties on the gradient of the critic with respect to images."""
+"""Penalties on the gradient of the critic with respect to images.
+
+Of several heads and of maps it is the gradient of the sum over heads of the mean over a head's values.
+"""
 
 from collections.abc import Callable
 from typing import Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..checks import check_choice, check_range
-from ..critic import Fakes, Images, Logits, Scalar
-from .lazy import CriticLike, Penalty, lazily
+from ..critic import Critic, CriticLike, Fakes, Images, Scalar, per_sample
+from ..schedules import Rate, at
+from .lazy import Penalty, lazily
 
+Norms = Float[Tensor, "batch"]
 Sides = Literal["two", "one", "one_unsquared"]
-SIDES: dict[str, Callable[[Logits], Logits]] = {
+SIDES: dict[str, Callable[[Norms], Norms]] = {
     "two": lambda excess: excess.square(),
     "one": lambda excess: excess.relu().square(),
     "one_unsquared": lambda excess: excess.relu(),
@@ -21,16 +27,16 @@ SIDES: dict[str, Callable[[Logits], Logits]] = {
 def gradient(critic: CriticLike, images: Images) -> Images:
     """The gradient of each sample's logit with respect to that sample, differentiable in the critic's weights.
 
-    Images that are leaves and require a gradient are used as they are, so that a critic which remembers them answers
-    without a second run; of others, such as a generator's, a detached copy is used, so that no gradient reaches the
-    generator.
+    Of several heads and of maps the logit is the sum over heads of the mean over a head's values. Images that are
+    leaves and require a gradient are used as they are, so that a critic which remembers them needs no second run; of
+    others, such as a generator's, a detached copy is used, so that no gradient reaches the generator.
     """
     images = images if images.requires_grad and images.is_leaf else images.detach().requires_grad_(True)
-    (slope,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
-    return slope
+    (result,) = torch.autograd.grad(per_sample(critic(images), len(images)).sum(), images, create_graph=True)
+    return result
 
 
-def wgan_gp(weight: float = 10.0, target: float = 1.0, sided: Sides = "two", every: int = 1) -> Penalty:
+def wgan_gp(weight: Rate = 10.0, target: float = 1.0, sided: Sides = "two", every: int = 1) -> Penalty:
     """w E (|grad D(x')| - t)^2, x' = e x + (1 - e) G(z), e ~ U(0, 1) (Gulrajani 2017, arXiv:1704.00028, Eq. 3).
 
     One norm a sample. `sided="one"` punishes only norms above the target, w E max(0, |grad D(x')| - t)^2 (Sec. 4), and
@@ -46,39 +52,45 @@ def wgan_gp(weight: float = 10.0, target: float = 1.0, sided: Sides = "two", eve
     check_choice(sided, [*SIDES], f"sided cannot be {sided!r}")
 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
-        return weight * SIDES[sided](_norm(gradient(critic, between(real, fake))) - target).mean()
+        return now(weight, critic) * SIDES[sided](_norm(gradient(critic, between(real, fake))) - target).mean()
 
     return lazily(every, penalty)
 
 
-def zero_centered(weight: float = 10.0, every: int = 1) -> Penalty:
+def zero_centered(weight: Rate = 10.0, every: int = 1) -> Penalty:
     """w E |grad D(x')|^2, x' = e x + (1 - e) G(z), e ~ U(0, 1) (Thanh-Tung 2019, arXiv:1902.03984, Eq. 12).
 
     >>> zero_centered(weight=2.0)(lambda x: 3 * x[:, 0], torch.zeros(3, 4), torch.ones(3, 4)).item()  # 2 times 3^2
     18.0
     """
-    return wgan_gp(weight, target=0.0, every=every)
+    check_range(at_least=0, weight=weight)
+
+    def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
+        return now(weight, critic) * _squared_norm(gradient(critic, between(real, fake))).mean()
+
+    return lazily(every, penalty)
 
 
-def max_gradient(weight: float = 1.0, every: int = 1) -> Penalty:
+def max_gradient(weight: Rate = 1.0, every: int = 1) -> Penalty:
     """w max |grad D(x')|^2 over x' = e x + (1 - e) G(z) of the batch (Zhou 2019, arXiv:1902.05687, Sec. 4.2).
 
     The largest squared norm stands for the squared Lipschitz constant. Its weight depends on the data; the paper
     searches powers of ten.
 
-    >>> critic = lambda x: torch.tensor([1.0, 3.0]) * x[:, 0]  # slopes of 1 and 3
+    >>> critic = lambda x: torch.tensor([1.0, 3.0]) * x[:, 0]  # gradients of 1 and 3
     >>> max_gradient()(critic, torch.zeros(2, 4), torch.ones(2, 4)).item()
     9.0
     """
     check_range(at_least=0, weight=weight)
 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
-        return weight * _squared_norm(gradient(critic, between(real, fake))).max()
+        Critic.of(critic).require_whole_batch("max_gradient")
+        return now(weight, critic) * _squared_norm(gradient(critic, between(real, fake))).max()
 
     return lazily(every, penalty)
 
 
-def r1(weight: float = 10.0, every: int = 1) -> Penalty:
+def r1(weight: Rate = 10.0, every: int = 1) -> Penalty:
     """w/2 E |grad D(x)|^2 on real images (Mescheder 2018, arXiv:1801.04406, Eq. 9).
 
     The authors' code leaves out the 1/2: its 10 is 20 here. `every` as for `wgan_gp`.
@@ -88,10 +100,14 @@ def r1(weight: float = 10.0, every: int = 1) -> Penalty:
     1.0
     """
     check_range(at_least=0, weight=weight)
-    return lazily(every, lambda critic, real, fake: weight / 2 * _squared_norm(gradient(critic, real)).mean())
+
+    def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
+        return now(weight, critic) / 2 * _squared_norm(gradient(critic, real)).mean()
+
+    return lazily(every, penalty)
 
 
-def r2(weight: float = 10.0, every: int = 1) -> Penalty:
+def r2(weight: Rate = 10.0, every: int = 1) -> Penalty:
     """w/2 E |grad D(G(z))|^2 on fake images (Mescheder 2018, arXiv:1801.04406, Eq. 10).
 
     >>> critic = lambda x: x.square().sum(1) / 2  # its gradient at x is x
@@ -99,10 +115,14 @@ def r2(weight: float = 10.0, every: int = 1) -> Penalty:
     1.0
     """
     check_range(at_least=0, weight=weight)
-    return lazily(every, lambda critic, real, fake: weight / 2 * _squared_norm(gradient(critic, fake)).mean())
+
+    def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
+        return now(weight, critic) / 2 * _squared_norm(gradient(critic, fake)).mean()
+
+    return lazily(every, penalty)
 
 
-def dragan(weight: float = 10.0, target: float = 1.0, scale: float = 0.5, every: int = 1) -> Penalty:
+def dragan(weight: Rate = 10.0, target: float = 1.0, scale: float = 0.5, every: int = 1) -> Penalty:
     """w E (|grad D(x')| - t)^2, x' = x + a s std(X) u, a, u ~ U(0, 1) (Kodali 2017, arXiv:1705.07215).
 
     Around the data alone: fakes are not looked at. One a for each sample, one u for each value, s the `scale`. It is
@@ -115,9 +135,10 @@ def dragan(weight: float = 10.0, target: float = 1.0, scale: float = 0.5, every:
 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
         real = real.detach()
+        Critic.of(critic).require_whole_batch("dragan, which takes the standard deviation of the batch,")
         noise = scale * real.std(correction=0) * torch.rand_like(real)
         near = real + one_a_sample(real) * noise
-        return weight * (_norm(gradient(critic, near)) - target).square().mean()
+        return now(weight, critic) * (_norm(gradient(critic, near)) - target).square().mean()
 
     return lazily(every, penalty)
 
@@ -132,9 +153,14 @@ def one_a_sample(images: Images) -> Tensor:
     return torch.rand(len(images), *[1] * (images.ndim - 1), device=images.device, dtype=images.dtype)
 
 
-def _norm(slope: Images) -> Logits:
-    return slope.flatten(1).norm(dim=1)
+def now(weight: Rate, critic: CriticLike) -> float:
+    """The weight when so many images were seen as the critic says."""
+    return at(weight, critic.seen if isinstance(critic, Critic) else None)
 
 
-def _squared_norm(slope: Images) -> Logits:
-    return slope.flatten(1).square().sum(1)
+def _norm(gradients: Images) -> Norms:
+    return gradients.flatten(1).norm(dim=1)
+
+
+def _squared_norm(gradients: Images) -> Norms:
+    return gradients.flatten(1).square().sum(1)

@@ -1,101 +1,110 @@
-"""Penalties on what the critic answers: its size, its distance to the other side's mean, its consistency."""
+"""Penalties on logits: their size, their distance to the other side's mean, their consistency.
+
+Of several heads the values are summed, of a map they are the mean over it.
+"""
 
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from jaxtyping import Float
+from torch import Tensor
 from torch.nn.functional import pad
 
 from ..checks import check_choice, check_range
-from ..critic import Critic, Fakes, Images, Scalar
-from .lazy import CriticLike, Penalty, unmade
+from ..critic import Critic, CriticLike, Fakes, Images, Logits, Scalar, heads, per_sample
+from ..schedules import Rate, at
+from .lazy import Penalty, Remembering, detached
 
 Kind = Literal["cr", "bcr", "zcr"]
 
 
-def drift(weight: float = 1e-3) -> Penalty:
+def drift(weight: Rate = 1e-3) -> Penalty:
     """w E D(x)^2 on real images, which keeps a critic from drifting (Karras 2018, arXiv:1710.10196, App. A).
 
     >>> drift(weight=0.5)(lambda x: x[:, 0], torch.full((3, 4), 2.0), torch.zeros(3, 4)).item()
     2.0
     """
     check_range(at_least=0, weight=weight)
-    return lambda critic, real, fake: weight * critic(real).square().mean()
-
-
-def lecam(weight: float = 0.3, decay: float = 0.99, warm_up: int = 1_000) -> Penalty:
-    """w (E max(0, D(x) - a_F)^2 + E max(0, a_R - D(G))^2), a_R and a_F averages of D (Tseng 2021, arXiv:2104.03310).
-
-    The averages of E D(x) and E D(G) decay by `decay` a step; for the first `warm_up` steps they are the present means
-    and the penalty is 0. As in the authors' code, which adds the max(0, .) to the paper's Eq. 3.
-    """
-    check_range(at_least=0, weight=weight, warm_up=warm_up)
-    check_range(at_least=0, below=1, decay=decay)
-    return LeCam(weight, decay, warm_up)
-
-
-class LeCam(nn.Module):
-    """The averages of the logits of reals and fakes, and the distance of the logits from the other side's."""
-
-    real: Tensor
-    fake: Tensor
-    calls: Tensor
-
-    def __init__(self, weight: float, decay: float, warm_up: int) -> None:
-        super().__init__()
-        self.weight, self.decay, self.warm_up = weight, decay, warm_up
-        for name in ("real", "fake"):
-            self.register_buffer(name, torch.zeros(()))
-        self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
-
-    def forward(self, critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
-        """The penalty, after the averages have moved."""
-        real_logits, fake_logits = critic(real), critic(unmade(fake))
-        if self.training:
-            self.move(real_logits.detach().mean(), fake_logits.detach().mean())
-        near = (real_logits - self.fake.clone()).relu().square().mean()
-        far = (self.real.clone() - fake_logits).relu().square().mean()
-        return self.weight * (self.calls > self.warm_up) * (near + far)
-
-    def move(self, real: Scalar, fake: Scalar) -> None:
-        """One step of both averages."""
-        share = torch.where(self.calls < self.warm_up, 1.0, 1 - self.decay)
-        self.real.lerp_(real.to(self.real), share)
-        self.fake.lerp_(fake.to(self.fake), share)
-        self.calls.add_(1)
-
-
-def consistency_term(weight: float = 2.0, features: float = 0.1, margin: float = 0.0) -> Penalty:
-    """E max(0, w |D(x') - D(x'')|^2 + w f mean |D_(x') - D_(x'')|^2 - M) (Wei 2018, arXiv:1803.01541, Eq. 4-5).
-
-    x' and x'' are two runs of the same real through D with its own dropout, D_ its features. Squares and means as in
-    the authors' code. D must have dropout (the paper: 0.2, 0.5, 0.5 in its last blocks); a D that answers alike twice
-    is refused on the first call.
-    """
-    check_range(at_least=0, weight=weight, features=features)
-    checked: list[bool] = []
 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
-        first = Critic.of(critic)
-        second, before = first.again(), _random_state(real)
-        change = second(real) - first(real)
-        if not checked:
-            _check_random(change, torch.equal(before, _random_state(real)))
-            checked.append(True)
-        term = weight * change.square()
-        if features:
-            term = term + weight * features * (first.features(real) - second.features(real)).square().mean(1)
-        return (term - margin).relu().mean()
+        squares = torch.stack([head.square().mean() for head in heads(critic(real))])
+        return at(weight, Critic.of(critic).seen) * squares.sum()
 
     return penalty
 
 
-def consistency(kind: Kind = "cr", weight: float | None = None, shift: float = 0.125, noise: float = 0.03) -> Penalty:
+def lecam(weight: Rate = 0.3, decay: float = 0.99, warm_up: int = 1_000) -> Penalty:
+    """w (E max(0, D(x) - a_F)^2 + E max(0, a_R - D(G))^2), a_R and a_F averages of D (Tseng 2021, arXiv:2104.03310).
+
+    The averages of E D(x) and E D(G), of each head its own, decay by `decay` a step; for the first `warm_up` steps they
+    are the present means and the penalty is 0. As in the authors' code, which adds the max(0, .) to the paper's Eq. 3.
+    """
+    check_range(at_least=0, weight=weight, warm_up=warm_up)
+    check_range(at_least=0, below=1, decay=decay)
+    return Lecam(weight, decay, warm_up)
+
+
+class Lecam(Remembering):
+    """The averages of the logits of reals and fakes, and the distance of the logits from the other side's."""
+
+    calls: Tensor
+
+    def __init__(self, weight: Rate, decay: float, warm_up: int) -> None:
+        super().__init__()
+        self.weight, self.decay, self.warm_up = weight, decay, warm_up
+        self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
+        """The penalty, after the averages have moved."""
+        asked = Critic.of(critic)
+        asked.require_whole_batch("lecam")
+        reals, fakes = heads(asked(real)), heads(asked(detached(fake)))
+        average = self.average("real", reals), self.average("fake", fakes)
+        if self.training:
+            self.calls.add_(1)
+        near = [(head - mean).relu().square().mean() for head, mean in zip(reals, average[1], strict=True)]
+        far = [(mean - head).relu().square().mean() for head, mean in zip(fakes, average[0], strict=True)]
+        return at(self.weight, asked.seen) * (self.calls > self.warm_up) * torch.stack(near + far).sum()
+
+    @torch.no_grad()
+    def average(self, side: str, logits: list[Tensor]) -> Tensor:
+        """The averages of one side's heads, which in training mode take a step first."""
+        means = torch.stack([head.detach().mean() for head in logits])
+        averages = self.recall(side, lambda: torch.zeros_like(means))
+        if self.training:
+            averages.lerp_(means.to(averages), torch.where(self.calls < self.warm_up, 1.0, 1 - self.decay))
+        return averages.clone()
+
+
+def consistency_term(weight: Rate = 2.0, features: float = 0.1, margin: float = 0.0) -> Penalty:
+    """E max(0, w |D(x') - D(x'')|^2 + w f mean |D_(x') - D_(x'')|^2 - M) (Wei 2018, arXiv:1803.01541, Eq. 4-5).
+
+    x' and x'' are two runs of the same real through D with its own dropout, D_ its features. Squares and means as in
+    the authors' code. D must have dropout (the paper: 0.2, 0.5, 0.5 in its last blocks); a D that draws nothing, or
+    whose logits are alike twice, is refused.
+    """
+    check_range(at_least=0, weight=weight, features=features)
+
+    def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
+        first = Critic.of(critic)
+        second, before = first.again(), _random_state(real)
+        change = _squared_change(second(real), first(real))
+        if torch.equal(before, _random_state(real)):  # power iteration changes logits too, without any dropout
+            raise ValueError("consistency_term compares two runs of a D with dropout, but this D draws nothing")
+        if features:
+            pairs = zip(first.features(real), second.features(real), strict=True)
+            change = change + features * torch.stack([(x - y).square().mean(1) for x, y in pairs]).sum(0)
+        return (at(weight, first.seen) * change - margin).relu().mean()
+
+    return penalty
+
+
+def consistency(kind: Kind = "cr", weight: Rate | None = None, shift: float = 0.125, noise: float = 0.03) -> Penalty:
     """w E |D(x) - D(T x)|^2, T a random flip and shift (Zhang 2020, arXiv:1910.12027; Zhao 2020, arXiv:2002.04724).
 
-    "cr" asks it of reals, "bcr" of fakes too. "zcr" asks D for the same answer to neighbouring latents, w E |D(G(z)) -
+    "cr" asks it of reals, "bcr" of fakes too. "zcr" asks D for the same logits at neighbouring latents, w E |D(G(z)) -
     D(G(z + n))|^2 with n ~ `noise` N(0, I); added to the generator's objective it is that player's half, -w E |G(z) -
-    G(z + n)|^2, which keeps G from answering alike. Weights are 10, and for zcr 5 for D and 0.5 for G. `shift` is the
+    G(z + n)|^2, which keeps G from collapsing. Weights are 10, and for zcr 5 for D and 0.5 for G. `shift` is the
     largest shift as a share of the image's sides.
 
     >>> blind = lambda x: x.flatten(1).abs().sum(1)  # to flips, and on a flat image to shifts
@@ -108,21 +117,22 @@ def consistency(kind: Kind = "cr", weight: float | None = None, shift: float = 0
         return _latent_consistency(weight, noise)
 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
-        sides = (real, unmade(fake)) if kind == "bcr" else (real,)
-        terms = [(critic(x) - critic(shifted_and_flipped(x.detach(), shift))).square().mean() for x in sides]
-        return (10.0 if weight is None else weight) * torch.stack(terms).sum()
+        sides = (real, detached(fake)) if kind == "bcr" else (real,)
+        changed = [_squared_change(critic(x), critic(shifted_and_flipped(x.detach(), shift))).mean() for x in sides]
+        return at(10.0 if weight is None else weight, Critic.of(critic).seen) * torch.stack(changed).sum()
 
     return penalty
 
 
-def _latent_consistency(weight: float | None, noise: float) -> Penalty:
+def _latent_consistency(weight: Rate | None, noise: float) -> Penalty:
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
         asked = Critic.of(critic)
         z = asked.made_from()
         near = asked.generate(z + noise * torch.randn_like(z))
         if asked.generator_learns:
-            return -(0.5 if weight is None else weight) * (fake - near).square().mean()
-        return (5.0 if weight is None else weight) * (critic(unmade(fake)) - critic(near.detach())).square().mean()
+            return -at(0.5 if weight is None else weight, asked.seen) * (fake - near).square().mean()
+        change = _squared_change(asked(detached(fake)), asked(near.detach()))
+        return at(5.0 if weight is None else weight, asked.seen) * change.mean()
 
     return penalty
 
@@ -142,10 +152,10 @@ def shifted_and_flipped(images: Images, share: float) -> Images:
     return padded[sample, y + down, x + right].movedim(-1, 1)
 
 
-def _check_random(change: Tensor, nothing_drawn: bool) -> None:
-    """Power iteration changes answers too, so that a D may answer differently twice without any dropout."""
-    if nothing_drawn or not change.any():
-        raise ValueError("consistency_term compares two runs of a D with dropout, but this D has none")
+def _squared_change(one: Logits, other: Logits) -> Float[Tensor, "batch"]:
+    """|D(x) - D(y)|^2 of each sample, the mean over a map, the sum over heads."""
+    squares = [(a - b).square() for a, b in zip(heads(one), heads(other), strict=True)]
+    return per_sample(squares, len(squares[0]))
 
 
 def _random_state(images: Tensor) -> Tensor:

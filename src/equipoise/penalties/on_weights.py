@@ -8,12 +8,13 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from ..checks import check_range
-from ..critic import Critic, Fakes, Images, Scalar
+from ..critic import Critic, CriticLike, Fakes, Images, Scalar
+from ..schedules import Rate, at
 from ..weights import layers, rows_of
-from .lazy import CriticLike, Penalty, Remembering
+from .lazy import Penalty, Remembering
 
 
-def spectral_regularization(weight: float = 0.01) -> Penalty:
+def spectral_regularization(weight: Rate = 0.01) -> Penalty:
     """w/2 sum of sigma(W)^2 over all layers (Yoshida and Miyato 2017, arXiv:1705.10941, Eq. 6).
 
     sigma = u' W v with one step of power iteration a call, u kept between calls; the gradient is w sigma u v'.
@@ -30,26 +31,28 @@ def spectral_regularization(weight: float = 0.01) -> Penalty:
 class SpectralRegularization(Remembering):
     """The left singular vectors of all layers, and half the sum of squares of the largest singular values."""
 
-    def __init__(self, weight: float) -> None:
+    def __init__(self, weight: Rate) -> None:
         super().__init__()
         self.weight = weight
 
     def forward(self, critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
         """The penalty, after one step of power iteration in training mode."""
-        named = layers(Critic.of(critic).learner)
-        return self.weight / 2 * torch.stack([self.sigma(*pair).square() for pair in matrices(named)]).sum()
+        asked = Critic.of(critic)
+        moving = self.training and asked.completes_batch
+        sigmas = [self.sigma(name, matrix, moving) for name, matrix in matrices(layers(asked.learner))]
+        return at(self.weight, asked.seen) / 2 * torch.stack(sigmas).square().sum()
 
-    def sigma(self, name: str, matrix: Tensor) -> Scalar:
+    def sigma(self, name: str, matrix: Tensor, moving: bool) -> Scalar:
         """u' W v."""
         u = self.recall(f"u.{name}", lambda: normalize(torch.randn_like(matrix[:, 0]), dim=0))
         with torch.no_grad():
             v = normalize(matrix.mT @ u, dim=0)
-            if self.training:
+            if moving:
                 u.copy_(normalize(matrix @ v, dim=0))
         return torch.dot(u.clone(), matrix @ v)
 
 
-def orthonormal(weight: float = 1e-4) -> Penalty:
+def orthonormal(weight: Rate = 1e-4) -> Penalty:
     """w sum of |W'W - I|^2 over all layers (Brock 2016, arXiv:1609.07093, Sec. 3.4; squares as in Miyato 2018, B.3).
 
     Up to a constant: the smaller of W'W and WW' is compared with the identity, which has the same gradient,
@@ -63,14 +66,15 @@ def orthonormal(weight: float = 1e-4) -> Penalty:
     check_range(at_least=0, weight=weight)
 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
-        grams = [gram(matrix) for _, matrix in matrices(layers(Critic.of(critic).learner))]
+        asked = Critic.of(critic)
+        grams = [gram(matrix) for _, matrix in matrices(layers(asked.learner))]
         terms = [(product - torch.eye(len(product), device=product.device)).square().sum() for product in grams]
-        return weight * torch.stack(terms).sum()
+        return at(weight, asked.seen) * torch.stack(terms).sum()
 
     return penalty
 
 
-def orthogonal_offdiagonal(weight: float = 1e-4) -> Penalty:
+def orthogonal_offdiagonal(weight: Rate = 1e-4) -> Penalty:
     """w sum of |WW' * (1 - I)|^2 over all layers, W = [outputs, rest] (Brock 2019, arXiv:1809.11096, Eq. 3).
 
     Different outputs look at different things, at any length; meant for the generator. The exact gradient is
@@ -84,15 +88,15 @@ def orthogonal_offdiagonal(weight: float = 1e-4) -> Penalty:
     check_range(at_least=0, weight=weight)
 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
-        net = Critic.of(critic).learner
-        named = [(name, layer) for name, layer in layers(net) if not isinstance(layer, nn.Embedding)]
+        asked = Critic.of(critic)
+        named = [(name, layer) for name, layer in layers(asked.learner) if not isinstance(layer, nn.Embedding)]
         products = [matrix @ matrix.mT for _, matrix in matrices(named)]
-        return weight * torch.stack([(p - p.diagonal().diag()).square().sum() for p in products]).sum()
+        return at(weight, asked.seen) * torch.stack([(p - p.diagonal().diag()).square().sum() for p in products]).sum()
 
     return penalty
 
 
-def historical_averaging(weight: float = 1.0) -> Penalty:
+def historical_averaging(weight: Rate = 1.0) -> Penalty:
     """w |theta - mean of all past theta|^2 over all weights (Salimans 2016, arXiv:1606.03498, Sec. 3.3).
 
     For either player. The paper gives no weight.
@@ -110,22 +114,23 @@ def historical_averaging(weight: float = 1.0) -> Penalty:
 class HistoricalAveraging(Remembering):
     """The mean of all past values of each weight, and the distance from it."""
 
-    def __init__(self, weight: float) -> None:
+    def __init__(self, weight: Rate) -> None:
         super().__init__()
         self.weight = weight
 
     def forward(self, critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
         """The penalty; then, in training mode, the present weights join the mean."""
         count = self.recall("count", lambda: torch.zeros((), dtype=torch.int64, device=real.device))
-        terms = []
-        for name, now in Critic.of(critic).learner.named_parameters():
+        asked, terms = Critic.of(critic), []
+        moving = self.training and asked.completes_batch
+        for name, now in asked.learner.named_parameters():
             mean = self.recall(f"mean.{name}", now.detach().clone)
             terms.append((now - mean.clone()).square().sum())
-            if self.training:
+            if moving:
                 mean.add_((now.detach() - mean) / (count + 1))
-        if self.training:
+        if moving:
             count.add_(1)
-        return self.weight * torch.stack(terms).sum()
+        return at(self.weight, asked.seen) * torch.stack(terms).sum()
 
 
 def gram(matrix: Tensor) -> Tensor:

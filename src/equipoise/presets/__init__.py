@@ -2,8 +2,8 @@
 
 What depends on the data is left open and chosen when a run starts: the size, the channels and, in conditional presets,
 whether there are labels. The second paragraph of each docstring says what was published, with the protocol as far as it
-is known. Two things are the same in all, whatever the paper does: the averaged generator is sampled and scored
-(`equipoise sample --raw` gives the one that is trained), and fakes wear the labels of the reals beside them.
+is known. Two things are the same in all, whatever the paper does: the EMA generator is sampled and scored (`equipoise
+sample --raw` gives the one that is trained), and each fake has a label taken from the real batch.
 """
 
 from .convolutional import acgan as acgan

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from ..recipe import Recipe
+from .published import published
 
 RADFORD = "adam(beta1=0.5, beta2=0.999)"  # Radford 2016, arXiv:1511.06434
 
@@ -14,16 +15,14 @@ def gan() -> Recipe:
 
     ReLU takes the place of maxout and dropout in the discriminator.
     """
-    return Recipe(
+    return published(
         network="mlp(width=1200, depth=2, z_dim=100)",
         loss="non_saturating",
-        d_norm="none",
         images=5_000_000,
         batch=100,
         optimizer="sgd(momentum=0.5)",
-        lr_g=0.1,
-        lr_d=0.1,
-        decay=0.5,
+        lr_g="decay(0.1, share=0.5)",
+        lr_d="decay(0.1, share=0.5)",
     )
 
 
@@ -32,10 +31,9 @@ def dcgan() -> Recipe:
 
     Published: IS 6.16 +- 0.07 on CIFAR-10 (as quoted by Gulrajani 2017).
     """
-    return Recipe(
+    return published(
         network="dcgan",
         loss="non_saturating",
-        d_norm="none",
         images=12_800_000,
         batch=128,
         optimizer=RADFORD,
@@ -59,11 +57,11 @@ def f_gan() -> Recipe:
 
 
 def dragan() -> Recipe:
-    """DRAGAN: slopes of length 1 around the data (Kodali 2017, arXiv:1705.07215).
+    """DRAGAN: gradients of norm 1 around the data (Kodali 2017, arXiv:1705.07215).
 
     Published: IS 6.90 on CIFAR-10, protocol not known.
 
-    The discriminator has no batch normalisation, under which the slope at one image depends on the others.
+    The discriminator has no batch normalisation, under which the gradient at one image depends on the others.
     """
     return replace(dcgan(), network="dcgan(d_feature_norm='none')", penalties=("dragan",), batch=64)
 
@@ -76,16 +74,15 @@ def improved_gan() -> Recipe:
     Without the paper's noise between the layers. For feature matching: --network "improved_gan(kernels=0)"
     --loss feature_matching.
     """
-    return Recipe(
+    return published(
         network="improved_gan",
         loss="non_saturating(real_target=0.9)",
         d_norm="weight",
         images=60_000_000,
         batch=100,
         optimizer=RADFORD,
-        lr_g=3e-4,
-        lr_d=3e-4,
-        decay=1 / 3,
+        lr_g="decay(3e-4, share=0.3333)",
+        lr_d="decay(3e-4, share=0.3333)",
     )
 
 
@@ -96,10 +93,9 @@ def infogan_study() -> Recipe:
 
     The study's other games are --loss, --penalties and --constraint; its settings were searched, these are DCGAN's.
     """
-    return Recipe(
+    return published(
         network="infogan",
         loss="non_saturating",
-        d_norm="none",
         images=1_200_000,
         optimizer=RADFORD,
     )
@@ -112,13 +108,12 @@ def acgan() -> Recipe:
 
     With DCGAN's networks, where the paper's discriminator has 3x3 convolutions with dropout.
     """
-    return Recipe(
+    return published(
         labels=True,
         network="dcgan(z_dim=110)",
         loss="auxiliary_classifier",
         g_condition="concat",
         d_condition="auxiliary",
-        d_norm="none",
         images=5_000_000,
         batch=100,
         optimizer=RADFORD,
@@ -133,10 +128,9 @@ def wn_gan() -> Recipe:
     At the authors' later learning rate, after an error in their gradient was found. The twins: --network
     "wn_gan(normalize='batch')" and "wn_gan(normalize='none')".
     """
-    return Recipe(
+    return published(
         network="wn_gan",
         loss="non_saturating",
-        d_norm="none",
         images=15_000_000,
         batch=32,
         optimizer="rmsprop(decay=0.9, eps=1e-6)",

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from ..recipe import Recipe
 from .convolutional import RADFORD, dcgan
+from .published import published
 
 
 def ebgan() -> Recipe:
@@ -12,11 +13,10 @@ def ebgan() -> Recipe:
     Published: pictures and histograms alone. To train the auto-encoder on real images first:
     --loss "pretrained(loss='energy(margin=20.0)', images=20000)".
     """
-    return Recipe(
+    return published(
         network="ebgan",
         loss="energy(margin=20.0)",
         g_penalties=("pulling_away(weight=0.1)",),
-        d_norm="none",
         images=12_800_000,
         optimizer=RADFORD,
     )
@@ -29,16 +29,14 @@ def began() -> Recipe:
 
     The learning rate falls over the last half, where the paper halves it whenever the measure of convergence stalls.
     """
-    return Recipe(
+    return published(
         network="began",
         loss="boundary_equilibrium(gamma=0.5)",
-        d_norm="none",
         images=3_200_000,
         batch=16,
         optimizer=RADFORD,
-        lr_g=1e-4,
-        lr_d=1e-4,
-        decay=0.5,
+        lr_g="decay(1e-4, share=0.5)",
+        lr_d="decay(1e-4, share=0.5)",
     )
 
 

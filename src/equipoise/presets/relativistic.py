@@ -1,30 +1,21 @@
 """R3GAN, and the recipe that a new user starts from."""
 
+from dataclasses import replace
+
 from ..recipe import Recipe
+
+ANNEALED = 20_000_000  # images, in the paper's code
 
 
 def default() -> Recipe:
-    """For a folder of anything: R3GAN's game and networks, at a width that the machine can train (Huang 2024).
+    """For a folder of anything: R3GAN's loss and networks, at a width that the machine can train (Huang 2024).
 
     Published: see r3gan, of which this is a small relative.
 
     Relativistic loss, R1 and R2 (arXiv:2501.05441). Width, batch, length, penalties and augmentation are chosen for the
     size of the images, their number and the machine.
     """
-    return Recipe(
-        network=None,
-        loss="relativistic",
-        penalties=None,
-        augment=None,
-        d_norm="none",
-        images=None,
-        batch=None,
-        lr_g=1e-3,
-        lr_d=1e-3,
-        optimizer="adam(beta1=0.0, beta2=0.99)",
-        decay=0.5,
-        ema_images=None,
-    )
+    return Recipe()
 
 
 def r3gan() -> Recipe:
@@ -32,21 +23,26 @@ def r3gan() -> Recipe:
 
     Published: FID 1.96 on CIFAR-10 with labels, of 50,000 samples.
 
-    The paper anneals learning rate, penalty, Adam's beta2, the average and its augmentation over the first 20 million
-    images. Here the penalty is that of its start, beta2 and the average are those of its end, the learning rate falls
-    to 0 over the last half, and augmentation is adaptive.
+    The settings of the authors' code for CIFAR-10: learning rate, penalties, Adam's beta2, the half-life of the EMA
+    generator and the probability of augmentation are annealed by a cosine over the first 20 million images.
     """
-    return Recipe(
+    penalty = annealed(0.05, 0.005)
+    return replace(
+        default(),
         labels=None,
         network="r3",
-        loss="relativistic",
-        penalties=("r1(weight=0.05)", "r2(weight=0.05)"),
-        augment="ada",
-        d_norm="none",
+        penalties=(f"r1(weight={penalty})", f"r2(weight={penalty})"),
+        augment=f"transforms(p={annealed(0.0, 0.55)})",
         mirror=True,
-        images=100_000_000,
+        images=200_000_000,
         batch=512,
-        optimizer="adam(beta1=0.0, beta2=0.99)",
-        decay=0.5,
-        ema_images=5_000_000,
+        optimizer=f"adam(beta1=0.0, beta2={annealed(0.9, 0.99)})",
+        lr_g=annealed(2e-4, 5e-5),
+        lr_d=annealed(2e-4, 5e-5),
+        ema_images=annealed(0, 5_000_000),
     )
+
+
+def annealed(start: float, end: float) -> str:
+    """From start to end by a cosine over the first images."""
+    return f"cosine({start}, {end}, images={ANNEALED})"

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from ..recipe import Recipe
+from .published import published
 
 
 def sngan() -> Recipe:
@@ -10,7 +11,7 @@ def sngan() -> Recipe:
 
     Published: IS 7.58 +- 0.12, FID 25.5 on CIFAR-10; FID of 5,000 samples against 10,000 real images.
     """
-    return Recipe(
+    return published(
         network="sn_cnn",
         loss="hinge",
         d_norm="spectral",
@@ -33,7 +34,7 @@ def sngan_resnet() -> Recipe:
 
     Published: IS 8.22 +- 0.05, FID 21.7 +- 0.21 on CIFAR-10; FID of 5,000 samples against 10,000 real images.
     """
-    return Recipe(
+    return published(
         network="sn_resnet",
         loss="hinge",
         d_norm="spectral",
@@ -42,9 +43,8 @@ def sngan_resnet() -> Recipe:
         g_batch=128,
         d_steps=5,
         optimizer="adam(beta1=0.0, beta2=0.9)",
-        lr_g=2e-4,
-        lr_d=2e-4,
-        decay=1.0,
+        lr_g="decay(2e-4, share=1.0)",
+        lr_d="decay(2e-4, share=1.0)",
     )
 
 
@@ -61,7 +61,7 @@ def sagan() -> Recipe:
 
     Published: FID 18.28 on ImageNet at 128x128 with labels, of 50,000 samples, with attention at 32x32 as here.
     """
-    return Recipe(
+    return published(
         labels=None,
         network="sagan",
         loss="hinge",
@@ -80,7 +80,7 @@ def biggan() -> Recipe:
 
     Published: IS 9.22, FID 14.73 on CIFAR-10 with labels; IS 166.5, FID 7.4 on ImageNet at 128x128, batches of 2048.
     """
-    return Recipe(
+    return published(
         labels=None,
         network="biggan",
         loss="hinge",
@@ -101,7 +101,7 @@ def biggan_deep() -> Recipe:
 
     Published: FID 5.7 +- 0.3, IS 124.5 +- 2.0 on ImageNet at 128x128 with labels, of 50,000 samples.
     """
-    return Recipe(
+    return published(
         labels=None,
         network="biggan_deep",
         loss="hinge",

@@ -6,5 +6,5 @@ from .sampling import Sampler as Sampler
 from .scoring import evaluate as evaluate
 from .sheets import sheet as sheet
 from .train import Progress as Progress
-from .train import Run as Run
+from .train import Session as Session
 from .train import train as train

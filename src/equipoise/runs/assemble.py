@@ -1,99 +1,133 @@
 """From a recipe to objects: the only place where strings become what they name."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, fields
+from inspect import signature
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from .. import activations, augment, constraints, growth, losses, networks, norms, optimizers, penalties
-from ..augment import Augmentation
-from ..constraints import Constraint
-from ..growth import Growth
+from .. import activations, augment, constraints, games, losses, networks, norms, optimizers, penalties, schedules
 from ..labels import LabelSpace
 from ..layers import TPReLU, TReLU
-from ..losses import Game, Loss
+from ..losses import CriticLoss, Loss
 from ..networks import ImageShape
-from ..penalties import Penalty
 from ..recipe import Recipe, known
-from ..spec import build
-from ..training import FLOAT32, Batch, Precision, Rate, State, Stats, steps
-from ..training.precision import BFLOAT16
+from ..spec import build, find
+from ..training import Batch, Players, Precision, State, Stats, steps
+from ..training.precision import PRECISIONS
+
+PARTS = ("loss", "penalties", "g_penalties", "constraint", "augment")
+"""The fields of a recipe that are arguments of a game, besides its numbers."""
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What a training loop is made of."""
+class Assembled:
+    """What a recipe stands for."""
 
     state: State
-    loss: Loss | Game
-    penalties: list[Penalty]
-    g_penalties: list[Penalty]
-    constraint: Constraint
-    augment: Augmentation | None
-    growth: Growth
+    players: Players
+    arguments: dict[str, Any]
+    """What the game was made of: loss, penalties..."""
     precision: Precision
-    rate: Rate
+
+    @property
+    def G(self) -> nn.Module:
+        """The generator."""
+        return self.state.nets["G"]
+
+    @property
+    def D(self) -> nn.Module:
+        """The discriminator."""
+        return self.state.nets["D"]
 
 
-def assemble(recipe: Recipe, labels: LabelSpace, device: torch.device) -> Parts:
+def assemble(recipe: Recipe, labels: LabelSpace, device: torch.device) -> Assembled:
     """The objects that a complete recipe names, on the device; the seed decides the first weights."""
-    loss, growing = build(recipe.loss, losses), build(recipe.growth, growth)
-    terms, g_terms = ([build(t, penalties) for t in ts] for ts in (known(recipe.penalties), recipe.g_penalties))
-    constraint = build(recipe.constraint, constraints)
-    shown = build(known(recipe.augment), augment) if recipe.augment != "none" else None
-    check(recipe, loss, labels)
-    precision = BFLOAT16 if recipe.precision == "bfloat16" else FLOAT32
-    G, D = (precision.place(net, device) for net in build_networks(recipe, labels))
-    check_energy(recipe, loss, D)
-    optimize = build(recipe.optimizer, optimizers)
-    pair = optimize(G, recipe.lr_g), optimize(D, recipe.lr_d)
-    state = State.start(G, D, *pair, components=[loss, growing, *terms, *g_terms, shown])
-    return Parts(state, loss, terms, g_terms, constraint, shown, growing, precision, rate_of(recipe))
+    precision = PRECISIONS[known(recipe.precision)]
+    arguments = build_arguments(recipe)
+    check(recipe, arguments["loss"], labels)
+    nets = {name: precision.place(net, device) for name, net in build_networks(recipe, labels).items()}
+    check_energy(recipe, arguments["loss"], nets.get("D"))
+    players = build_game(recipe, arguments)
+    lr = {name: recipe.rate("lr_d" if name.startswith("d") else "lr_g") for name in players}
+    state = State.start(nets, players, build(recipe.optimizer, optimizers, lasting(recipe)), lr)
+    return Assembled(state, players, arguments, precision)
 
 
-def updates(parts: Parts, stream: Iterable[Batch], recipe: Recipe) -> Iterator[Stats]:
+def rounds(assembled: Assembled, stream: Iterable[Batch], recipe: Recipe) -> Iterator[Stats]:
     """The training loop over those images."""
     return steps(
-        parts.state,
+        assembled.state,
         stream,
-        parts.loss,
-        parts.penalties,
-        parts.g_penalties,
-        parts.constraint,
-        parts.augment,
-        growth=parts.growth,
-        d_steps=recipe.d_steps,
-        g_batch=recipe.g_batch,
-        ema_images=known(recipe.ema_images),
-        rate=parts.rate,
-        precision=parts.precision,
+        assembled.players,
+        ema_images=recipe.rate("ema_images"),
+        pieces=recipe.pieces,
+        precision=assembled.precision,
         seed=recipe.seed,
     )
 
 
-def build_networks(recipe: Recipe, labels: LabelSpace) -> tuple[nn.Module, nn.Module]:
-    """Generator and discriminator with their activations and norms; the same seed, the same weights.
+def lasting(recipe: Recipe) -> dict[str, Any]:
+    """The schedules of a run of this length."""
+    return schedules.lasting(known(recipe.images))
 
-    Norms leave alone what starts from zero, which a division by its length would make jump, and the generator's also
-    what embeds labels.
+
+def build_arguments(recipe: Recipe) -> dict[str, Any]:
+    """Loss, penalties, constraint and augmentation by the names that games have for them."""
+    also = lasting(recipe)
+    return {
+        "loss": build(recipe.loss, losses, also),
+        "penalties": [build(term, penalties, also) for term in known(recipe.penalties)],
+        "g_penalties": [build(term, penalties, also) for term in recipe.g_penalties],
+        "constraint": build(recipe.constraint, constraints, also),
+        "augment": build(known(recipe.augment), augment, also) if recipe.augment != "none" else None,
+        "d_steps": recipe.rate("d_steps"),
+        "g_batch": recipe.g_batch,
+    }
+
+
+def build_game(recipe: Recipe, arguments: dict[str, Any]) -> Players:
+    """The players; raises ValueError where the recipe says something that the game has no use for."""
+    taken = signature(find(recipe.game, games)).parameters
+    usual = {field.name: field.default for field in fields(Recipe)}
+    for part in PARTS:
+        said = getattr(recipe, part)
+        if part not in taken and said not in (usual[part], None, (), "none"):
+            raise ValueError(f"{recipe.game} has no use for {part}={said!r}; its arguments: {', '.join(taken)}")
+    given = {argument: value for argument, value in arguments.items() if argument in taken}
+    players: Players = build(recipe.game, games, lasting(recipe), **given)
+    return players
+
+
+def build_networks(recipe: Recipe, labels: LabelSpace) -> dict[str, nn.Module]:
+    """The networks by name, "G" and "D" with their activations and norms; the same seed, the same weights.
+
+    Norms leave alone what starts from zero, which a division by its norm would make jump, and the generator's also what
+    embeds labels.
     """
     size = known(recipe.channels), *known(recipe.height_width())
     shape = ImageShape(*size, labels, recipe.g_condition, recipe.d_condition)
     with torch.random.fork_rng([]):
-        torch.manual_seed(recipe.seed)
-        architecture = build(str(recipe.network), networks)
+        torch.default_generator.manual_seed(recipe.seed)
+        architecture = build(known(recipe.network), networks)
         try:
-            G, D = architecture(shape)
+            built = architecture(shape)
         except (TypeError, RuntimeError, ZeroDivisionError, IndexError) as error:
             raise ValueError(f"{recipe.network} cannot be built for images {shape[:3]}: {error}") from error
-        if getattr(G, "z_dim", 0) < 1:
-            raise ValueError(f"{recipe.network} needs latent vectors of at least one number: z_dim")
-        G, D = activated(recipe.g_activation, G), activated(recipe.d_activation, D)
-        G = normalised(recipe, "g_norm", G, [name for name, layer in norms.layers(G) if embeds(name, layer)])
-        return G, normalised(recipe, "d_norm", D)
+        nets: dict[str, nn.Module] = dict(zip("GD", built, strict=True)) if isinstance(built, tuple) else dict(built)
+        if "G" in nets:
+            if getattr(nets["G"], "z_dim", 0) < 1:
+                raise ValueError(f"{recipe.network} needs latent vectors of at least one dimension: z_dim")
+            G = activated(recipe.g_activation, nets["G"])
+            nets["G"] = normalised(
+                recipe, "g_norm", G, [name for name, layer in norms.layers(G) if embeds(name, layer)]
+            )
+        if "D" in nets:
+            nets["D"] = normalised(recipe, "d_norm", activated(recipe.d_activation, nets["D"]))
+        return nets
 
 
 def activated(activation: str | None, net: nn.Module) -> nn.Module:
@@ -119,20 +153,23 @@ def embeds(name: str, layer: nn.Module) -> bool:
 
 def check(recipe: Recipe, loss: object, labels: LabelSpace) -> None:
     """Raises ValueError for parts that are not what they should be or cannot work together."""
-    if not isinstance(loss, Loss | Game):
-        raise ValueError(f"{recipe.loss} gives {type(loss).__name__}, but a loss is an equipoise.losses.Loss or Game")
+    if not isinstance(loss, Loss | CriticLoss):
+        raise ValueError(f"{recipe.loss} gives {type(loss).__name__}, but a loss is one of equipoise.losses.Loss")
     batch, g_batch = recipe.batch, recipe.g_batch
     if loss.paired and g_batch not in (None, batch):
         raise ValueError(
             f"{recipe.loss} looks at as many reals in a step of the generator: g_batch must be {batch}, not {g_batch}"
         )
+    for name in ("batch", "g_batch"):
+        if (count := getattr(recipe, name)) is not None and count % recipe.pieces:
+            raise ValueError(f"pieces must divide {name}: {count} images are not in {recipe.pieces} equal pieces")
     for name in ("g_condition", "d_condition"):
         way = getattr(recipe, name)
-        if not labels and way not in (None, "self_modulation"):  # which is told of latent vectors too
-            raise ValueError(f"{name}={way!r} says how a network hears of labels, but this data is learnt without any")
+        if not labels and way not in (None, "self_modulation"):  # which depends on latent vectors too
+            raise ValueError(f"{name}={way!r} conditions a network on labels, but this data is learnt without any")
 
 
-def check_energy(recipe: Recipe, loss: Loss | Game, D: nn.Module) -> None:
+def check_energy(recipe: Recipe, loss: Loss | CriticLoss, D: nn.Module | None) -> None:
     """Raises ValueError where logits are minus energies for one of loss and discriminator alone."""
     reconstructs = getattr(D, "is_autoencoder", False)
     if loss.energy and not reconstructs:
@@ -145,10 +182,3 @@ def check_energy(recipe: Recipe, loss: Loss | Game, D: nn.Module) -> None:
             f"{recipe.network} has an auto-encoding discriminator, whose logit is minus an energy and never positive, "
             f"and {recipe.loss} needs logits of both signs: choose energy, boundary_equilibrium or pretrained"
         )
-
-
-def rate_of(recipe: Recipe) -> Rate:
-    """1, but in the last part of training falling linearly to 0."""
-    images = known(recipe.images)
-    falling = recipe.decay * images
-    return lambda seen: min(1.0, max(0.0, (images - seen) / falling)) if falling else 1.0

@@ -9,10 +9,11 @@ import torch
 
 from ..data import Source
 from ..recipe import Recipe, known
+from ..schedules import at
 from ..training.precision import choose as choose_precision
 
 LARGEST = 128  # pixels; larger images have to be asked for
-FEW = 2_000  # images that are learnt by heart
+FEW = 2_000  # images that are memorised
 MANY = 50_000  # images that are enough without augmentation
 TICKS = {"score_every": 10, "sample_every": 20, "save_every": 20}  # times in a run
 SCORE_IMAGES = 2_000
@@ -117,7 +118,7 @@ def _penalties(recipe: Recipe, device: torch.device) -> Choice:
 def _augment(recipe: Recipe, source: Source) -> Choice:
     epochs = known(recipe.images) / source.count
     if source.count < FEW:
-        return Choice("diffaug", f"{source.count:,} images are soon known by heart")
+        return Choice("diffaug", f"{source.count:,} images are soon memorised")
     if source.count < MANY and epochs > 50:
         return Choice("ada", f"{source.count:,} images are shown {epochs:.0f} times")
     return Choice("none", f"{source.count:,} images are shown {epochs:.0f} times")
@@ -125,7 +126,7 @@ def _augment(recipe: Recipe, source: Source) -> Choice:
 
 def _precision(device: torch.device) -> Choice:
     precision, reason = choose_precision(device)
-    return Choice(str(precision.dtype).removeprefix("torch."), reason)
+    return Choice(precision.name, reason)
 
 
 def _features(source: Source) -> Choice:
@@ -135,8 +136,8 @@ def _features(source: Source) -> Choice:
 
 
 def _every(recipe: Recipe, times: int) -> Choice:
-    images, step = known(recipe.images), known(recipe.batch) * recipe.d_steps
-    return Choice(max(step, images // times), f"{times} times in the run")
+    images, first = known(recipe.images), known(recipe.batch) * round(at(recipe.rate("d_steps"), 0))
+    return Choice(max(first, images // times), f"{times} times in the run")
 
 
 def _side(recipe: Recipe) -> int:

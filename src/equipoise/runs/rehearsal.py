@@ -4,60 +4,92 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import repeat
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..critic import Critic, ask
+from .. import games
+from ..critic import Critic, ask, generate
 from ..labels import LabelSpace
-from ..losses import Pretraining
 from ..recipe import Recipe, known
-from ..training import Batch, Stats
-from .assemble import Parts, assemble, updates
+from ..spec import find
+from ..training import Batch, Players, Stats
+from ..training.hidden import plain_values
+from ..trees import leaves
+from .assemble import Assembled, assemble, rounds
 
 
-def rehearse(recipe: Recipe, labels: LabelSpace) -> None:
-    """Takes a step on noise with parts of its own: raises ValueError for parts that do not work together."""
+def rehearse(recipe: Recipe, labels: LabelSpace, device: torch.device) -> None:
+    """Plays two rounds on noise with parts of its own, one of the run's beginning and one of its end.
+
+    Raises ValueError for parts that do not work together.
+    """
+    pieces = min(2, recipe.pieces)
+    batch = min(2 * pieces, known(recipe.batch))
+    g_batch = min(batch, recipe.g_batch or batch)
+    small = replace(recipe, batch=batch, g_batch=g_batch, pieces=pieces, d_steps=1, precision="float32")
+    assembled = assemble(small, labels, device)
     shape = known(recipe.channels), *known(recipe.height_width())
-    batch = min(2, known(recipe.batch))
-    small = replace(recipe, batch=batch, g_batch=min(2, recipe.g_batch or batch), d_steps=1, precision="float32")
-    parts = assemble(small, labels, torch.device("cpu"))
     try:
-        with torch.random.fork_rng([]):
-            images = torch.rand(batch, *shape) * 2 - 1, labels.example(batch)
-            check_penalties(parts, small, *images)
-            check_g_penalties(parts, small, *images)
-            check_numbers(check_classifier(parts, small, images))
-            check_labels_matter(parts.state.G, parts.state.D, small, images[0][:1], labels)
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            example = labels.example(batch)
+            labelled = None if example is None else example.to(device)
+            images = torch.rand(batch, *shape, device=device) * 2 - 1, labelled
+            if find(recipe.game, games) is games.adversarial:
+                rehearse_adversarial(assembled, small, images, labels)
+            else:
+                check_numbers(play(assembled, small, images))
     except ValueError:
         raise
     except Exception as error:  # whatever a user's own file may raise
         raise ValueError(f"these parts do not work together: {type(error).__name__}: {in_one_line(error)}") from error
 
 
-def play(parts: Parts, recipe: Recipe, batch: Batch) -> Stats:
-    """One step, and where a loss lets the discriminator learn alone first, one more after that; its statistics."""
-    stream = updates(parts, repeat(batch), recipe)
-    stats = next(stream)
-    if isinstance(parts.loss.state, Pretraining):
-        parts.loss.state.finish()
-        stats = next(stream)
-    return stats
+def rehearse_adversarial(assembled: Assembled, recipe: Recipe, batch: Batch, labels: LabelSpace) -> None:
+    """What is to be found out of the usual game of two."""
+    check_penalties(assembled, recipe, *batch)
+    check_g_penalties(assembled, recipe, *batch)
+    check_numbers(check_classifier(assembled, recipe, batch))
+    check_labels_matter(assembled, recipe, batch[0][:1], labels)
+
+
+def play(assembled: Assembled, recipe: Recipe, batch: Batch) -> Stats:
+    """A round of the beginning and one of the end, with all that schedules have come to; the statistics of both.
+
+    Raises ValueError for a part that keeps something where no checkpoint finds it.
+    """
+    stream, before = rounds(assembled, repeat(batch), recipe), plain_values(assembled.players)
+    first = next(stream)
+    assembled.state.seen = max(known(recipe.images) - 1, assembled.state.seen)
+    last = next(stream)
+    check_kept_plainly(assembled.players, before)
+    return {f"{name} (at first)": value for name, value in first.items()} | last
+
+
+def check_kept_plainly(players: Players, before: dict[str, list[Any]]) -> None:
+    """Raises ValueError where a number or a list in the closure of a function has changed."""
+    for name, values in plain_values(players).items():
+        if values != before[name]:
+            raise ValueError(
+                f"a part of the player {name!r} keeps something that changes from step to step where checkpoints would "
+                f"miss it, in a variable or a list: keep it in a buffer of an nn.Module"
+            )
 
 
 def check_numbers(stats: Stats) -> None:
-    """Raises ValueError for a first step that has no finite loss or gradient."""
+    """Raises ValueError for rounds without finite losses and gradients."""
     bad = ", ".join(f"{name} {value.item()}" for name, value in stats.items() if not value.isfinite())
     if bad:
         raise ValueError(f"these parts break in their first step, on noise: {bad}; look at norms and penalties first")
 
 
-def check_classifier(parts: Parts, recipe: Recipe, batch: Batch) -> Stats:
+def check_classifier(assembled: Assembled, recipe: Recipe, batch: Batch) -> Stats:
     """Plays; raises ValueError for a discriminator whose classifier the loss never asks."""
-    classifier = dict(Critic(parts.state.D).marked()).get("class_logits", nn.Identity())
+    classifier = dict(Critic(assembled.D).marked()).get("class_logits", nn.Identity())
     with gradients_through(classifier) as passed:
-        stats = play(parts, recipe, batch)
+        stats = play(assembled, recipe, batch)
     if not passed and any(True for _ in classifier.parameters()):
         raise ValueError(
             f"{recipe.loss} never asks the discriminator's classifier, which would learn nothing: choose another "
@@ -66,19 +98,19 @@ def check_classifier(parts: Parts, recipe: Recipe, batch: Batch) -> Stats:
     return stats
 
 
-def check_penalties(parts: Parts, recipe: Recipe, images: Tensor, labels: Tensor | None) -> None:
+def check_penalties(assembled: Assembled, recipe: Recipe, images: Tensor, labels: Tensor | None) -> None:
     """Raises ValueError for a penalty on the gradient of each sample under batch normalisation.
 
     Layers that append how samples differ are let pass, since published systems have them under such penalties.
     """
-    G, D = parts.state.G, parts.state.D
+    G, D = assembled.G, assembled.D
     if not any(isinstance(module, _BatchNorm) for module in D.modules()):
         return
-    z = torch.randn(len(images), int(G.z_dim))  # type: ignore[arg-type]
+    z = torch.randn(len(images), cast(int, G.z_dim), device=images.device)
     fake = ask(G, z, labels).detach()
-    for name, penalty in zip(known(recipe.penalties), parts.penalties, strict=True):
+    for name, penalty in zip(known(recipe.penalties), assembled.arguments["penalties"], strict=True):
         with gradients_through(D) as passed:
-            penalty(Critic(D, labels, parts.augment, G, z, learner=D), images, fake)
+            penalty(Critic(D, labels, assembled.arguments["augment"], G, z, D, seen=0), images, fake)
         if any(passed):
             raise ValueError(
                 f"{name} penalises the gradient of each sample, but batch normalisation in the discriminator makes the "
@@ -88,29 +120,31 @@ def check_penalties(parts: Parts, recipe: Recipe, images: Tensor, labels: Tensor
 
 
 @torch.no_grad()
-def check_labels_matter(G: nn.Module, D: nn.Module, recipe: Recipe, image: Tensor, labels: LabelSpace) -> None:
+def check_labels_matter(assembled: Assembled, recipe: Recipe, image: Tensor, labels: LabelSpace) -> None:
     """Moves all weights off their start; raises ValueError for a network to which another label is the same.
 
-    A discriminator may hear of labels by its classifier alone; in an energy they may weigh too little to be seen.
+    A discriminator may know labels by its classifier alone; in an energy they may weigh too little to be seen.
     """
     if not labels or labels == LabelSpace("classes", 1):
         return
+    G, D = assembled.G, assembled.D
     for net in (G, D):
         net.eval()
         for weight in net.parameters():
             weight.add_(0.1 * torch.randn_like(weight))
-    one, other = known(labels.example(2)).split(1)
-    z = torch.randn(1, int(G.z_dim))  # type: ignore[arg-type]
+    one, other = known(labels.example(2)).to(image.device).split(1)
+    z = torch.randn(1, cast(int, G.z_dim), device=image.device)
     elsewhere = getattr(D, "is_autoencoder", False) or "class_logits" in dict(Critic(D).marked())
     asked = [("generator", G, z)] if elsewhere else [("generator", G, z), ("discriminator", D, image)]
-    if deaf := [name for name, net, x in asked if alike(net, x, one, other)]:
-        who = " and ".join(deaf)
+    if same := [name for name, net, x in asked if alike(net, x, one, other)]:
+        who = " and ".join(same)
         raise ValueError(f"{recipe.network}: to the {who} one label is as another; train without labels, or use them")
 
 
-def alike(net: nn.Module, x: Tensor, one: Tensor, other: Tensor) -> bool:
+def alike(net: Any, x: Tensor, one: Tensor, other: Tensor) -> bool:
     """Whether the label changes nothing."""
-    return torch.equal(ask(net, x, one), ask(net, x, other))
+    pairs = zip(*(leaves(ask(net, x, label)) for label in (one, other)), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
 
 
 @contextmanager
@@ -118,9 +152,10 @@ def gradients_through(module: nn.Module) -> Iterator[list[bool]]:
     """Collects, for each gradient that passes through the module's output, whether it will be differentiated again."""
     passed: list[bool] = []
 
-    def watch(module: nn.Module, inputs: object, output: Tensor) -> None:
-        if output.requires_grad:
-            output.register_hook(lambda slope: passed.append(torch.is_grad_enabled()))
+    def watch(module: nn.Module, inputs: object, output: Any) -> None:
+        for part in leaves(output):
+            if part.requires_grad:
+                part.register_hook(lambda gradient: passed.append(torch.is_grad_enabled()))
 
     handle = module.register_forward_hook(watch)
     try:
@@ -129,13 +164,13 @@ def gradients_through(module: nn.Module) -> Iterator[list[bool]]:
         handle.remove()
 
 
-def check_g_penalties(parts: Parts, recipe: Recipe, images: Tensor, labels: Tensor | None) -> None:
+def check_g_penalties(assembled: Assembled, recipe: Recipe, images: Tensor, labels: Tensor | None) -> None:
     """Raises ValueError for a penalty of the generator that does not depend on it."""
-    G, D = parts.state.G, parts.state.D
-    z = torch.randn(len(images), int(G.z_dim), requires_grad=True)  # type: ignore[arg-type]
-    fake, weights = ask(G, z, labels), list(G.parameters())
-    for name, penalty in zip(recipe.g_penalties, parts.g_penalties, strict=True):
-        value = penalty(Critic(D, labels, parts.augment, G, z, learner=G), images, fake)
+    G, D = assembled.G, assembled.D
+    z = torch.randn(len(images), cast(int, G.z_dim), device=images.device, requires_grad=True)
+    (fake, latents), weights = generate(G, z, labels), list(G.parameters())
+    for name, penalty in zip(recipe.g_penalties, assembled.arguments["g_penalties"], strict=True):
+        value = penalty(Critic(D, labels, assembled.arguments["augment"], G, latents, G, seen=0), images, fake)
         reached = value.requires_grad and torch.autograd.grad(value, weights, allow_unused=True, retain_graph=True)
         if not reached or all(gradient is None for gradient in reached):
             raise ValueError(f"{name} has no gradient in the generator: it is one of the discriminator's --penalties")

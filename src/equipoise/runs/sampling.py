@@ -33,10 +33,10 @@ class Sampler:
         self.recipe, self.meaning = self.folder.recipe(), self.folder.meaning()
         self.checkpoint, self.weights = self._file(checkpoint), "raw" if raw else "averaged"
         state = load_checkpoint(self.checkpoint, self.device)
-        G, _ = build_networks(self.recipe, self.meaning.space)
+        G = build_networks(self.recipe, self.meaning.space)["G"]
         try:
             self.seen: int = state["seen"]
-            G.load_state_dict(state["G" if raw else "ema"])
+            G.load_state_dict(state["nets" if raw else "averages"]["G"])
         except (KeyError, TypeError, RuntimeError):
             raise ValueError(f"{self.checkpoint} is not a checkpoint of {run}") from None
         self.net = G.to(self.device).eval()

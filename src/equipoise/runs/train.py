@@ -4,16 +4,19 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..data import batches, inspect
 from ..recipe import Recipe, differences, known
-from ..training import State
-from .assemble import Parts, assemble, updates
+from ..schedules import at
+from ..training import State, Stats
+from .assemble import Assembled, assemble, rounds
 from .choices import choose
 from .folder import LOCK, RunFolder, append_row, load_checkpoint, read_rows, write_whole
 from .pictures import grid
@@ -25,7 +28,6 @@ from .scoring import Scorer, generated, identity, versions
 ROWS = 400  # lines of statistics in a run
 PICTURED = 64  # samples in a picture
 MOST_ROWS = 10  # labels in it
-SCORED_BY = "fid"  # decides which checkpoint is the best
 
 
 class Progress(NamedTuple):
@@ -43,15 +45,15 @@ class NotFinite(ValueError):
 def train(
     recipe: Recipe, out: str | Path, device: torch.device | str = "cpu", stop: Callable[[], bool] = lambda: False
 ) -> Iterator[Progress]:
-    """Trains in folder `out` for as long as it is iterated, until `recipe.images` or `stop()`; goes on where it was.
+    """Trains in folder `out` for as long as it is iterated, until `recipe.images` or `stop()`; resumes where it was.
 
-    Yields after each step of the generator. When it has run to its end the last state is saved.
+    Yields after each round. When it has run to its end the last state is saved.
     """
-    yield from Run(recipe, out, device).train(stop)
+    yield from Session(recipe, out, device).train(stop)
 
 
-class Run:
-    """One process's work on a run folder.
+class Session:
+    """One process's work on a run folder: it starts a run or resumes it, and trains.
 
     Making it completes the recipe and raises ValueError for what cannot work, and for a folder that holds another
     recipe, with the differences. Nothing is written before `train`.
@@ -64,13 +66,19 @@ class Run:
         if len(self.dataset) < 2:
             raise ValueError(f"{self.dataset.name} has one image; at least 2 are needed to train and to score")
         self.identity = identity(self.dataset)
-        rehearse(self.recipe, self.dataset.meaning.space)
-        self.parts: Parts = assemble(self.recipe, self.dataset.meaning.space, self.device)
-        self.state: State = self.parts.state
-        self.scorer = Scorer(self.dataset, str(self.recipe.features), self.device)
-        self.per_step = known(self.recipe.batch) * self.recipe.d_steps  # real images
-        self.pending: list[dict[str, Tensor]] = []
-        self.seconds = self.recorded = 0.0
+        if not self.folder.recipe_file.exists():
+            rehearse(self.recipe, self.dataset.meaning.space, self.device)
+        self.assembled: Assembled = assemble(self.recipe, self.dataset.meaning.space, self.device)
+        self.state: State = self.assembled.state
+        self.scorer = Scorer(self.dataset, str(self.recipe.features), self.device, self.recipe.metrics)
+        self.pending: list[tuple[int, Stats]] = []  # statistics of rounds, and how many images were seen after each
+        self.seconds = self.recorded_seconds = 0.0
+        self.recorded_images = 0
+
+    @property
+    def G(self) -> nn.Module:
+        """The EMA generator."""
+        return self.state.averages["G"]
 
     def resolve(self, recipe: Recipe) -> tuple[Recipe, dict[str, str]]:
         """The complete recipe, the one that the folder holds or a new one, with the reason of each choice."""
@@ -85,7 +93,7 @@ class Run:
         return choose(recipe, inspect(recipe.data, bool(recipe.labels), recipe.strict), self.device)
 
     def train(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Progress]:
-        """Trains until the recipe's length or `stop()`; yields after each step of the generator."""
+        """Trains until the recipe's length or `stop()`; yields after each round."""
         self.folder.path.mkdir(parents=True, exist_ok=True)
         with self.folder.locked():
             self.restore()
@@ -96,6 +104,7 @@ class Run:
         folder = self.folder
         if not folder.recipe_file.exists():
             context = {"chosen": self.reasons, "labels": self.dataset.meaning.to_json(), "images": self.identity}
+            context["players"] = {name: list(player.nets) for name, player in self.assembled.players.items()}
             context |= {"hardware": hardware(self.device), "versions": versions()}
             write_whole(folder.recipe_file, lambda beside: self.recipe.save(beside, **context))
         if folder.recipe() != self.recipe or folder.context()["images"] != self.identity:
@@ -103,22 +112,28 @@ class Run:
         if folder.checkpoint_files():
             self.state.load_state_dict(load_checkpoint(folder.newest_checkpoint(), self.device))
         folder.forget_after(self.state.seen if folder.checkpoint_files() else -1)
-        self.seconds = self.recorded = max((row["seconds"] for row in read_rows(folder.stats_file)), default=0.0)
+        self.seconds = max((row["seconds"] for row in read_rows(folder.stats_file)), default=0.0)
+        self.recorded_seconds, self.recorded_images = self.seconds, self.state.seen
 
     def advance(self, stop: Callable[[], bool]) -> Iterator[Progress]:
-        """Trains, and does what is due after each step, and at the start what a killed process left undone."""
+        """Trains, and does what is due after each round, and at the start what a killed process left undone."""
         if self.state.seen not in [row["seen"] for row in self.scores()]:
-            yield self.after_step(self.state.seen - self.per_step)
-        stream = updates(self.parts, self.batches(), self.recipe)
+            yield self.after_round(self.state.seen - self.images_of_round())
+        stream = rounds(self.assembled, self.batches(), self.recipe)
         while self.state.seen < known(self.recipe.images) and not stop():
             before, mark = self.state.seen, time.perf_counter()
-            self.pending.append(next(stream))
+            self.pending.append((self.state.seen, next(stream)))
             self.seconds += time.perf_counter() - mark
-            yield self.after_step(before)
+            yield self.after_round(before)
         self.record()
         self.save()
 
-    def after_step(self, before: int) -> Progress:
+    def images_of_round(self) -> int:
+        """The real images of the round that is over."""
+        d_steps = at(self.recipe.rate("d_steps"), max(0, self.state.seen - 1))
+        return known(self.recipe.batch) * round(d_steps)
+
+    def after_round(self, before: int) -> Progress:
         """Statistics, checkpoint, picture and score, each when its time has come."""
         recipe, end = self.recipe, self.state.seen >= known(self.recipe.images)
         due = lambda every: end or self.state.seen // every > before // every
@@ -148,30 +163,26 @@ class Run:
         if not self.pending:
             return None
         mark = time.perf_counter()
-        names = list(self.pending[0])
-        table = torch.stack([torch.stack([stats[name].float() for name in names]) for stats in self.pending]).cpu()
+        table = fetched([stats for _, stats in self.pending])
         self.seconds += time.perf_counter() - mark  # a GPU works until the numbers are here
-        self.check(names, table)
+        self.check(table)
         self.pending.clear()
-        means = dict(zip(names, table.mean(0).tolist(), strict=True))
-        speed = len(table) * self.per_step / (self.seconds - self.recorded)
-        self.recorded = self.seconds
+        speed = (self.state.seen - self.recorded_images) / (self.seconds - self.recorded_seconds)
+        self.recorded_seconds, self.recorded_images = self.seconds, self.state.seen
+        means = {name: float(np.mean([row[name] for row in table if name in row])) for name in union(table)}
         timing = {"seconds": round(self.seconds, 3), "speed": round(speed, 1)}
         row = {"seen": self.state.seen, **timing, **means, "memory": memory(self.device)}
         append_row(self.folder.stats_file, row)
         return row
 
-    def check(self, names: list[str], table: Tensor) -> None:
-        """Raises NotFinite with the step and its statistics, before anything is saved."""
-        bad = (~table.isfinite().all(1)).nonzero().flatten()
-        if not len(bad):
-            return
-        step = int(bad[0])
-        seen = self.state.seen - (len(table) - 1 - step) * self.per_step
-        values = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, table[step].tolist(), strict=True))
-        kept = self.folder.checkpoint_files()
-        where = f"the last good checkpoint is {kept[-1]}" if kept else "there was no checkpoint yet"
-        raise NotFinite(f"training broke at image {seen} (step {seen // self.per_step}): {values}; {where}")
+    def check(self, table: list[dict[str, float]]) -> None:
+        """Raises NotFinite with the round and its statistics, before anything is saved."""
+        for (seen, _), row in zip(self.pending, table, strict=True):
+            if not all(map(isfinite, row.values())):
+                values = ", ".join(f"{name} {value:.4g}" for name, value in row.items())
+                kept = self.folder.checkpoint_files()
+                where = f"the last good checkpoint is {kept[-1]}" if kept else "there was no checkpoint yet"
+                raise NotFinite(f"training broke in the round after image {seen}: {values}; {where}")
 
     def save(self) -> None:
         """Writes a checkpoint of this moment unless there is one."""
@@ -180,26 +191,27 @@ class Run:
             self.folder.save_checkpoint(self.state.state_dict(), self.state.seen, self.recipe.keep)
 
     def picture(self) -> None:
-        """Writes samples of the averaged generator from latent points that never change; with labels a row a label."""
-        meaning, z, columns = self.dataset.meaning, latents(self.state.ema, PICTURED, seed=0), None
+        """Writes samples of the EMA generator from latent points that never change; with labels a row a label."""
+        meaning, z, columns = self.dataset.meaning, latents(self.G, PICTURED, seed=0), None
         labels = meaning.known()
         if labels is not None:
             rows = min(len(labels), MOST_ROWS)
             columns = PICTURED // rows
             labels, z = labels[:rows].repeat_interleave(columns, 0), z[:columns].repeat(rows, 1)
             labels = meaning.for_networks(labels)
-        images = torch.cat(list(generate(self.state.ema, z, labels)))
+        images = torch.cat(list(generate(self.G, z, labels)))
         file = self.folder.samples / f"{self.state.seen:010d}.png"
         write_whole(file, lambda beside: grid(images, columns).save(beside, "png"))
 
     def score(self) -> dict[str, Any]:
-        """Scores the averaged generator; keeps the checkpoint if it is the best so far."""
+        """Scores the EMA generator; keeps the checkpoint if it is the best so far."""
         count = int(self.recipe.score_images or 0)
-        values = self.scorer.score(generated(self.state.ema, self.dataset, count, seed=1))
+        values = self.scorer.score(generated(self.G, self.dataset, count, seed=1))
         row: dict[str, Any] = {"seen": self.state.seen, "weights": "averaged", "seed": 1, "when": "training"}
         row |= values | self.scorer.card(count)
-        earlier = [row[SCORED_BY] for row in self.scores() if row["seen"]]
-        if self.state.seen and row[SCORED_BY] <= min(earlier, default=float("inf")):
+        first = next(iter(values))  # decides which checkpoint is the best
+        earlier = [row[first] for row in self.scores() if row["seen"]]
+        if self.state.seen and row[first] <= min(earlier, default=float("inf")):
             self.folder.save_best(self.folder.newest_checkpoint())
         append_row(self.folder.metrics_file, row)  # last: a process killed before this line scores again
         return row
@@ -207,6 +219,18 @@ class Run:
     def scores(self) -> list[dict[str, Any]]:
         """The scores that training has written so far."""
         return [row for row in read_rows(self.folder.metrics_file) if row["when"] == "training"]
+
+
+def fetched(rounds: list[Stats]) -> list[dict[str, float]]:
+    """The statistics of rounds as numbers, in one transfer from the device."""
+    flat = torch.stack([value.float() for stats in rounds for value in stats.values()]).tolist()
+    numbers = iter(flat)
+    return [{name: next(numbers) for name in stats} for stats in rounds]
+
+
+def union(table: list[dict[str, float]]) -> list[str]:
+    """The names of all statistics; some may be missing from some rounds."""
+    return [*dict.fromkeys(name for row in table for name in row)]
 
 
 def hardware(device: torch.device) -> dict[str, Any]:

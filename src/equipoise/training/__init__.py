@@ -1,9 +1,14 @@
-"""The training loop: a generator of steps over networks, logits and images, without files, flags or recipes."""
+"""Training: a generator of rounds in which players take turns, over networks and batches, without files or recipes."""
 
-from .loop import Batch as Batch
-from .loop import Rate as Rate
-from .loop import Stats as Stats
 from .loop import steps as steps
+from .player import Batch as Batch
+from .player import Player as Player
+from .player import Players as Players
+from .player import Terms as Terms
+from .player import Turn as Turn
 from .precision import FLOAT32 as FLOAT32
 from .precision import Precision as Precision
+from .randomness import seeded as seeded
 from .state import State as State
+from .statistics import Stats as Stats
+from .world import World as World

@@ -1,24 +1,26 @@
 """The number format and the memory format that networks run in."""
 
-import time
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import nn
 
-WORTHWHILE = 1.3  # the least speed-up for which bfloat16 is chosen
-ROUNDS = 6
-
 
 class Precision(NamedTuple):
     """How networks are run: in `dtype` by autocast where it is not float32, with channels last where that pays.
 
-    Power iteration, penalties, averages and metrics are float32 in any case.
+    Penalties, power iteration, averages and metrics are float32 in any case. On a GPU the products of float32 numbers
+    in training are rounded to TensorFloat-32's ten bits where `tf32` says so, and only there: with `float32` nothing
+    is, with `tf32` and `bfloat16` what is left in float32, penalties and their double backward among it. Metrics and
+    the decompositions of norms and constraints never are.
     """
 
+    name: str = "float32"
     dtype: torch.dtype = torch.float32
     channels_last: bool = False
+    tf32: bool = False
 
     def autocast(self, device: torch.device) -> AbstractContextManager[None]:
         """The context in which networks run for the losses."""
@@ -29,33 +31,41 @@ class Precision(NamedTuple):
         memory_format = torch.channels_last if self.channels_last else torch.preserve_format
         return net.to(device, memory_format=memory_format)  # type: ignore[call-overload]
 
+    @contextmanager
+    def settings(self, device: torch.device) -> Iterator[None]:
+        """On a GPU, sets TensorFloat-32 as stated and lets cuDNN choose by trial; what was set before comes back."""
+        if device.type != "cuda":
+            yield
+            return
+        cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
+        before = cudnn.conv.fp32_precision, products.fp32_precision, cudnn.benchmark  # type: ignore[attr-defined]
+        rounding = "tf32" if self.tf32 else "ieee"
+        try:
+            cudnn.conv.fp32_precision, products.fp32_precision = rounding, rounding  # type: ignore[attr-defined]
+            cudnn.benchmark = True
+            yield
+        finally:
+            cudnn.conv.fp32_precision, products.fp32_precision, cudnn.benchmark = before  # type: ignore[attr-defined]
+
 
 FLOAT32 = Precision()
-BFLOAT16 = Precision(torch.bfloat16, channels_last=True)
+TF32 = Precision("tf32", tf32=True)
+BFLOAT16 = Precision("bfloat16", torch.bfloat16, channels_last=True, tf32=True)
+PRECISIONS = {precision.name: precision for precision in (FLOAT32, TF32, BFLOAT16)}
 
 
 def choose(device: torch.device) -> tuple[Precision, str]:
-    """The precision that pays on this device, and why: bfloat16 with channels last if a probe is faster in it."""
-    best = {precision: float("inf") for precision in (FLOAT32, BFLOAT16)}
-    for precision in [FLOAT32, BFLOAT16] * ROUNDS:  # in turn, so that other work on the machine slows both alike
-        net = precision.place(probe(), device)
-        best[precision] = min(best[precision], _once(net, torch.ones(32, 3, 32, 32, device=device), precision))
-    ratio = best[FLOAT32] / best[BFLOAT16]
-    chosen = BFLOAT16 if ratio > WORTHWHILE else FLOAT32
-    return chosen, f"convolutions in bfloat16 with channels last ran {ratio:.1f} times as fast as in float32 here"
+    """The precision that the hardware has units for, and why: the same on the same machine, however busy it is."""
+    if device.type == "cuda":
+        if torch.cuda.get_device_capability(device) >= (8, 0):
+            return BFLOAT16, "this GPU has units for bfloat16"
+        return FLOAT32, "this GPU has no units for bfloat16"
+    if device.type == "cpu" and torch.backends.mkldnn.is_available() and has_bfloat16_units():
+        return BFLOAT16, "this CPU has units for bfloat16 (AMX)"
+    return FLOAT32, "this processor has no units for products of bfloat16"
 
 
-def probe() -> nn.Module:
-    """A few layers such as networks are made of."""
-    widths = [3, 64, 64, 64]
-    convolutions = (nn.Conv2d(i, o, 3, padding=1) for i, o in zip(widths, widths[1:], strict=False))
-    return nn.Sequential(*(layer for convolution in convolutions for layer in (convolution, nn.ReLU())))
-
-
-def _once(net: nn.Module, images: torch.Tensor, precision: Precision) -> float:
-    start = time.perf_counter()
-    with precision.autocast(images.device):
-        total = net(images).float().sum()
-    total.backward()
-    total.item()  # waits for the device
-    return time.perf_counter() - start
+def has_bfloat16_units() -> bool:
+    """Whether the CPU multiplies matrices of bfloat16 in tiles of its own (AMX); vectors alone do not pay."""
+    asked = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return bool(asked and asked())

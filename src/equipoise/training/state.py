@@ -1,62 +1,144 @@
 """Everything that changes while training."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from .. import norms
+from ..checks import check_choice
+from ..optimizers import Optimizing
+from ..schedules import Rate
+from ..spec import named
+from .player import Player, Players
+
+Follower = Callable[[int], None]
+
 
 @dataclass
 class State:
-    """Everything that changes while training, and so everything that a checkpoint holds."""
+    """Everything that changes while training, by name, and so everything that a checkpoint holds.
 
-    G: nn.Module
-    D: nn.Module
-    opt_g: Optimizer
-    opt_d: Optimizer
-    ema: nn.Module
-    components: nn.ModuleList
+    Networks that no player moves, such as a frozen teacher, are left as they are and are in no checkpoint.
+    """
+
+    nets: nn.ModuleDict
+    optimizers: dict[str, Optimizer]
+    """One a player, by the player's name."""
+    averages: nn.ModuleDict
+    """The exponential moving averages (EMA) of networks, by the network's name."""
+    components: nn.ModuleDict
+    """Losses, penalties and augmentations that have a state."""
+    moved: tuple[str, ...] = ()
+    """The networks that some player moves."""
+    followers: list[Follower] = field(default_factory=list)
+    """What sets learning rates and momenta to what they are when so many images were seen."""
     seen: int = 0
-    """Real images shown to the discriminator: the unit of time."""
+    """Real images seen: the unit of time."""
 
     @classmethod
     def start(
-        cls, G: nn.Module, D: nn.Module, opt_g: Optimizer, opt_d: Optimizer, components: Iterable[object] = ()
+        cls,
+        nets: Mapping[str, nn.Module],
+        players: Players,
+        optimizing: Optimizing | Mapping[str, Optimizing],
+        lr: Rate | Mapping[str, Rate],
+        averaged: Iterable[str] = ("G",),
     ) -> "State":
-        """The state before the first step; of `components` (losses, penalties...) those with a state are kept."""
-        parts = (part if isinstance(part, nn.Module) else getattr(part, "state", None) for part in components)
-        stateful = nn.ModuleList(part for part in parts if isinstance(part, nn.Module))
-        device = next(G.parameters()).device
-        return cls(G, D, opt_g, opt_d, deepcopy(G).eval().requires_grad_(False), stateful.to(device))
+        """The state before the first round.
+
+        `optimizing`, from `equipoise.optimizers`, and the learning rates may be one for all players or one a player.
+        """
+        named = nn.ModuleDict(dict(nets))
+        optimizers: dict[str, Optimizer] = {}
+        followers: list[Follower] = []
+        for name, player in players.items():
+            own = nn.ModuleList(named[net] for net in checked_nets(name, player, named))
+            optimize = optimizing[name] if isinstance(optimizing, Mapping) else optimizing
+            rate = lr[name] if isinstance(lr, Mapping) else lr
+            optimizers[name] = optimize(own, rate)
+            followers.append(partial(optimize.follow, optimizers[name], rate))
+        moved = tuple(name for name in named if any(name in player.nets for player in players.values()))
+        averages = {name: deepcopy(named[name]).eval().requires_grad_(False) for name in averaged if name in named}
+        components = nn.ModuleDict(stateful(players)).to(device_of(named))
+        return cls(named, optimizers, nn.ModuleDict(averages), components, moved, followers)
+
+    def follow(self) -> None:
+        """Sets what follows the images seen: settings of optimizers, and all parts that have a method `follow`."""
+        for follower in self.followers:
+            follower(self.seen)
+        for module in chain(self.nets.modules(), self.averages.modules(), self.components.modules()):
+            if callable(follow := getattr(module, "follow", None)):
+                follow(self.seen)
+
+    def average(self, images: int, half_life: float) -> None:
+        """Moves the averages towards the networks, whose weight in them doubles in so many images."""
+        for name, average in self.averages.items():
+            update_average(average, self.nets[name], 0.5 ** (images / half_life) if half_life > 0 else 0.0)
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain data alone, so that a checkpoint loads without executing code."""
-        return {name: part if name == "seen" else part.state_dict() for name, part in self._parts()}
+        saved = {name: {key: part.state_dict() for key, part in parts.items()} for name, parts in self._parts().items()}
+        return {**saved, "seen": self.seen}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Takes over what `state_dict` gave."""
-        for name, part in self._parts():
-            if name != "seen":
-                part.load_state_dict(saved[name])
+        for name, parts in self._parts().items():
+            for key, part in parts.items():
+                part.load_state_dict(saved[name][key])
         self.seen = saved["seen"]
 
-    def _parts(self) -> list[tuple[str, Any]]:
-        return [(field.name, getattr(self, field.name)) for field in fields(self)]
+    def _parts(self) -> dict[str, dict[str, Any]]:
+        return {
+            "nets": {name: self.nets[name] for name in self.moved},
+            "optimizers": self.optimizers,
+            "averages": dict(self.averages.items()),
+            "components": dict(self.components.items()),
+        }
 
 
 @torch.no_grad()
 def update_average(average: nn.Module, net: nn.Module, decay: float) -> None:
     """average <- decay average + (1 - decay) net, for weights and the running statistics of batch normalisation.
 
-    All other buffers are copied: a mean of two unit vectors or of two counters is neither.
+    Singular vectors of spectral normalisation take a step of their own towards those of the averaged weights, so that
+    these are divided by their own largest singular value. All other buffers are copied: a mean of two counters is none.
     """
     torch._foreach_lerp_(list(average.parameters()), [p.detach() for p in net.parameters()], 1 - decay)
+    iterated = {buffer for module in average.modules() if norms.is_iterated(module) for buffer in module.buffers()}
     for (name, mean), now in zip(average.named_buffers(), net.buffers(), strict=True):
         if name.rpartition(".")[2] in ("running_mean", "running_var"):
             mean.lerp_(now, 1 - decay)
-        else:
+        elif mean not in iterated:
             mean.copy_(now)
+    norms.advance(average)
+
+
+def device_of(nets: nn.Module) -> torch.device:
+    """Where the networks are."""
+    return next((weight.device for weight in nets.parameters()), torch.device("cpu"))
+
+
+def checked_nets(name: str, player: Player, nets: nn.ModuleDict) -> tuple[str, ...]:
+    """The networks of a player; raises ValueError for one that there is not, and for weights that are not trained."""
+    for net in player.nets:
+        check_choice(net, [*nets], f"the player {name!r} moves {net!r}, but there is no such network")
+    if not any(weight.requires_grad for net in player.nets for weight in nets[net].parameters()):
+        raise ValueError(f"the player {name!r} has nothing to move: no weight of {', '.join(player.nets)} is trained")
+    return player.nets
+
+
+def stateful(players: Players) -> dict[str, nn.Module]:
+    """The components of all players that are modules or have a `state` that is one, by name."""
+    found: dict[int, nn.Module] = {}
+    for component in (component for player in players.values() for component in player.components):
+        module = component if isinstance(component, nn.Module) else getattr(component, "state", None)
+        if isinstance(module, nn.Module):
+            found[id(module)] = module
+    return named(found.values())

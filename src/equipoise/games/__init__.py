@@ -1,0 +1,8 @@
+"""Games: who plays in a training run, and what each player minimises.
+
+A game is a function that returns players by name, for `training.steps`. One of your own is a function in a file,
+`--game mine.py:my_game`: the arguments that it has in common with `adversarial` are what the recipe says of them.
+"""
+
+from .adversarial import adversarial as adversarial
+from .balance import adaptive_weight as adaptive_weight

@@ -1,0 +1,89 @@
+"""State that hides where no checkpoint finds it: in closures, bound arguments and attributes of a player's parts."""
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from types import CellType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..penalties.lazy import Remembering
+from .player import Player, Players
+from .state import State
+
+
+def check_kept(state: State, players: Players) -> None:
+    """Raises ValueError for state that checkpoints would miss, also where it hides in the closure of a function.
+
+    A module in eval mode without trained weights does not change and need not be kept.
+    """
+    kept = {*state.nets.modules(), *state.averages.modules(), *state.components.modules()}
+    for name, player in players.items():
+        for module in modules_in(player):
+            changes = module.training or any(weight.requires_grad for weight in module.parameters())
+            if module not in kept and changes and (module.state_dict() or isinstance(module, Remembering)):
+                raise ValueError(
+                    f"{type(module).__name__} has a state that checkpoints would miss: hand it to the player {name!r}, "
+                    f"Player(..., components=(...,)), or put it in eval mode where it does not change"
+                )
+    for name, net in state.nets.items():
+        if name not in state.moved and net.training and [*net.buffers()]:
+            raise ValueError(f"no player moves {name!r}, so that no checkpoint keeps its buffers: put it in eval mode")
+
+
+def modules_in(player: Player) -> Iterator[nn.Module]:
+    """All modules that a player's parts hold."""
+    return (thing for thing in held_by(player) if isinstance(thing, nn.Module))
+
+
+def plain_values(players: Players) -> dict[str, list[Any]]:
+    """All numbers, texts and tensors outside of modules that each player's parts hold, so that changes can be seen."""
+    return {name: [value_of(thing) for thing in held_by(player)] for name, player in players.items()}
+
+
+def value_of(thing: object) -> object:
+    """What tells whether a thing has changed."""
+    if isinstance(thing, Tensor):
+        return id(thing), thing._version
+    return thing if isinstance(thing, bool | int | float | complex | str | bytes) else type(thing)
+
+
+def held_by(player: Player) -> Iterator[object]:
+    """What is in the closures, bound arguments, attributes and containers of a player's parts; of modules, functions."""
+    visited: dict[int, object] = {}
+    waiting: list[object] = [player.objective, player.after, player.components]
+    while waiting:
+        thing = waiting.pop()
+        if isinstance(thing, bool | int | float | complex | str | bytes):
+            yield thing
+        elif id(thing) not in visited and not isinstance(thing, type | ModuleType):
+            visited[id(thing)] = thing  # kept, so that no other thing gets its id
+            yield thing
+            waiting += parts_of(thing)
+
+
+def parts_of(thing: object) -> Iterable[object]:
+    """What an object holds."""
+    if isinstance(thing, FunctionType):
+        return [cell.cell_contents for cell in thing.__closure__ or () if cell_is_full(cell)] + [thing.__defaults__]
+    if isinstance(thing, MethodType):
+        return thing.__self__, thing.__func__
+    if isinstance(thing, partial):
+        return thing.func, thing.args, thing.keywords
+    if isinstance(thing, dict):
+        return thing.values()
+    if isinstance(thing, list | tuple | set):
+        return thing
+    if isinstance(thing, Tensor) or not hasattr(thing, "__dict__"):
+        return ()
+    attributes = vars(thing).values()
+    functions = FunctionType | MethodType | partial
+    return [part for part in attributes if isinstance(part, functions) or not isinstance(thing, nn.Module)]
+
+
+def cell_is_full(cell: CellType) -> bool:
+    """Whether a variable of a closure has a value yet."""
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False

@@ -1,0 +1,38 @@
+"""Random numbers that are a function of a seed and a position, so that a resumed run is the same run."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# These keep random numbers apart that are drawn from one seed and position, such as those of the data.
+# These keep random numbers apart that are drawn from one seed and position, such as those of the data.
+STEPS = int.from_bytes(b"steps")
+LATENTS = int.from_bytes(b"latents")
+
+
+def mixed(*numbers: int) -> int:
+    """A seed made of several numbers: different ones give independent streams."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Draws torch's randomness from the seed inside, on the CPU and on this device; leaves all others untouched.
+
+    The caller's generators come back as they were, and those of other GPUs are never seeded.
+    """
+    on_gpu = device.type == "cuda"
+    with torch.random.fork_rng([device] if on_gpu else []):
+        torch.default_generator.manual_seed(seed)
+        if on_gpu:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
+def normal(seed: int, count: int, size: int, device: torch.device) -> Tensor:
+    """N(0, I), [count, size], a function of the seed alone."""
+    return torch.randn(count, size, device=device, generator=torch.Generator(device).manual_seed(seed))

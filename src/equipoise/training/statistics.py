@@ -1,0 +1,34 @@
+"""Means of named statistics, which stay on their device."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+Stats = dict[str, Tensor]
+
+
+class Means:
+    """The mean of all values that were added under a name."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, list[Tensor]] = {}
+
+    def add(self, values: Mapping[str, Tensor], prefix: str = "") -> None:
+        """Takes some more values."""
+        for name, value in values.items():
+            self.values.setdefault(prefix + name, []).append(value.detach())
+
+    def means(self) -> Stats:
+        """The mean of each name."""
+        return {name: torch.stack(values).mean() for name, values in self.values.items()}
+
+
+def adapted(components: nn.ModuleDict) -> Stats:
+    """The numbers that components adapt while training: "balance.k" of a boundary equilibrium, "ada.p"..."""
+    stats: Stats = {}
+    for name, component in components.items():
+        for path, buffer in component.named_buffers():
+            if buffer.numel() == 1 and buffer.is_floating_point():
+                stats[f"{name}.{path}"] = buffer.detach().reshape(()).clone()
+    return stats
