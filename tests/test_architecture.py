@@ -10,7 +10,7 @@ from equipoise import (
     activations,
     augment,
     constraints,
-    growth,
+    games,
     losses,
     metrics,
     networks,
@@ -18,26 +18,36 @@ from equipoise import (
     optimizers,
     penalties,
     presets,
+    schedules,
     spec,
 )
 from equipoise.metrics import features
 
 SRC = Path(equipoise.__file__).parent
-SHARED = {"spec", "checks", "critic", "labels", "numerics", "weights"}  # what several kinds are written in
+SHARED = {
+    "spec",
+    "checks",
+    "critic",
+    "labels",
+    "numerics",
+    "schedules",
+    "trees",
+    "weights",
+}  # what several kinds are written in
 LAYERS = [  # a module imports only from layers above its own
     {
-        *("losses", "penalties", "norms", "constraints", "layers", "activations", "augment", "growth"),
+        *("losses", "penalties", "norms", "constraints", "layers", "activations", "augment"),
         *("optimizers", "metrics"),
         *SHARED,
     },
     {"networks"},
-    {"training"},
+    {"training", "games"},
     {"recipe", "presets", "data"},
     {"runs"},
     {"report"},
     {"cli"},
 ]
-WITHIN_A_LAYER = {("presets", "recipe")}  # a preset is a recipe
+WITHIN_A_LAYER = {("presets", "recipe"), ("games", "training")}  # a preset is a recipe, a game is players
 
 
 def part_of(path):
@@ -88,7 +98,9 @@ def test_every_module_has_a_layer():
         ),
         (norms, "equalized frobenius none orthogonal spectral standardized strict_weight weight"),
         (constraints, "clip clip_singular_values none"),
-        (augment, "ada diffaug none"),
+        (augment, "ada diffaug none transforms"),
+        (games, "adversarial"),
+        (schedules, "constant cosine decay linear steps warmup"),
         (
             networks,
             "began biggan biggan_deep dcgan ebgan improved_gan infogan mlp r3 sagan sn_cnn sn_resnet wgan_gp_cnn "
@@ -96,7 +108,6 @@ def test_every_module_has_a_layer():
         ),
         (activations, "elu gelu leaky_relu relu silu smooth_elu tanh"),
         (optimizers, "adam rmsprop sgd"),
-        (growth, "fixed"),
         (metrics, "fid kid"),
         (features, "builtin inception pixels random"),
         (
@@ -112,7 +123,7 @@ def test_public_components(module, expected):
 
 KINDS = [
     *(losses, penalties, norms, constraints, augment, networks, activations, optimizers),
-    *(metrics, features, presets, growth),
+    *(metrics, features, presets, games, schedules),
 ]
 
 

@@ -3,13 +3,15 @@
 from dataclasses import replace
 
 import pytest
+import torch
 from test_networks import AUTOENCODING, SMALL
 
 from equipoise import activations, norms, penalties, spec
 from equipoise.labels import LabelSpace
-from equipoise.recipe import Recipe
+from equipoise.presets.published import published
 from equipoise.runs.rehearsal import rehearse
 
+CPU = torch.device("cpu")
 BATCH_NORMALISED = ("dcgan", "ebgan", "infogan")  # discriminators, unless told otherwise
 OWN_NORM = ("wn_gan", "wn_resnet")
 PER_SAMPLE = ("wgan_gp", "zero_centered", "max_gradient", "r1", "r2", "dragan")
@@ -18,8 +20,8 @@ over_networks = pytest.mark.parametrize("name", SMALL)
 
 def recipe(name, **changes):
     loss = "boundary_equilibrium" if name in AUTOENCODING else "hinge"
-    few = Recipe(network=SMALL[name], loss=loss, d_norm="none", size="16", channels=2, batch=2, g_batch=2, images=10)
-    return replace(few, **changes)
+    few = {"network": SMALL[name], "loss": loss, "size": "16", "channels": 2, "batch": 2, "g_batch": 2, "images": 10}
+    return published(**few | {"precision": "float32"} | changes)
 
 
 @over_networks
@@ -28,15 +30,15 @@ def test_norms(name):
         asked = recipe(name, d_norm=norm, g_norm=norm)
         if name in OWN_NORM and norm != "none":
             with pytest.raises(ValueError, match=f"normalises weights of its own: ._norm must be none, not '{norm}'"):
-                rehearse(asked, LabelSpace("classes", 3))
+                rehearse(asked, LabelSpace("classes", 3), CPU)
         else:
-            rehearse(asked, LabelSpace("classes", 3))
+            rehearse(asked, LabelSpace("classes", 3), CPU)
 
 
 @over_networks
 def test_activations(name):
     for activation in spec.names(activations):
-        rehearse(recipe(name, g_activation=activation, d_activation=activation), LabelSpace())
+        rehearse(recipe(name, g_activation=activation, d_activation=activation), LabelSpace(), CPU)
 
 
 @over_networks
@@ -45,30 +47,30 @@ def test_penalties_on_each_samples_gradient(name):
         asked = recipe(name, penalties=(penalty,))
         if name in BATCH_NORMALISED:
             with pytest.raises(ValueError, match=f"{penalty} penalises the gradient of each sample, but batch norm"):
-                rehearse(asked, LabelSpace())
+                rehearse(asked, LabelSpace(), CPU)
         else:
-            rehearse(asked, LabelSpace())
+            rehearse(asked, LabelSpace(), CPU)
     assert {*PER_SAMPLE} <= {*spec.names(penalties)}
 
 
 @over_networks
 @pytest.mark.parametrize("kind", ["classes", "attributes", "vectors"])
 def test_labels(name, kind):
-    rehearse(recipe(name), LabelSpace(kind, 3))
+    rehearse(recipe(name), LabelSpace(kind, 3), CPU)
 
 
 @pytest.mark.parametrize("kind", ["classes", "attributes", "vectors"])
 def test_a_single_label(kind):
     """One class says nothing and is let pass; one attribute or number does."""
-    rehearse(recipe("sn_cnn"), LabelSpace(kind, 1))
+    rehearse(recipe("sn_cnn"), LabelSpace(kind, 1), CPU)
 
 
 @pytest.mark.parametrize("name", ["dcgan", "sn_resnet"])
 def test_a_batch_of_one_is_rehearsed_as_it_is(name):
     """Batch normalisation of dense features needs two; convolutions have pixels besides."""
-    rehearse(recipe(name, size="32", batch=1, g_batch=1), LabelSpace())
+    rehearse(recipe(name, size="32", batch=1, g_batch=1), LabelSpace(), CPU)
     with pytest.raises(ValueError, match="Expected more than 1 value per channel"):
-        rehearse(recipe("infogan", batch=1, g_batch=1), LabelSpace())
+        rehearse(recipe("infogan", batch=1, g_batch=1), LabelSpace(), CPU)
 
 
 def test_what_breaks_at_once_is_refused(tmp_path):
@@ -76,15 +78,15 @@ def test_what_breaks_at_once_is_refused(tmp_path):
         "from equipoise.losses import Loss\n\ndef infinite():\n    'Breaks.'\n"
         "    return Loss(lambda real, fake: fake.mean() * float('inf'), lambda real, fake: -fake.mean())\n"
     )
-    with pytest.raises(ValueError, match=r"these parts break in their first step, on noise: .*loss_d"):
-        rehearse(recipe("mlp", loss=f"{tmp_path}/mine.py:infinite"), LabelSpace())
+    with pytest.raises(ValueError, match=r"these parts break in their first step, on noise: .*d.loss"):
+        rehearse(recipe("mlp", loss=f"{tmp_path}/mine.py:infinite"), LabelSpace(), CPU)
 
 
 def test_zero_weights_of_both_networks_stay_without_a_norm():
     """R3GAN's blocks end in weights that start from zero."""
     from equipoise.runs.assemble import build_networks
 
-    for net in build_networks(recipe("r3", d_norm="spectral", g_norm="spectral"), LabelSpace()):
+    for net in build_networks(recipe("r3", d_norm="spectral", g_norm="spectral"), LabelSpace()).values():
         plain = [layer for _, layer in norms.layers(net) if not hasattr(layer, "parametrizations")]
         assert plain
         assert all(not layer.weight.any() for layer in plain)
@@ -120,10 +122,10 @@ def test_own_networks_that_do_not_hear_of_labels_are_refused(tmp_path, hears, wh
     (tmp_path / "mine.py").write_text(DEAF)
     asked = replace(recipe("mlp"), network=f"{tmp_path}/mine.py:pair(hears={hears})")
     with pytest.raises(ValueError, match=f"to the {who} one label is as another; train without labels"):
-        rehearse(asked, LabelSpace("classes", 3))
+        rehearse(asked, LabelSpace("classes", 3), CPU)
 
 
 def test_own_networks_are_asked_of_a_single_number_too(tmp_path):
     (tmp_path / "mine.py").write_text(DEAF.replace("self.embed(labels)", "labels"))
     with pytest.raises(ValueError, match="to the generator and discriminator one label is as another"):
-        rehearse(replace(recipe("mlp"), network=f"{tmp_path}/mine.py:pair"), LabelSpace("vectors", 1))
+        rehearse(replace(recipe("mlp"), network=f"{tmp_path}/mine.py:pair"), LabelSpace("vectors", 1), CPU)

@@ -9,6 +9,7 @@ from torch.autograd import gradgradcheck
 from torch.func import functional_call
 
 from equipoise import layers
+from equipoise.schedules import linear
 
 IMAGES, VECTORS, LATENT = (4, 4, 3, 2), (4, 4), 5
 
@@ -45,7 +46,7 @@ LAYERS = {  # how to make each, and the shape of its input
     "MinibatchStd, gpool": (lambda: layers.MinibatchStd(mode="gpool"), IMAGES),
     "MinibatchStd, flat": (lambda: layers.MinibatchStd(mode="flat"), IMAGES),
     "MinibatchDiscrimination": (lambda: layers.MinibatchDiscrimination(4, kernels=3, size=2), VECTORS),
-    "InstanceNoise": (lambda: layers.InstanceNoise(0.5, images=100), IMAGES),
+    "InstanceNoise": (lambda: layers.InstanceNoise(0.5), IMAGES),
     "AdaptiveNoise": (noisy, IMAGES),
     "ConditionalBatchNorm": (lambda: layers.ConditionalBatchNorm(4, 3), IMAGES),
     "SelfModulation": (lambda: layers.SelfModulation(4, LATENT, hidden=6), IMAGES),
@@ -188,12 +189,12 @@ def test_noise_is_drawn_anew_in_training(name):
         (lambda: layers.MinibatchDiscrimination(0), "features must be at least 1, not 0"),
         (lambda: layers.MinibatchDiscrimination(4, kernels=0), "kernels must be at least 1, not 0"),
         (lambda: layers.MinibatchDiscrimination(4, size=0), "size must be at least 1, not 0"),
-        (lambda: layers.InstanceNoise(-0.1, 10), "std must be at least 0, not -0.1"),
-        (lambda: layers.InstanceNoise(0.1, 0), "images must be at least 1, not 0"),
+        (lambda: layers.InstanceNoise(-0.1), "std must be at least 0, not -0.1"),
+        (lambda: layers.InstanceNoise(linear(0.1, -1.0, images=9)), "std must be at least 0, not -1.0"),
         (lambda: layers.AdaptiveNoise(coefficient=-1.0), "coefficient must be at least 0, not -1.0"),
         (lambda: layers.AdaptiveNoise(decay=1.0), "decay must be at least 0 and below 1, not 1.0"),
         (lambda: layers.AdaptiveNoise(decay=float("nan")), "decay must be at least 0 and below 1, not nan"),
-        (lambda: layers.InstanceNoise(float("nan"), 10), "std must be at least 0, not nan"),
+        (lambda: layers.InstanceNoise(float("nan")), "std must be at least 0, not nan"),
     ],
 )
 def test_wrong_arguments_are_named(make, message):

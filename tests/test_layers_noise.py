@@ -1,63 +1,61 @@
 """Values and laws of the layers that add noise."""
 
+from itertools import islice, repeat
+
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from torch import nn
 
-from equipoise import layers
+from equipoise import layers, optimizers
+from equipoise.schedules import linear
+from equipoise.training import Player, State, steps
 
 IMAGES = torch.zeros(10, 3, 32, 32)
 
 
 class TestInstanceNoise:
-    def test_noise_falls_linearly_to_zero(self):
-        layer = layers.InstanceNoise(2.0, images=40)
-        stds = [layer(IMAGES).std().item() for _ in range(6)]
-        assert stds == pytest.approx([2, 1.5, 1, 0.5, 0, 0], rel=0.02)
-        assert layer.seen == 60
+    def test_noise_follows_the_images_seen_not_the_forwards(self):
+        layer = layers.InstanceNoise(linear(2.0, 0.0, images=40))
+        stds = []
+        for seen in (0, 20, 40, 100):
+            layer.follow(seen)
+            layer(IMAGES)
+            stds.append(layer.std.item())
+        assert stds == [2.0, 1.0, 0.0, 0.0]
 
-    def test_reals_and_fakes_alike_are_noisy_and_count(self):
-        layer = layers.InstanceNoise(1.0, images=100)
+    def test_reals_and_fakes_alike_are_noisy(self):
+        layer = layers.InstanceNoise(1.0)
         real, fake = layer(IMAGES), layer(IMAGES[:4].requires_grad_())
         assert min(real.std(), fake.std()) > 0.8
-        assert layer.seen == 14
 
     def test_noise_is_normal_and_independent(self):
-        noise = layers.InstanceNoise(1.0, images=10**9)(torch.zeros(2, 1, 200, 200)).flatten(1)
+        noise = layers.InstanceNoise(1.0)(torch.zeros(2, 1, 200, 200)).flatten(1)
         assert abs(noise.mean()) < 0.02
         assert noise.pow(4).mean() == pytest.approx(3, abs=0.1)
         assert abs((noise[0] * noise[1]).mean()) < 0.02
 
-    def test_no_noise_and_no_count_in_evaluation(self):
-        layer = layers.InstanceNoise(1.0, images=100).eval()
-        assert layer(IMAGES) is IMAGES
-        assert layer.seen == 0
+    def test_no_noise_in_evaluation(self):
+        assert layers.InstanceNoise(1.0).eval()(IMAGES) is IMAGES
 
     def test_images_are_unchanged_at_the_end(self):
-        layer, x = layers.InstanceNoise(1.0, images=10), torch.randn(10, 3, 2, 2)
+        layer, x = layers.InstanceNoise(linear(1.0, 0.0, images=10)), torch.randn(10, 3, 2, 2)
         assert not torch.equal(layer(x), x)
+        layer.follow(10)
         assert torch.equal(layer(x), x)
 
-    @settings(max_examples=20, deadline=None)
-    @given(batches=st.lists(st.integers(1, 50), max_size=6), images=st.integers(1, 200))
-    def test_the_level_is_a_function_of_the_images_seen(self, batches, images):
-        layer = layers.InstanceNoise(0.5, images=images)
-        for batch in batches:
-            layer(torch.zeros(batch, 1))
-        assert layer.level().item() == pytest.approx(0.5 * max(0, 1 - sum(batches) / images), abs=1e-6)
-
-    def test_a_resumed_run_goes_on_where_it_was(self):
-        layer, resumed = layers.InstanceNoise(1.0, images=40), layers.InstanceNoise(1.0, images=40)
-        layer(IMAGES)
+    def test_a_resumed_run_has_the_noise_that_it_had(self):
+        layer, resumed = (layers.InstanceNoise(linear(1.0, 0.0, images=40)) for _ in range(2))
+        layer.follow(10)
         resumed.load_state_dict(layer.state_dict())
-        assert resumed.level() == 0.75
+        assert resumed.std == 0.75
 
-    def test_the_count_is_exact_in_any_number_format(self):
-        layer = layers.InstanceNoise(1.0, images=10**9).bfloat16()
-        layer.seen += 16_777_216
-        layer(IMAGES)
-        assert layer.seen.item() == 16_777_226
+    def test_a_loop_follows(self):
+        """In `steps` every layer is told the images seen."""
+        D = nn.Sequential(layers.InstanceNoise(linear(1.0, 0.0, images=8)), nn.Flatten(), nn.Linear(4, 1))
+        player = Player(("D",), lambda turn: {"loss": turn.nets["D"](turn.batch).square().mean()})
+        state = State.start({"D": D}, {"d": player}, optimizers.sgd(), 0.1)
+        stds = [D[0].std.item() for _ in islice(steps(state, repeat(torch.ones(4, 4)), {"d": player}), 3)]
+        assert stds == [1.0, 0.5, 0.0]
 
 
 class TestAdaptiveNoise:

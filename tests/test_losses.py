@@ -8,15 +8,15 @@ from torch import nn
 
 from equipoise import losses, spec
 from equipoise.critic import Critic
-from equipoise.losses import Game, Loss, as_game
+from equipoise.losses import CriticLoss, Loss, of_critic
 
 ALL = spec.names(losses)
 VARIANTS = [
     *("non_saturating(real_target=0.9)", "least_squares(a=-1.0, b=1.0, c=0.0)", "hinge(margin=0.5)"),
     *(f"f_gan(divergence='{name}')" for name in losses.divergences.FORMS if name != "gan"),
     *("f_gan(divergence='kl', saturating=True)", "loss_sensitive(real_weight=1.0, margin=0.1, slope=0.2)"),
-    *("feature_matching(norm='l2')", "auxiliary_classifier(loss='hinge', fakes=False, g_weight=0.1)"),
-    *("auxiliary_classifier(loss='relativistic')", "multi_hinge(margin=2.0)", "energy(margin=1.0)"),
+    *("feature_matching(norm='l2')", "auxiliary_classifier(loss=hinge, fakes=False, g_weight=0.1)"),
+    *("auxiliary_classifier(loss=relativistic)", "multi_hinge(margin=2.0)", "energy(margin=1.0)"),
 ]
 EVERY = ALL + VARIANTS
 over_all = pytest.mark.parametrize("name", EVERY)
@@ -57,19 +57,16 @@ class Mean(nn.Module):
 
 
 def play(name):
-    """The loss as a game that remembers nothing: BEGAN's k is in the midst of its range, pretraining is over."""
-    game = as_game(name)
-    if isinstance(game.state, losses.Pretraining):
-        game.state.finish()
-    elif game.state is not None:
-        game.state.k.fill_(0.4)
-    if game.state is not None:
-        game.state.eval()
-    return game
+    """The loss of (critic, real, fake), remembering nothing: BEGAN's k is in the midst of its range."""
+    loss = of_critic(spec.build(name, losses))
+    if loss.state is not None:
+        loss.state.k.fill_(0.4)
+        loss.state.eval()
+    return loss
 
 
 def critic_of(D, count):
-    return Critic(D, torch.arange(count) % 3)
+    return Critic(D, torch.arange(count) % 3, seen=1_000_000)  # pretraining is over
 
 
 def scene(shape=(5, 2, 3, 2), dtype=torch.float64):
@@ -181,8 +178,8 @@ def test_the_order_of_pairs_does_not_matter(name):
     game, (D, real, fake) = play(name), scene((6, 4))
     labels, order = torch.arange(6) % 3, torch.randperm(6)
     for player in (game.d, game.g):
-        value = player(Critic(D, labels), real, fake)
-        shuffled = player(Critic(D, labels[order]), real[order], fake[order])
+        value = player(Critic(D, labels, seen=1_000_000), real, fake)
+        shuffled = player(Critic(D, labels[order], seen=1_000_000), real[order], fake[order])
         torch.testing.assert_close(value, shuffled)
 
 
@@ -212,32 +209,129 @@ def test_finite_for_logits_of_thirty(name):
             assert slope.isfinite().all()
 
 
-def test_a_game_of_a_loss_is_that_loss_and_a_game_is_itself():
+def test_a_loss_of_logits_as_one_of_a_critic():
     loss, (D, real, fake) = losses.relativistic(), scene()
-    game = as_game(loss)
-    assert game.d(D, real, fake) == loss.d(D(real), D(fake))
-    assert game.g(D, real, fake) == loss.g(D(real), D(fake))
-    assert as_game(game) is game
-    assert as_game("relativistic").g(D, real, fake) == game.g(D, real, fake)
-    assert isinstance(as_game(losses.hinge()), Game)
+    lifted = of_critic(loss)
+    assert lifted.d(D, real, fake) == loss.d(D(real), D(fake))
+    assert lifted.g(D, real, fake) == loss.g(D(real), D(fake))
+    assert of_critic(lifted) is lifted
+    assert isinstance(of_critic(losses.hinge()), CriticLoss)
 
 
-def test_a_game_of_a_loss_keeps_its_state():
+def test_a_lifted_loss_keeps_its_state():
     loss = losses.boundary_equilibrium()
-    assert as_game(loss).state is loss.state
+    assert of_critic(loss).state is loss.state
     assert losses.auxiliary_classifier(loss).state is loss.state
     assert losses.feature_matching(loss).state is loss.state
 
 
-def energy_losses():
-    return [name for name in EVERY if as_game(name).energy]
+def build(name):
+    return of_critic(spec.build(name, losses))
 
 
 def test_losses_of_energies_are_known():
-    assert energy_losses() == ["boundary_equilibrium", "energy", "pretrained", "energy(margin=1.0)"]
+    energies = [name for name in EVERY if build(name).energy]
+    assert energies == ["boundary_equilibrium", "energy", "pretrained", "energy(margin=1.0)"]
 
 
 @pytest.mark.parametrize("name", ["feature_matching", "auxiliary_classifier"])
 @pytest.mark.parametrize("inner", ["energy", "hinge", "boundary_equilibrium"])
-def test_games_of_a_loss_are_about_energies_where_that_is(name, inner):
-    assert getattr(losses, name)(inner).energy == (inner != "hinge")
+def test_losses_built_on_another_are_about_energies_where_that_is(name, inner):
+    assert build(f"{name}(loss={inner})").energy == (inner != "hinge")
+
+
+@over_all
+def test_relative_losses_are_those_that_a_shift_of_all_logits_leaves_alone(name):
+    """ADA must not look at the sign of logits there."""
+    loss, (D, real, fake) = play(name), scene()
+    values = []
+    for shift in (0, 5, -40):
+        D.out.bias.data += shift
+        values.append(loss.d(critic_of(D, 5), real, fake).item())
+    assert (values == pytest.approx([values[0]] * 3, rel=1e-9)) == loss.relative
+
+
+class Heads(nn.Module):
+    """Several discriminators, or one whose logits are a map; with features and class logits of each."""
+
+    def __init__(self, values, heads, maps):
+        super().__init__()
+        self.nets, self.maps = nn.ModuleList(Judge(values) for _ in range(heads)), maps
+
+    def forward(self, images, labels=None):
+        outputs = []
+        for net in self.nets:
+            seen = net.features(images)
+            logits = net.out(seen)[:, 0]
+            if self.maps:
+                logits = logits[:, None, None] * torch.tensor([0.5, 1.5], dtype=logits.dtype)
+            outputs.append((logits, seen, net.class_logits(seen)))
+        logits, features, class_logits = zip(*outputs, strict=True)
+        return {"logits": [*logits], "features": [*features], "class_logits": [*class_logits]}
+
+
+@over_all
+@pytest.mark.parametrize("maps", [False, True], ids=["vectors", "maps"])
+def test_several_heads_are_the_sum_of_each(name, maps):
+    """But for those in which heads meet: loss-sensitive's max and the equilibrium's one k are of all heads at once."""
+    (_, real, fake), D = scene(), Heads(12, 2, maps).double()
+    values = []
+    for nets in (D.nets, D.nets[:1], D.nets[1:]):
+        part = Heads(12, 0, maps).double()
+        part.nets = nn.ModuleList(nets)
+        loss = play(name)
+        values.append(torch.stack([loss.d(critic_of(part, 5), real, fake), loss.g(critic_of(part, 5), real, fake)]))
+        assert values[-1].isfinite().all()
+    meets = name.startswith("loss_sensitive")
+    assert meets or torch.allclose(values[0], values[1] + values[2], rtol=1e-9)
+
+
+AS_HEADS = {
+    "a list of one": lambda logits: [logits],
+    "a constant map": lambda logits: logits[:, None, None].expand(-1, 3, 2),
+}
+
+
+@over_all
+@pytest.mark.parametrize("form", AS_HEADS)
+def test_a_list_of_one_head_and_a_constant_map_are_that_head(name, form):
+    if (name, form) == ("dual_contrastive", "a constant map"):
+        pytest.skip("each logit competes with all of the other side")
+    (D, real, fake), one = scene(), Heads(12, 1, False).double()
+    one.nets[0].load_state_dict(D.state_dict())
+    shaped = lambda x, labels: one(x) | {"logits": AS_HEADS[form](one(x)["logits"][0])}
+    for player in ("d", "g"):
+        expected = getattr(play(name), player)(critic_of(D, 5), real, fake)
+        got = getattr(play(name), player)(critic_of(shaped, 5), real, fake)
+        torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-12)
+
+
+@over_all
+def test_gradients_reach_all_heads(name):
+    loss, (_, real, fake), D = play(name), scene(), Heads(12, 2, True).double()
+    loss.d(critic_of(D, 5), real, fake).backward()
+    assert all(net.features[1].weight.grad.any() for net in D.nets)
+
+
+def test_different_heads_are_refused():
+    with pytest.raises(ValueError, match="zip"):
+        losses.hinge().d([torch.zeros(3)] * 2, [torch.zeros(3)])
+
+
+@pytest.mark.parametrize(
+    "name", ["relativistic_average", "dual_contrastive", "boundary_equilibrium", "feature_matching"]
+)
+def test_losses_of_whole_batches_refuse_pieces(name):
+    critic = Critic(Judge(4), seen=0, piece=(0, 2))
+    with pytest.raises(ValueError, match="looks at a whole batch, which is in 2 pieces here: use pieces=1"):
+        build(name).g(critic, torch.zeros(3, 4), torch.zeros(3, 4))
+
+
+def test_features_are_matched_in_pairs():
+    """As auto-encoders and codecs do: the mean over values of |f(x) - f(G(x))|, summed over layers."""
+    (D, real, fake) = scene()
+    features = lambda x: D.features(x)
+    value = losses.feature_matching(of="pairs").g(Critic(D), real, fake)
+    torch.testing.assert_close(value, (features(real) - features(fake)).abs().mean())
+    squares = losses.feature_matching(norm="l2", of="pairs").g(Critic(D), real, fake)
+    torch.testing.assert_close(squares, (features(real) - features(fake)).square().sum(1).mean())

@@ -158,7 +158,8 @@ def test_output_activations_increase_within_the_domain_of_the_conjugate(name):
 
 def test_f_gan_of_gan_is_the_original_game():
     real, fake = torch.randn(2, 6)
-    for player in range(2):
-        torch.testing.assert_close(losses.f_gan("gan")[player](real, fake), losses.non_saturating()[player](real, fake))
+    for player in ("d", "g"):
+        ours, original = (getattr(loss, player) for loss in (losses.f_gan("gan"), losses.non_saturating()))
+        torch.testing.assert_close(ours(real, fake), original(real, fake))
     saturating = losses.f_gan("gan", saturating=True)
     torch.testing.assert_close(saturating.g(real, fake), losses.minimax().g(real, fake))

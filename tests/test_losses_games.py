@@ -1,6 +1,5 @@
 """Losses of energies, pairs of images, features and classes."""
 
-from copy import deepcopy
 from math import log
 
 import numpy as np
@@ -169,7 +168,7 @@ def test_feature_matching_is_about_means_of_features():
     difference = real[:, 1:3].mean(0) - fake[:, 1:3].mean(0)
     torch.testing.assert_close(losses.feature_matching().g(critic, real, fake), difference.abs().mean())
     torch.testing.assert_close(losses.feature_matching(norm="l2").g(critic, real, fake), difference.square().sum())
-    assert losses.feature_matching("hinge").d(critic, real, fake) == losses.hinge().d(critic(real), critic(fake))
+    assert losses.feature_matching(losses.hinge()).d(critic, real, fake) == losses.hinge().d(critic(real), critic(fake))
 
 
 def test_feature_matching_moves_fakes_alone():
@@ -188,18 +187,18 @@ def cross_entropy(images):
 
 def test_auxiliary_classifier_adds_cross_entropies():
     critic, real, fake = scene()
-    base, game = losses.hinge(), losses.auxiliary_classifier("hinge", d_weight=2.0, g_weight=0.1)
+    base, game = losses.hinge(), losses.auxiliary_classifier(losses.hinge(), d_weight=2.0, g_weight=0.1)
     d, g = base.d(critic(real), critic(fake)).item(), base.g(critic(real), critic(fake)).item()
     both = cross_entropy(real) + cross_entropy(fake)
     assert game.d(critic, real, fake).item() == pytest.approx(d + 2.0 * both, rel=1e-12)
     assert game.g(critic, real, fake).item() == pytest.approx(g + 0.1 * cross_entropy(fake), rel=1e-12)
-    reals = losses.auxiliary_classifier("hinge", fakes=False)
+    reals = losses.auxiliary_classifier(losses.hinge(), fakes=False)
     assert reals.d(critic, real, fake).item() == pytest.approx(d + cross_entropy(real), rel=1e-12)
 
 
 def test_an_undecided_classifier_costs_log_classes():
     images = torch.zeros(4, 6)
-    game, critic = losses.auxiliary_classifier("wasserstein"), Critic(Judge(), LABELS)
+    game, critic = losses.auxiliary_classifier(losses.wasserstein()), Critic(Judge(), LABELS)
     assert game.d(critic, images, images.clone()).item() == pytest.approx(2 * log(3), rel=1e-6)
     assert game.g(critic, images, images.clone()).item() == pytest.approx(log(3), rel=1e-6)
 
@@ -245,7 +244,7 @@ def test_feature_matching_needs_features():
 def test_an_auxiliary_classifier_of_other_labels_against_its_definition(kind):
     """A mean over attributes of binary cross entropies; of vectors the mean squared error."""
     (_, real, fake), labels = scene(), LabelSpace(kind, 3).example(4)
-    game, critic = losses.auxiliary_classifier("hinge", d_weight=2.0, g_weight=0.1), Critic(Judge(), labels)
+    game, critic = losses.auxiliary_classifier(losses.hinge(), d_weight=2.0, g_weight=0.1), Critic(Judge(), labels)
     y = labels.double().numpy()
 
     def expected(images):
@@ -275,10 +274,11 @@ def energies(images):
     return -images[:, 0]
 
 
-def rounds(game, count, batch=4):
-    """Both players' objectives in so many steps."""
+def rounds(loss, count, batch=4):
+    """Both players' objectives in so many rounds of so many images."""
     images = torch.arange(1.0, batch + 1)[:, None], torch.full((batch, 1), 3.0)
-    return [(game.d(energies, *images).item(), game.g(energies, *images).item()) for _ in range(count)]
+    critics = (Critic(energies, seen=number * batch) for number in range(count))
+    return [(loss.d(critic, *images).item(), loss.g(critic, *images).item()) for critic in critics]
 
 
 @pytest.mark.parametrize(("images", "alone"), [(1, 1), (4, 1), (5, 2), (8, 2)])
@@ -289,37 +289,32 @@ def test_first_the_discriminator_reconstructs_reals_alone(images, alone):
 
 
 def test_the_generators_objective_does_not_depend_on_it_in_pretraining():
-    game, fake = losses.pretrained(images=1), torch.ones(4, 1, requires_grad=True)
-    game.d(energies, torch.ones(4, 1), fake.detach())
-    assert not game.g(energies, torch.ones(4, 1), fake).requires_grad
-    game.d(energies, torch.ones(4, 1), fake.detach())
-    assert game.g(energies, torch.ones(4, 1), fake).requires_grad
+    loss, fake = losses.pretrained(images=1), torch.ones(4, 1, requires_grad=True)
+    assert not loss.g(Critic(energies, seen=0), torch.ones(4, 1), fake).requires_grad
+    assert loss.g(Critic(energies, seen=4), torch.ones(4, 1), fake).requires_grad
 
 
-def test_pretraining_is_remembered_and_not_moved_in_evaluation():
-    game, fresh = losses.pretrained(images=8), losses.pretrained(images=8)
-    game.state.eval()
-    assert {d for d, _ in rounds(game, 3)} == {2.5}
-    game.state.train()
-    rounds(game, 2)
-    fresh.state.load_state_dict(deepcopy(game.state.state_dict()))
-    assert rounds(fresh, 2) == rounds(game, 2) == rounds(losses.as_game("energy"), 2)
+def test_pretraining_follows_the_images_seen():
+    with pytest.raises(ValueError, match=r"how many images were seen: Critic\(D, seen=...\)"):
+        losses.pretrained().d(energies, torch.ones(4, 1), torch.ones(4, 1))
+    loss = losses.pretrained(images=8)
+    assert rounds(loss, 4)[2:] == rounds(losses.of_critic(losses.energy()), 2) == rounds(loss, 4)[2:]
 
 
 def test_the_equilibrium_does_not_move_before_it_is_played_for():
-    game = losses.pretrained("boundary_equilibrium(rate=0.1)", images=8)
-    rounds(game, 2)
-    assert game.state.state.k == game.state.state.convergence == 0
-    rounds(game, 1)
-    assert game.state.state.convergence > 0
+    loss = losses.pretrained(losses.boundary_equilibrium(rate=0.1), images=8)
+    rounds(loss, 2)
+    assert loss.state.k == loss.state.convergence == 0
+    rounds(loss, 3)
+    assert loss.state.convergence > 0
 
 
 def test_pretraining_is_of_energies_alone_and_keeps_what_its_loss_needs():
-    for loss in ("hinge", losses.wasserstein(), "feature_matching"):
+    for loss in (losses.hinge(), losses.wasserstein(), losses.feature_matching()):
         with pytest.raises(ValueError, match="pretrained takes energy, boundary_equilibrium and what is built on them"):
             losses.pretrained(loss)
     with pytest.raises(ValueError, match="images must be at least 1, not 0"):
         losses.pretrained(images=0)
-    assert losses.pretrained("feature_matching(loss='energy')").paired
+    assert losses.pretrained(losses.feature_matching(losses.energy())).paired
     assert not losses.pretrained().paired
-    assert losses.as_game("pretrained").energy
+    assert losses.pretrained().energy

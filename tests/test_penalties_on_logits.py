@@ -89,7 +89,7 @@ def test_the_consistency_term_shares_one_of_its_runs_with_the_loss():
 
 @pytest.mark.parametrize("D", [Judge(p=0.0), Judge().eval(), total], ids=["no dropout", "eval mode", "function"])
 def test_the_consistency_term_refuses_a_discriminator_that_answers_alike_twice(D):
-    with pytest.raises(ValueError, match="a D with dropout, but this D has none"):
+    with pytest.raises(ValueError, match="a D with dropout, but this D draws nothing"):
         penalties.consistency_term(features=0.0)(D, torch.ones(4, 3), torch.ones(4, 3))
 
 
@@ -228,5 +228,5 @@ def test_the_consistency_term_does_not_take_power_iteration_for_dropout():
     D = norms.apply(norms.spectral(), nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1), nn.Flatten(0)))
     x = torch.randn(5, 4)
     assert not torch.equal(D(x), D(x))
-    with pytest.raises(ValueError, match="a D with dropout, but this D has none"):
+    with pytest.raises(ValueError, match="a D with dropout, but this D draws nothing"):
         penalties.consistency_term(features=0.0)(D, x, x)

@@ -19,19 +19,25 @@ def test_a_recipe_survives_json(recipe):
     [
         ({"batch": 0}, "batch must be at least 1, not 0"),
         ({"images": -5}, "images must be at least 1, not -5"),
-        ({"lr_d": 0.0}, r"lr_d must be positive and finite, not 0.0"),
+        ({"lr_d": 0.0}, "lr_d must be above 0, not 0.0"),
         ({"size": "big"}, "size must be pixels like 64 or, height x width, 48x96, and at least 8, not 'big'"),
         ({"size": "4"}, "size must be"),
-        ({"seed": -1}, "seed must be at least 0 and below 2..63, not -1"),
+        ({"seed": -1}, "seed must be at least 0, not -1"),
         ({"score_images": 1}, "score_images must be at least 2, not 1"),
         ({"save_every": 0}, "save_every must be at least 1, not 0"),
         ({"g_batch": 0}, "g_batch must be at least 1, not 0"),
-        ({"lr_g": float("inf")}, "lr_g must be positive and finite, not inf"),
-        ({"decay": 1.5}, r"decay must be in \[0, 1\], not 1.5"),
+        ({"lr_g": float("inf")}, "lr_g must be above 0 and finite, not inf"),
+        ({"lr_g": "cosin(1e-3)"}, r"schedules has no 'cosin' \(did you mean 'cosine'\?\)"),
+        ({"lr_g": "decay(1e-3, share=1.5)"}, "share must be at least 0 and at most 1, not 1.5"),
+        ({"d_steps": 0}, "d_steps must be at least 1, not 0"),
+        ({"d_steps": "steps((5, 0), at=(9,))"}, "d_steps must be at least 1, not 0"),
+        ({"pieces": 0}, "pieces must be at least 1, not 0"),
+        ({"precision": "float16"}, "precision cannot be 'float16'; choices: float32, tf32, bfloat16"),
+        ({"metrics": ()}, "metrics must name at least one score"),
         ({"g_condition": "batchnorm"}, r"g_condition cannot be 'batchnorm' \(did you mean 'batch_norm'"),
         (
             {"d_condition": "batch_norm"},
-            "d_condition cannot be 'batch_norm'; choices: None, proj",
+            "d_condition cannot be 'batch_norm'; choices: proj",
         ),
     ],
 )
@@ -70,6 +76,39 @@ def test_recipes_cannot_be_changed_in_place():
     with pytest.raises(AttributeError):
         recipe.batch = 2
     assert replace(recipe, batch=2).batch == 2
+
+
+def test_there_is_one_set_of_defaults():
+    """A preset says what differs; the default preset says nothing."""
+    assert presets.default() == Recipe()
+
+
+def test_lengths_of_schedules_are_those_of_the_run_unless_they_say():
+    recipe = Recipe(images=1000, lr_g="decay(1.0, share=0.5)", lr_d="cosine(1.0, 0.0, images=10)")
+    assert recipe.rate("lr_g")(750) == 0.5
+    assert replace(recipe, images=100).rate("lr_g")(75) == 0.5
+    assert recipe.rate("lr_d")(10) == 0
+    assert Recipe(d_steps=5).rate("d_steps") == 5
+
+
+def test_r3gan_has_the_schedules_of_its_paper():
+    """Half way through the 20 million images of annealing everything is in the middle; then it rests."""
+    recipe = presets.r3gan()
+    for name, start, end in (("lr_g", 2e-4, 5e-5), ("lr_d", 2e-4, 5e-5), ("ema_images", 0, 5e6)):
+        rate = recipe.rate(name)
+        assert [rate(0), rate(10e6), rate(20e6), rate(200e6)] == pytest.approx([start, (start + end) / 2, end, end])
+    assert recipe.penalties[0] == "r1(weight=cosine(0.05, 0.005, images=20000000))"
+    assert recipe.augment == "transforms(p=cosine(0.0, 0.55, images=20000000))"
+    assert "beta2=cosine(0.9, 0.99, images=20000000)" in recipe.optimizer
+
+
+def test_wgan_begins_with_a_hundred_steps_of_the_critic():
+    """For each of the generator's first 25 updates."""
+    recipe, seen, updates = presets.wgan(), 0, []
+    for _ in range(30):
+        updates.append(recipe.rate("d_steps")(seen))
+        seen += recipe.batch * updates[-1]
+    assert updates == [100] * 25 + [5] * 5
 
 
 @pytest.mark.parametrize("name", spec.names(presets))

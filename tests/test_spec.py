@@ -1,11 +1,13 @@
 import pytest
 import torch
 
-from equipoise import losses, spec
+from equipoise import losses, penalties, schedules, spec
+from equipoise.critic import Critic
 
 
 def test_a_string_is_a_call():
-    assert spec.parse("r1(weight=5, sided='two')") == ("r1", {"weight": 5, "sided": "two"})
+    assert spec.parse("r1(weight=5, sided='two')") == ("r1", (), {"weight": 5, "sided": "two"})
+    assert spec.build("hinge(2.0)", losses).d(torch.zeros(1), torch.zeros(1)) == 4
     assert spec.build("hinge(margin=2.0)", losses).d(torch.zeros(1), torch.zeros(1)) == 4
 
 
@@ -17,10 +19,14 @@ def test_a_string_is_a_call():
             r"losses has no 'hing' \(did you mean 'hinge'\?\); choices: auxiliary_classifier, .*, hinge, least_squares",
         ),
         ("hinge(marginn=1)", "'hinge\\(marginn=1\\)': got an unexpected keyword argument 'marginn'; .* margin=1.0"),
-        ("hinge(1)", "not of the form"),
-        ("hinge(margin=open('x'))", "not of the form"),
+        ("hinge(1, 2)", "too many positional arguments; its hyper-parameters: margin=1.0"),
+        ("hinge(margin=open('x'))", r"there is no 'open'; choices: auxiliary_classifier"),
+        ("hinge(margin=x.y)", "not of the form"),
+        ("hinge(margin=[print])", r"there is no 'print'"),
+        ("auxiliary_classifier(loss=hing)", r"there is no 'hing' \(did you mean 'hinge'\?\)"),
+        ("hinge(margin=1if 1else 2)", "not of the form"),
         ("hinge(**{'margin': 1})", "unexpected keyword"),
-        ("__import__('os')", "not of the form"),
+        ("__import__('os')", "losses has no '__import__'"),
         ("Loss", "losses has no 'Loss'"),
         ("", "not of the form"),
     ],
@@ -64,3 +70,24 @@ def test_values_of_a_wrong_type_and_broken_files_get_one_line(tmp_path):
     (tmp_path / "wrong.py").write_text("def f(a=1):\n    return a + 1\n")
     with pytest.raises(ValueError, match=r"wrong.py:f\(a='x'\).*: can only concatenate .*; its hyper-parameters: a=1"):
         spec.build(f"{tmp_path}/wrong.py:f(a='x')", losses)
+
+
+def test_arguments_may_be_calls():
+    """A loss of another loss, a weight that is a schedule: resolved in the module, and in what is offered besides."""
+    loss = spec.build("auxiliary_classifier(loss=least_squares(a=-1.0), d_weight=0.5)", losses)
+    assert not loss.relative
+    assert spec.build("auxiliary_classifier(loss=relativistic)", losses).relative
+    weights = []
+    penalty = spec.build("r1(weight=linear(2.0, 0.0, images=8))", penalties, schedules.lasting(100))
+    for seen in (0, 4, 8):
+        D = Critic(lambda x: x.square().sum(1) / 2, seen=seen)
+        weights.append(penalty(D, torch.ones(3, 1), torch.ones(3, 1)).item())
+    assert weights == [1.0, 0.5, 0.0]
+
+
+def test_odd_strings_give_no_warnings():
+    """Of "1if" Python's parser says that it is a deprecated way to write; warnings are errors here."""
+    with pytest.raises(ValueError, match="not of the form"):
+        spec.parse("hinge(margin=0x1for x in 'a')")
+    with pytest.raises(ValueError, match="not of the form"):
+        spec.parse("hinge(margin='\\d' is 3)")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from math import inf
+from math import inf, isfinite, isinf
 from typing import Any
 
 
@@ -14,7 +14,7 @@ def check_range(
     below: int | float = inf,
     **values: Any,
 ) -> None:
-    """Raises ValueError for the first of the named values outside the range; nan is outside every one.
+    """Raises ValueError for the first of the named values outside the range; nan and inf are outside every one.
 
     Of a schedule, the values that it goes to are checked.
 
@@ -24,11 +24,12 @@ def check_range(
     for name, value in numbers:
         if not (at_least <= value <= at_most and above < value < below):
             bounds = {"at least": at_least, "above": above, "at most": at_most, "below": below}
-            rules = (f"{rule} {bound:g}" for rule, bound in bounds.items() if abs(bound) != inf)
+            rules = [f"{rule} {bound:g}" for rule, bound in bounds.items() if isfinite(bound)]
+            rules += ["finite"] * (isinf(value) or not rules)
             raise ValueError(f"{name} must be {' and '.join(rules)}, not {value}")
 
 
-def _numbers(value: Any) -> Iterable[float]:
+def _numbers(value: Any) -> Iterable[int | float]:
     return getattr(value, "ends", ()) if callable(value) else (value,)
 
 

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from math import inf
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -28,7 +27,7 @@ AT_LEAST = {
     "score_images": 2,
     "seed": 0,
 }
-Rate = float | str
+Rate = int | float | str  # a number, or the call of a schedule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,12 +135,13 @@ class Recipe:
         self.height_width()
 
     def _check_rate(self, name: str) -> None:
-        rate = None if getattr(self, name) is None else self.rate(name, images=1)
-        if rate is not None and not callable(rate):
+        if getattr(self, name) is not None:
             bounds = {"lr_g": {"above": 0}, "lr_d": {"above": 0}, "d_steps": {"at_least": 1}}.get(name, {"at_least": 0})
-            check_range(below=inf, **bounds, **{name: rate})
+            rate = self.rate(name, images=1)
+            falls_to_zero = callable(rate) and name.startswith("lr")
+            check_range(**{"at_least": 0} if falls_to_zero else bounds, **{name: rate})
 
-    def rate(self, name: str, images: int | None = None) -> float | Schedule:
+    def rate(self, name: str, images: int | None = None) -> int | float | Schedule:
         """A field that may be a schedule, as a number or as a function of the images seen in a run of so many."""
         value, length = getattr(self, name), self.images if images is None else images
         if not isinstance(value, str):

@@ -14,6 +14,8 @@ from typing import Any
 
 from .checks import check_range
 
+Number = int | float
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -21,11 +23,11 @@ class Schedule:
 
     text: str
     """The call that makes it."""
-    ends: tuple[float, ...]
+    ends: tuple[Number, ...]
     """Its values lie between the smallest and the largest of these."""
-    value: Callable[[float], float] = field(repr=False)
+    value: Callable[[Number], Number] = field(repr=False)
 
-    def __call__(self, seen: int | float) -> float:
+    def __call__(self, seen: Number) -> Number:
         """The number when so many images were seen."""
         return self.value(seen)
 
@@ -33,11 +35,11 @@ class Schedule:
         return self.text
 
 
-Rate = int | float | Callable[[int], float]
+Rate = Number | Callable[[int], Number]
 """A number, or a schedule of one: any function of the images seen."""
 
 
-def at(rate: Rate, seen: int | None) -> float:
+def at(rate: Rate, seen: int | None) -> Number:
     """The number that a rate is when so many images were seen.
 
     >>> at(0.5, None), at(linear(1.0, 0.0, images=100), 25)
@@ -50,17 +52,17 @@ def at(rate: Rate, seen: int | None) -> float:
     return rate(seen)
 
 
-def constant(value: float = 1.0) -> Schedule:
+def constant(value: Number = 1.0) -> Schedule:
     """v, always."""
     return Schedule(f"constant({value})", (value,), lambda seen: value)
 
 
-def linear(start: float = 1.0, end: float = 0.0, images: int | None = None, begin: int = 0) -> Schedule:
+def linear(start: Number = 1.0, end: Number = 0.0, images: int | None = None, begin: int = 0) -> Schedule:
     """a + (b - a) t, t = clip((seen - begin) / images, 0, 1): from a to b in so many images."""
     return _between("linear", start, end, images, begin, lambda t: t)
 
 
-def cosine(start: float = 1.0, end: float = 0.0, images: int | None = None, begin: int = 0) -> Schedule:
+def cosine(start: Number = 1.0, end: Number = 0.0, images: int | None = None, begin: int = 0) -> Schedule:
     """a + (b - a) (1 - cos(pi t)) / 2, t = clip((seen - begin) / images, 0, 1) (Loshchilov 2017, arXiv:1608.03983).
 
     >>> round(cosine(2.0, 0.0, images=90)(30), 6)  # a third of the way: 1 + cos(60 degrees)
@@ -69,13 +71,13 @@ def cosine(start: float = 1.0, end: float = 0.0, images: int | None = None, begi
     return _between("cosine", start, end, images, begin, lambda t: (1 - cos(pi * t)) / 2)
 
 
-def warmup(value: float = 1.0, images: int = 10_000) -> Schedule:
+def warmup(value: Number = 1.0, images: int = 10_000) -> Schedule:
     """v min(1, seen / images): from 0 to v in so many images, then v (Goyal 2017, arXiv:1706.02677)."""
     check_range(at_least=1, images=images)
     return Schedule(f"warmup({value}, {images})", (0.0, value), lambda seen: value * min(1.0, seen / images))
 
 
-def decay(value: float = 1.0, share: float = 0.5, images: int | None = None) -> Schedule:
+def decay(value: Number = 1.0, share: Number = 0.5, images: int | None = None) -> Schedule:
     """v min(1, (images - seen) / (share images)): v, and in the last `share` of so many images linearly to 0.
 
     >>> [decay(1.0, share=0.5, images=100)(seen) for seen in (0, 50, 75, 100)]
@@ -86,7 +88,7 @@ def decay(value: float = 1.0, share: float = 0.5, images: int | None = None) -> 
     return Schedule(f"decay({value}, {share})", (0.0, value), lambda seen: value * falls(seen))
 
 
-def steps(values: tuple[float, ...] = (1.0, 0.1), at: tuple[int, ...] = (1_000_000,)) -> Schedule:
+def steps(values: tuple[Number, ...] = (1.0, 0.1), at: tuple[int, ...] = (1_000_000,)) -> Schedule:
     """v_k from the k-th of the given images on, v_0 before the first of them.
 
     >>> [steps((100, 5), at=(1600,))(seen) for seen in (0, 1599, 1600)]
@@ -110,7 +112,7 @@ def _lasts(maker: Callable[..., Schedule]) -> bool:
 
 
 def _between(
-    name: str, start: float, end: float, images: int | None, begin: int, way: Callable[[float], float]
+    name: str, start: Number, end: Number, images: int | None, begin: int, way: Callable[[float], float]
 ) -> Schedule:
     check_range(at_least=1, images=1 if images is None else images)
     check_range(at_least=0, begin=begin)

@@ -35,12 +35,17 @@ def map_leaves(change: Callable[[Tensor], Tensor], tree: Any) -> Any:
     return tree
 
 
-def size(batch: Any) -> int:
-    """How many samples a batch has: the first dimension of its first tensor."""
+def first(batch: Any) -> Tensor:
+    """The first tensor of a batch; raises ValueError where there is none with a dimension for samples."""
     tensors = leaves(batch)
     if not tensors or not tensors[0].ndim:
         raise ValueError(f"a batch is a tree of tensors [batch, ...], and there is none in this {type(batch).__name__}")
-    return len(tensors[0])
+    return tensors[0]
+
+
+def size(batch: Any) -> int:
+    """How many samples a batch has: the first dimension of its first tensor."""
+    return len(first(batch))
 
 
 def split(batch: Any, pieces: int) -> list[Any]:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checks import check_range, check_words
-from ..critic import Logits, heads, mean
+from ..critic import Logits, heads
 from ..numerics import wide, without_autocast
 from ..schedules import Rate, at
 from .colour import recolour
@@ -78,8 +78,9 @@ class Ada(nn.Module):
         """Counts the signs of the logits of augmented reals; every so many calls in training mode, moves p."""
         if not self.training:
             return
-        samples = len(heads(logits)[0])
-        self.signs += mean([head.sign() for head in heads(logits)]).double() * samples
+        signs = [head.sign().double().flatten(1).mean(1) if head.ndim > 1 else head.sign() for head in heads(logits)]
+        samples = len(signs[0])
+        self.signs += torch.stack([sign.double().sum() for sign in signs]).mean()
         self.seen += samples
         self.calls += 1
         due = self.calls >= self.every

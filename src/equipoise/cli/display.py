@@ -26,6 +26,7 @@ from .. import (
     optimizers,
     penalties,
     presets,
+    schedules,
 )
 from ..checks import check_choice
 from ..metrics import features

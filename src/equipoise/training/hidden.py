@@ -49,7 +49,7 @@ def value_of(thing: object) -> object:
 
 
 def held_by(player: Player) -> Iterator[object]:
-    """What is in the closures, bound arguments, attributes and containers of a player's parts; of modules, functions."""
+    """What a player's parts hold in closures, bound arguments, attributes and containers; of modules, functions."""
     visited: dict[int, object] = {}
     waiting: list[object] = [player.objective, player.after, player.components]
     while waiting:
@@ -69,7 +69,7 @@ def parts_of(thing: object) -> Iterable[object]:
     if isinstance(thing, MethodType):
         return thing.__self__, thing.__func__
     if isinstance(thing, partial):
-        return thing.func, thing.args, thing.keywords
+        return [thing.func, *thing.args, *thing.keywords.values()]
     if isinstance(thing, dict):
         return thing.values()
     if isinstance(thing, list | tuple | set):
@@ -77,7 +77,7 @@ def parts_of(thing: object) -> Iterable[object]:
     if isinstance(thing, Tensor) or not hasattr(thing, "__dict__"):
         return ()
     attributes = vars(thing).values()
-    functions = FunctionType | MethodType | partial
+    functions = (FunctionType, MethodType, partial)
     return [part for part in attributes if isinstance(part, functions) or not isinstance(thing, nn.Module)]
 
 

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from ..checks import check_range
 from ..schedules import Rate, at
-from ..trees import leaves, size
+from ..trees import first, size
 from .hidden import check_kept
 from .player import Batch, Player, Players, Turn
 from .precision import FLOAT32, Precision
@@ -51,7 +51,7 @@ def steps(
         fresh = [*islice(stream, sum(players[name].fresh for name in plan))]
         if len(fresh) < sum(players[name].fresh for name in plan):
             return
-        unseen, device = iter(fresh), leaves(fresh)[0].device
+        unseen, device = iter(fresh), first(fresh[0]).device
         with seeded(mixed(seed, world.rank, begin, STEPS), device), precision.settings(device):
             state.follow()
             for number, name in enumerate(plan):

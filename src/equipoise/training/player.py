@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..schedules import Rate
-from ..trees import join, leaves, split
+from ..trees import first, join, split
 from .randomness import LATENTS, mixed, normal
 from .world import ALONE, World
 
@@ -64,7 +64,7 @@ class Turn:
     @property
     def device(self) -> torch.device:
         """Where the batch is."""
-        return leaves(self.batch)[0].device
+        return first(self.batch).device
 
     def in_pieces(self, kept: Sequence[dict[str, Any]]) -> list["Turn"]:
         """A turn for each piece of the batch, with what was kept of that piece."""

@@ -77,7 +77,7 @@ class State:
             if callable(follow := getattr(module, "follow", None)):
                 follow(self.seen)
 
-    def average(self, images: int, half_life: float) -> None:
+    def average(self, images: int, half_life: int | float) -> None:
         """Moves the averages towards the networks, whose weight in them doubles in so many images."""
         for name, average in self.averages.items():
             update_average(average, self.nets[name], 0.5 ** (images / half_life) if half_life > 0 else 0.0)
