@@ -1,11 +1,13 @@
 """Runs as folders: what is written, what goes on, what is refused."""
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -16,10 +18,10 @@ from test_networks import SMALL
 
 from equipoise import presets, runs, spec
 from equipoise.data import inspect
-from equipoise.metrics.inception_file import cached
+from equipoise.metrics import cache
 from equipoise.recipe import Recipe
 from equipoise.runs import RunFolder
-from equipoise.runs.folder import append_row, load_checkpoint, read_rows, write_whole
+from equipoise.runs.folder import NotWritten, append_row, load_checkpoint, read_rows, write_whole
 from equipoise.runs.sampling import latents, to_uint8
 from equipoise.runs.scoring import Scorer
 from equipoise.runs.train import NotFinite
@@ -271,6 +273,78 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("x", "old")]
 
 
+@pytest.fixture
+def full_disk():
+    """A context in which no file can grow beyond so many bytes."""
+    resource = pytest.importorskip("resource")
+
+    @contextmanager
+    def limited(size):
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    return limited
+
+
+def test_a_checkpoint_that_could_not_be_written_is_named_with_the_last_good_one(tmp_path, full_disk):
+    folder = RunFolder(tmp_path)
+    good = folder.save_checkpoint({"seen": 4}, 4, keep=1)
+    with (
+        pytest.raises(NotWritten, match=rf"cannot write .*0000000008.pt: File too large; .* checkpoint is {good}$"),
+        folder.locked(),
+        full_disk(5_000),
+    ):
+        folder.save_checkpoint({"weights": torch.zeros(10_000)}, 8, keep=1)
+    assert [*folder.checkpoints.iterdir()] == [good]
+    assert load_checkpoint(good, CPU) == {"seen": 4}
+
+
+def test_a_full_disk_is_the_reason_that_is_given(tmp_path, monkeypatch):
+    def full(state, file):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(torch, "save", full)
+    message = r"cannot write .*0000000008.pt: No space left on device; there was no checkpoint yet$"
+    with pytest.raises(OSError, match=message), RunFolder(tmp_path).locked():
+        RunFolder(tmp_path).save_checkpoint({}, 8, keep=1)
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
+@pytest.mark.parametrize("torn", ["", '{"se'])
+def test_a_line_that_could_not_be_written_leaves_the_others_as_they_were(tmp_path, full_disk, torn):
+    log = tmp_path / "x.jsonl"
+    log.write_text('{"seen": 1}\n' + torn)
+    with pytest.raises(NotWritten, match=r"cannot write .*x.jsonl: File too large"), full_disk(30):
+        append_row(log, {"seen": 2, "long": "x" * 100})
+    assert log.read_text() == '{"seen": 1}\n' + torn
+    append_row(log, {"seen": 3})
+    assert list(read_rows(log)) == [{"seen": 1}, {"seen": 3}]
+
+
+HOLDS = """
+import sys, time
+from equipoise.runs import RunFolder
+with RunFolder(sys.argv[1]).locked():
+    print("locked", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_killed_process_leaves_its_folder_free(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", HOLDS, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "locked\n"
+    with pytest.raises(ValueError, match="is being trained by another process"), RunFolder(tmp_path).locked():
+        pass
+    process.kill()
+    process.communicate()
+    with RunFolder(tmp_path).locked():
+        pass
+
+
 def test_other_images_in_the_same_place_are_refused(arrays, tmp_path):
     images = np.load(arrays)["images"]
     np.save(tmp_path / "data.npy", images)
@@ -289,10 +363,10 @@ def test_a_damaged_recipe_is_named(content, tmp_path):
 
 
 def test_a_damaged_reference_is_made_again(arrays, caplog):
-    dataset = runs.dataset.load_dataset(small(Recipe(), arrays, size="12x10", channels=3))
+    dataset = runs.real_images.load_dataset(small(Recipe(), arrays, size="12x10", channels=3))
     images = [torch.randint(256, (40, 3, 12, 10), dtype=torch.uint8)]
     first = Scorer(dataset, "pixels(size=3)", CPU).score(images)
-    folder = cached().parent / "references"
+    folder = cache.folder() / "references"
     for file in folder.iterdir():
         file.write_bytes(b"damaged")
     assert Scorer(dataset, "pixels(size=3)", CPU).score(images) == first
@@ -409,7 +483,7 @@ class TestScores:
         assert row["real_fid"] * 20 < row["fid"]
 
     def test_references_are_kept_and_give_the_same_score(self, arrays, monkeypatch):
-        dataset = runs.dataset.load_dataset(small(Recipe(), arrays, size="12x10", channels=3))
+        dataset = runs.real_images.load_dataset(small(Recipe(), arrays, size="12x10", channels=3))
         images = [torch.randint(256, (40, 3, 12, 10), dtype=torch.uint8)]
         first = Scorer(dataset, "pixels(size=2)", CPU).score(images)
         monkeypatch.setattr(

@@ -16,10 +16,9 @@ from torch import Tensor, nn
 
 from .. import __version__, metrics
 from ..data import Dataset
-from ..metrics import Metric
+from ..metrics import Metric, cache
 from ..metrics import features as feature_module
 from ..metrics.features import Features
-from ..metrics.inception_file import cached
 from ..spec import build
 from . import intra
 from .folder import RunFolder, append_row, read_rows, write_whole
@@ -68,7 +67,7 @@ class Scorer:
 
     def _reference(self, name: str) -> dict[str, Tensor]:
         key = hashlib.sha256("|".join([name, self.features.hash, fingerprint(self.dataset)]).encode()).hexdigest()[:24]
-        file = cached().parent / "references" / f"{name}-{key}.safetensors"
+        file = cache.folder() / "references" / f"{name}-{key}.safetensors"
         if file.is_file():
             try:
                 return load_file(file)
