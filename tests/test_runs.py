@@ -18,12 +18,12 @@ from test_networks import SMALL
 
 from equipoise import presets, runs, spec
 from equipoise.data import inspect
-from equipoise.metrics import cache
+from equipoise.metrics import cache, features
 from equipoise.recipe import Recipe
-from equipoise.runs import RunFolder
+from equipoise.runs import RunFolder, intra
 from equipoise.runs.folder import NotWritten, append_row, load_checkpoint, read_rows, write_whole
 from equipoise.runs.sampling import latents, to_uint8
-from equipoise.runs.scoring import Scorer
+from equipoise.runs.scoring import Scorer, floor
 from equipoise.runs.train import NotFinite
 
 CPU = torch.device("cpu")
@@ -114,7 +114,7 @@ def test_a_run_folder_holds_everything(finished):
 def test_the_best_checkpoint_is_the_best_by_score(finished):
     out, _ = finished
     rows = [row for row in read_rows(out / "metrics.jsonl") if row["seen"]]
-    best = min(rows, key=lambda row: row["fid"])
+    best = min(rows, key=lambda row: row["fd"])
     assert load_checkpoint(out / "checkpoints" / "best.pt", CPU)["seen"] == best["seen"]
 
 
@@ -327,7 +327,7 @@ def test_a_line_that_could_not_be_written_leaves_the_others_as_they_were(tmp_pat
 
 HOLDS = """
 import sys, time
-from equipoise.runs import RunFolder
+from equipoise.runs import RunFolder, intra
 with RunFolder(sys.argv[1]).locked():
     print("locked", flush=True)
     time.sleep(60)
@@ -454,7 +454,7 @@ class TestScores:
         before = len(lines(finished[0] / "metrics.jsonl"))
         row = runs.evaluate(finished[0], count=10, features="random")
         assert {
-            "fid",
+            "fd",
             "kid",
             "features",
             "features_hash",
@@ -480,7 +480,7 @@ class TestScores:
         finish(recipe, tmp_path / "x")
         row = runs.evaluate(tmp_path / "x", count=200)
         assert row["features"] == "builtin"
-        assert row["real_fid"] * 20 < row["fid"]
+        assert row["real_fd"] * 20 < row["fd"]
 
     def test_references_are_kept_and_give_the_same_score(self, arrays, monkeypatch):
         dataset = runs.real_images.load_dataset(small(Recipe(), arrays, size="12x10", channels=3))
@@ -490,6 +490,61 @@ class TestScores:
             "equipoise.runs.scoring.real_batches", lambda dataset: pytest.fail("looked at the real images again")
         )
         assert Scorer(dataset, "pixels(size=2)", CPU).score(images) == first
+
+    def test_real_features_are_extracted_once_for_all_metrics(self, arrays, monkeypatch, tmp_path):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        dataset = runs.real_images.load_dataset(small(Recipe(), arrays, size="12x10", channels=3))
+        counted, looks = counting()
+        assert scorer(dataset, counted, "fd", "kid").references.keys() == {"fd", "kid"}
+        assert sum(looks) == 60
+        assert scorer(dataset, counted, "kid", "fd").references.keys() == {"fd", "kid"}
+        assert sum(looks) == 60
+        assert scorer(dataset, counted, "fd", "kid(block=9)").references.keys() == {"fd", "kid(block=9)"}
+        assert sum(looks) == 2 * 60
+
+    def test_held_out_images_are_looked_at_once(self):
+        dataset = runs.real_images.load_dataset(replace(Recipe(), size="28", channels=1, labels=False))
+        counted, looks = counting()
+        both = scorer(dataset, counted, "fd", "kid")
+        assert both.references
+        looks.clear()
+        assert floor(both).keys() == {"real_fd", "real_kid", "real_n"}
+        assert sum(looks) == len(dataset.held_out)
+
+    def test_each_class_is_looked_at_once(self, arrays):
+        dataset = runs.real_images.load_dataset(small(Recipe(), arrays, size="12x10", channels=3, labels=True))
+        counted, looks = counting()
+        G = torch.nn.Embedding(3, 2)
+        G.z_dim, G.forward = 2, lambda z, labels: torch.zeros(len(z), 3, 12, 10)
+        intra.scores(G, dataset, counted, intra.groups(dataset, 5), 0, CPU)
+        assert sum(looks) == 60 + 3 * 5
+
+    def test_a_card_names_the_scores_and_two_of_one_name_are_refused(self, arrays):
+        dataset = runs.real_images.load_dataset(small(Recipe(), arrays, size="12x10", channels=3))
+        found = Scorer(dataset, "pixels", CPU, ("kid(block=20)", "fd"))
+        assert found.card(8)["metrics"] == ["kid", "fd"]
+        assert found.score([torch.randint(256, (40, 3, 12, 10), dtype=torch.uint8)]).keys() == {"kid", "fd"}
+        with pytest.raises(ValueError, match=r"cannot be told apart: kid, kid\(block=20\)"):
+            Scorer(dataset, "pixels", CPU, ("kid", "kid(block=20)"))
+
+    def test_a_metric_of_ones_own(self, arrays, tmp_path):
+        (tmp_path / "mine.py").write_text("from equipoise.metrics import kid\n\n\ndef mine():\n    return kid(20)\n")
+        dataset = runs.real_images.load_dataset(small(Recipe(), arrays, size="12x10", channels=3))
+        own = Scorer(dataset, "pixels", CPU, (f"{tmp_path}/mine.py:mine",))
+        assert own.keys == ["mine"]
+        assert own.references
+
+
+def counting(name="pixels(size=3)"):
+    """Features, and a list of how many images they looked at each time."""
+    plain, looks = spec.build(name, features), []
+    return replace(plain, extract=lambda images: looks.append(len(images)) or plain.extract(images)), looks
+
+
+def scorer(dataset, counted, *names):
+    made = Scorer(dataset, "pixels", CPU, names)
+    made.features = counted
+    return made
 
 
 class TestChoices:

@@ -84,10 +84,9 @@ class RunFolder:
 
     def forget_after(self, seen: int) -> None:
         """Drops rows that training wrote after the checkpoint from which it goes on; evaluations stay."""
-        for file in (self.stats_file, self.metrics_file):
+        for file in filter(Path.exists, (self.stats_file, self.metrics_file)):
             rows = [row for row in read_rows(file) if row["seen"] <= seen or row.get("when") == "evaluate"]
-            if file.exists():
-                write_whole(file, lambda beside, rows=rows: beside.write_text("".join(map(to_line, rows))))
+            _write_rows(file, rows)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -180,6 +179,10 @@ def read_rows(file: Path) -> Iterable[dict[str, Any]]:
             continue
         if isinstance(row, dict) and "seen" in row:
             yield row
+
+
+def _write_rows(file: Path, rows: Iterable[dict[str, Any]]) -> None:
+    write_whole(file, lambda beside: beside.write_text("".join(map(to_line, rows))))
 
 
 def to_line(row: dict[str, Any]) -> str:
