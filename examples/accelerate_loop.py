@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from equipoise import augment, data, losses, penalties
-from equipoise.metrics import features, fid
+from equipoise.metrics import fd, features
 
 BATCH, Z_DIM, WIDTH = 32, 32, 32
 
@@ -54,11 +54,11 @@ def latents(accelerator, count=BATCH):
 @torch.no_grad()
 def score(accelerator, G, held_out, count=500):
     """The Frechet distance of samples, each process making `count` of them, to the held-out images."""
-    look, metric = features.builtin(), fid()
+    look, metric = features.builtin(), fd()
     samples = ((G(latents(accelerator, count)) + 1) * 127.5).round().to(torch.uint8)
     metric.update(look(held_out[:count].to(accelerator.device)), real=True)
     metric.update(accelerator.gather(look(samples)), real=False)
-    return metric.compute()["fid"]
+    return metric.compute()["fd"]
 
 
 def main(steps=200, seed=0, cpu=False):

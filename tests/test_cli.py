@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 
 from equipoise import __version__, cli
+from equipoise.recipe import Recipe
+from equipoise.runs import Progress
 
 TINY = ["--network", "sn_resnet(g_scale=0.02,d_scale=0.03)", "--precision", "float32"]
 TINY += ["--batch", "4", "--images", "24", "--score-images", "8"]
@@ -152,9 +154,23 @@ def test_training_prints_plain_lines_where_there_is_no_terminal(photos, tmp_path
     assert cli.main(["train", str(photos), "--out", str(tmp_path / "x"), "--size", "8", *TINY]) == 0
     out = capsys.readouterr().out
     assert "24 of 24 images" in out
-    assert "FID" in out
+    assert "d loss " in out
+    assert "g loss " in out
+    assert "FD (" in out
     assert "\x1b" not in out
     assert (tmp_path / "x" / "report.html").is_file()
+
+
+def test_progress_names_every_player_and_the_first_score(capsys):
+    row = {"speed": 5.0, "ae.loss": 1.0, "ae.reconstruction": 3.0, "d.loss": 0.25}
+    score = {"metrics": ["fd", "kid"], "features": "inception", "fd": 12.34, "kid": 0.5}
+    with cli.display.progress(Recipe(images=100)) as show:
+        show(Progress(10, row, score))
+        show(Progress(20, row, score | {"metrics": ["kid", "fd"], "features": "builtin"}))
+    assert capsys.readouterr().out.splitlines() == [
+        "10 of 100 images  5/s  ae loss 1.00  d loss 0.25  FID 12.34",
+        "20 of 100 images  5/s  ae loss 1.00  d loss 0.25  KD (builtin) 0.5",
+    ]
 
 
 def test_the_same_command_goes_on_and_another_is_refused(run, photos, capsys):
@@ -221,7 +237,7 @@ class TestSample:
 def test_evaluate_prints_the_card(run, capsys):
     assert cli.main(["evaluate", str(run), "--count", "8", "--features", "pixels"]) == 0
     out = capsys.readouterr().out
-    assert all(word in out for word in ("fid", "kid", "pixels(size=8)", "n_real", "n_fake"))
+    assert all(word in out for word in ("FD (pixels(size=8))", "KD (pixels(size=8))", "n_real", "n_fake"))
 
 
 def test_list_shows_names_meanings_and_hyper_parameters(capsys):
@@ -264,4 +280,5 @@ def test_a_progress_bar_in_a_terminal(photos, tmp_path):
     text = shown.decode()
     assert "24/24" in text
     assert "\x1b[" in text
-    assert "FID" in text
+    assert "g loss " in text
+    assert "FD (" in text

@@ -80,7 +80,7 @@ def test_the_loop_is_its_own(path):
     tree = ast.parse(path.read_text())
     ours = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and "equipoise" in node.module]
     taken = {name for node in ours for name in [*node.module.split(".")[1:2], *(alias.name for alias in node.names)]}
-    assert taken <= {"augment", "data", "losses", "metrics", "norms", "penalties", "features", "fid"}
+    assert taken <= {"augment", "data", "losses", "metrics", "norms", "penalties", "features", "fd"}
 
 
 @every_example

@@ -8,7 +8,7 @@ from scipy.linalg import sqrtm
 from torch import Tensor
 
 from equipoise import metrics
-from equipoise.metrics import Metric, Moments, fid, kid
+from equipoise.metrics import Metric, Moments, fd, kid
 from equipoise.metrics.frechet import distance, moments
 from equipoise.metrics.kernel import block_mean, discrepancy
 from equipoise.spec import names
@@ -38,7 +38,7 @@ def spd(d: int, seed: int) -> Tensor:
 
 
 def test_the_namespace_lists_the_metrics_only() -> None:
-    assert names(metrics) == ["fid", "kid"]
+    assert names(metrics) == ["fd", "kid"]
 
 
 @each
@@ -150,12 +150,12 @@ def test_a_foreign_reference_is_refused(metric) -> None:
 
 
 @pytest.mark.parametrize("shift", [0.0, 1e4])
-def test_fid_of_a_set_with_itself_vanishes(shift: float) -> None:
+def test_fd_of_a_set_with_itself_vanishes(shift: float) -> None:
     rows = normal(300, 40, 1, shift)
-    assert feed(fid(), rows, rows, 64) < 1e-6
+    assert feed(fd(), rows, rows, 64) < 1e-6
 
 
-def test_fid_of_diagonal_gaussians_is_the_closed_form() -> None:
+def test_fd_of_diagonal_gaussians_is_the_closed_form() -> None:
     a, b = torch.tensor([1.0, 4.0, 0.0]), torch.tensor([9.0, 1.0, 2.0])
     apart = torch.tensor([1.0, -2.0, 0.5])
     expected = apart.square().sum() + (a.sqrt() - b.sqrt()).square().sum()
@@ -163,28 +163,28 @@ def test_fid_of_diagonal_gaussians_is_the_closed_form() -> None:
     assert value == pytest.approx(expected.item(), rel=1e-6)
 
 
-def test_fid_of_full_gaussians_is_that_of_scipy() -> None:
+def test_fd_of_full_gaussians_is_that_of_scipy() -> None:
     a, b, apart = spd(20, 1), spd(20, 2), normal(1, 20, 3)[0].double()
     root = sqrtm((a @ b).numpy())
     expected = apart.square().sum().item() + np.trace(a.numpy() + b.numpy() - 2 * root.real)
     assert distance(gaussian(torch.zeros(20), a), gaussian(apart, b)) == pytest.approx(expected, rel=1e-9)
 
 
-def test_fid_of_samples_is_that_of_numpy_s_moments() -> None:
+def test_fd_of_samples_is_that_of_numpy_s_moments() -> None:
     a, b = normal(500, 8, 1) @ spd(8, 1).float(), normal(400, 8, 2, 0.4)
     root = sqrtm(np.cov(a.numpy().T) @ np.cov(b.numpy().T))
     apart = np.square(a.numpy().mean(0) - b.numpy().mean(0)).sum()
     expected = apart + np.trace(np.cov(a.numpy().T) + np.cov(b.numpy().T) - 2 * root.real)
-    assert feed(fid(), a, b) == pytest.approx(expected, rel=1e-5)
+    assert feed(fd(), a, b) == pytest.approx(expected, rel=1e-5)
 
 
-def test_fid_of_fewer_rows_than_dimensions_is_finite_and_exact() -> None:
+def test_fd_of_fewer_rows_than_dimensions_is_finite_and_exact() -> None:
     rows, other = normal(10, 64, 1), normal(12, 64, 2)
-    assert feed(fid(), rows, rows) < 1e-11
+    assert feed(fd(), rows, rows) < 1e-11
     a, b = moments(rows), moments(other)
     overlap = torch.linalg.svdvals(centred(rows) @ centred(other).T).sum()
     expected = (a.mean - b.mean).square().sum() + a.covariance.trace() + b.covariance.trace() - 2 * overlap
-    assert feed(fid(), rows, other) == pytest.approx(expected.item(), rel=1e-12)
+    assert feed(fd(), rows, other) == pytest.approx(expected.item(), rel=1e-12)
 
 
 def centred(rows: Tensor) -> Tensor:
@@ -192,15 +192,15 @@ def centred(rows: Tensor) -> Tensor:
     return (rows - rows.mean(0)) / (len(rows) - 1) ** 0.5
 
 
-def test_fid_of_constant_rows_is_the_distance_of_the_constants() -> None:
-    assert feed(fid(), torch.zeros(4, 3), torch.full((4, 3), 2.0)) == pytest.approx(12.0)
+def test_fd_of_constant_rows_is_the_distance_of_the_constants() -> None:
+    assert feed(fd(), torch.zeros(4, 3), torch.full((4, 3), 2.0)) == pytest.approx(12.0)
 
 
-def test_fid_survives_half_precision_rows_and_a_large_mean() -> None:
+def test_fd_survives_half_precision_rows_and_a_large_mean() -> None:
     rows = normal(400, 6, 1).double()
-    expected = feed(fid(), rows[:200], rows[200:])
-    assert feed(fid(), rows[:200] + 1e6, rows[200:] + 1e6, 13) == pytest.approx(expected, rel=1e-6)
-    assert feed(fid(), rows[:200].half(), rows[200:].half()) == pytest.approx(expected, rel=0.05)
+    expected = feed(fd(), rows[:200], rows[200:])
+    assert feed(fd(), rows[:200] + 1e6, rows[200:] + 1e6, 13) == pytest.approx(expected, rel=1e-6)
+    assert feed(fd(), rows[:200].half(), rows[200:].half()) == pytest.approx(expected, rel=0.05)
 
 
 def test_moments_add_up_to_those_of_all_rows() -> None:
@@ -226,11 +226,11 @@ def test_kid_is_the_mean_over_full_blocks_of_consecutive_rows() -> None:
     assert block_mean(x, y, 1000) == pytest.approx(discrepancy(x, y[:25]).item(), rel=1e-12)
 
 
-def test_kid_is_unbiased_and_fid_is_not() -> None:
+def test_kid_is_unbiased_and_fd_is_not() -> None:
     draws = [(normal(40, 8, 2 * seed), normal(40, 8, 2 * seed + 1)) for seed in range(200)]
     values = np.array([feed(kid(), a, b) for a, b in draws])
     assert abs(values.mean()) < 3 * values.std() / len(values) ** 0.5
-    assert min(feed(fid(), a, b) for a, b in draws[:20]) > 0.3
+    assert min(feed(fd(), a, b) for a, b in draws[:20]) > 0.3
 
 
 def test_kid_keeps_the_first_ten_thousand_rows() -> None:

@@ -17,6 +17,7 @@ from equipoise.report import write
 
 VOID = {"meta", "img", "input", "source"}
 CARD = {
+    "metrics": ["fd", "kid"],
     "features": "builtin",
     "features_hash": "aa11bb22cc33dd44",
     "resizer": "bilinear to 28x28",
@@ -35,6 +36,7 @@ class Parsed(HTMLParser):
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.open: list[str] = []
         self.words: list[str] = []
+        self.strong: list[str] = []
         self.feed(page)
         self.close()
         assert self.open == []
@@ -53,18 +55,21 @@ class Parsed(HTMLParser):
     def handle_data(self, data: str) -> None:
         if "style" not in self.open:
             self.words.append(data)
+        if "strong" in self.open:
+            self.strong.append(data)
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-def score(seen: int, fid: float, when: str = "training", **more: Any) -> dict[str, Any]:
-    return {"seen": seen, "weights": "averaged", "seed": 1, "when": when, "fid": fid, "kid": fid / 100, **CARD, **more}
+def score(seen: int, fd: float, when: str = "training", **more: Any) -> dict[str, Any]:
+    return {"seen": seen, "weights": "averaged", "seed": 1, "when": when, "fd": fd, "kid": fd / 100, **CARD, **more}
 
 
 def stat(seen: int) -> dict[str, Any]:
-    losses = {"loss_d": 1.5, "loss_g": 0.5, "penalty": 0.0, "real": 0.4, "fake": -0.3}
-    return {"seen": seen, "seconds": seen / 500, **losses, "gradient_d": 4.0, "gradient_g": 2.0, "memory": 700_000_000}
+    d = {"d.loss": 1.5, "d.real": 0.4, "d.fake": -0.3, "d.r1": 0.1, "d.gradient": 4.0}
+    g = {"g.loss": 0.5, "g.gradient": 2.0}
+    return {"seen": seen, "seconds": seen / 500, **d, **g, "ada.p": 0.2, "memory": 700_000_000}
 
 
 def labels(*names: str) -> dict[str, Any]:
@@ -77,6 +82,7 @@ def make(path: Path, scores: Any = (), stats: Any = (), samples: Any = (), **con
     known = {
         "chosen": {"size": "the images' own size"},
         "labels": labels(),
+        "players": {"d": ["D"], "g": ["G"]},
         "images": "",
         "hardware": {},
         "versions": {},
@@ -93,8 +99,8 @@ def make(path: Path, scores: Any = (), stats: Any = (), samples: Any = (), **con
 
 
 def full(path: Path, **context: Any) -> Path:
-    falling = [score(seen, fid) for seen, fid in ((0, 321.4), (100_000, 20), (190_000, 13.91), (200_000, 14.23))]
-    evaluation = score(200_000, 12.5, "evaluate", n_fake=10_000, real_fid=1.75, real_kid=0.002)
+    falling = [score(seen, fd) for seen, fd in ((0, 321.4), (100_000, 20), (190_000, 13.91), (200_000, 14.23))]
+    evaluation = score(200_000, 12.5, "evaluate", n_fake=10_000, real_fd=1.75, real_kid=0.002)
     stats = [stat(seen) for seen in range(4_000, 200_001, 4_000)]
     return make(path, [*falling, evaluation], stats, range(0, 200_001, 10_000), **context)
 
@@ -137,7 +143,8 @@ def test_the_plots_fetch_nothing(whole: Parsed) -> None:
 def test_every_plot_is_there_for_light_and_dark(whole: Parsed) -> None:
     dark = [source for source in whole.all("source") if source["media"] == "(prefers-color-scheme: dark)"]
     drawn = [image for image in whole.all("img") if str(image["src"]).startswith("data:image/svg")]
-    assert len(drawn) == len(dark) == len(whole.all("picture")) == 10  # FID, KID, losses, logits, gradients; two axes
+    assert len(drawn) == len(dark) == len(whole.all("picture"))
+    assert len(drawn) == 2 * 7  # FD, KD, losses, logits, gradients, R1, ADA; against two axes
     assert all(image["src"] != source["srcset"] for image, source in zip(drawn, dark, strict=True))
 
 
@@ -160,7 +167,7 @@ def test_ids_are_unique_and_labels_have_their_boxes(whole: Parsed) -> None:
 
 
 def test_the_verdict_of_a_whole_run(whole: Parsed) -> None:
-    expected = "FID on builtin features fell from 321 to 14.2 in 200,000 images, 6 min 40 s; best 13.9 at 190,000."
+    expected = "FD (builtin) fell from 321 to 14.2 in 200,000 images, 6 min 40 s; best 13.9 at 190,000."
     assert expected in whole.text
     assert "unfinished" not in whole.text
 
@@ -169,12 +176,15 @@ def test_the_verdict_of_a_whole_run(whole: Parsed) -> None:
     ("scores", "verdict"),
     [
         ([], "No score yet."),
-        ([score(0, 50.0)], "FID on builtin features is 50.0 at 0 images."),
+        ([score(0, 50.0)], "FD (builtin) is 50.0 at 0 images."),
         ([score(0, 50.0), score(1000, 60.0)], "rose from 50.0 to 60.0 in 1,000 images; best 50.0 at 0."),
         ([score(0, 50.0), score(1000, 40.0)], "fell from 50.0 to 40.0 in 1,000 images, its best."),
         ([score(0, 50.0), score(1000, float("nan"))], "is 50.0 at 0 images."),
-        ([score(1000, 12.5, "evaluate")], "FID on builtin features is 12.5 at 1,000 images, by an evaluation."),
-        ([{"seen": 8, "when": "training", "kid": 0.5, **CARD}], "KID on builtin features is 0.500 at 8 images."),
+        ([score(1000, 12.5, "evaluate")], "FD (builtin) is 12.5 at 1,000 images, by an evaluation."),
+        (
+            [{"seen": 8, "when": "training", "kid": 0.5, **CARD, "metrics": ["kid"]}],
+            "KD (builtin) is 0.500 at 8 images.",
+        ),
     ],
 )
 def test_verdicts(tmp_path: Path, scores: list[dict[str, Any]], verdict: str) -> None:
@@ -188,7 +198,7 @@ def test_an_unfinished_run_says_so(tmp_path: Path) -> None:
     assert "equipoise train " in page.text
 
 
-def test_only_an_unfinished_run_is_gone_on_with(whole: Parsed) -> None:
+def test_only_an_unfinished_run_is_resumed(whole: Parsed) -> None:
     assert "equipoise sample" in whole.text
     assert "equipoise evaluate" in whole.text
     assert "equipoise train" not in whole.text
@@ -218,9 +228,16 @@ def test_evaluations_come_with_their_card(whole: Parsed) -> None:
     assert expected in whole.text
 
 
+def test_the_scores_of_evaluations_stand_out(whole: Parsed) -> None:
+    assert whole.strong == ["12.5", "0.125"]
+
+
 def test_all_scores_say_once_how_they_were_measured(whole: Parsed) -> None:
     assert whole.text.count("2,000 generated against 10,000 real images of fashion") == 1
-    assert "Images seen FID KID 0 321 3.21 100,000 20.0 0.200 190,000 13.9 0.139 200,000 14.2 0.142" in whole.text
+    assert (
+        "Images seen FD (builtin) KD (builtin) 0 321 3.21 100,000 20.0 0.200 190,000 13.9 0.139 200,000 14.2 0.142"
+        in whole.text
+    )
 
 
 def test_scores_that_were_measured_in_two_ways_say_so(tmp_path: Path) -> None:
@@ -243,14 +260,32 @@ def test_samples_over_time_are_few_and_have_their_scores(whole: Parsed) -> None:
     assert len(strip) == 10
     assert strip[0] == "Samples after 0 images"
     assert strip[-1] == "Samples after 200,000 images"
-    assert "180,000 FID 20.0 at 100,000" in whole.text
+    assert "180,000 FD (builtin) 20.0 at 100,000" in whole.text
+
+
+@pytest.mark.parametrize(
+    ("features", "names"),
+    [
+        ("inception", ("FID", "KID")),
+        ("builtin", ("FD (builtin)", "KD (builtin)")),
+        ("random(seed=0)", ("FD (random(seed=0))", "KD (random(seed=0))")),
+    ],
+)
+def test_a_score_has_the_name_that_its_features_give_it(tmp_path: Path, features: str, names: tuple[str, str]) -> None:
+    rows = [score(8, 3.0, features=features), score(8, 3.0, "evaluate", features=features)]
+    page = parse(make(tmp_path / "run", rows))
+    fd, kd = names
+    assert f"{fd} is 3.00 at 8 images" in page.text
+    assert f"Best {fd} 3.00" in page.text
+    assert f"Images seen Weights {fd} of real images {kd} of real images Measured with" in page.text
+    assert ("FID" in page.text) == (features == "inception")
 
 
 def test_scores_of_classes_have_a_table(tmp_path: Path) -> None:
     groups = [{"class": name, "n_real": 1_000, "n_fake": 500} for name in ("dress", "bag")]
-    row = {**score(200_000, 12.5), "when": "evaluate", "per_class": groups, "class_fid": [1.5, 2.5], "intra_fid": 2.0}
+    row = {**score(200_000, 12.5), "when": "evaluate", "per_class": groups, "class_fd": [1.5, 2.5], "intra_fd": 2.0}
     page = write(make(tmp_path / "run", scores=[row])).read_text("utf-8")
-    table = page[page.index("FID of each class at 200,000 images") :]
+    table = page[page.index("FD (builtin) of each class at 200,000 images") :]
     cells = re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", table[: table.index("</table>")])
     assert [cell for cell in cells if cell in ("dress", "bag", "1.50", "2.50", "2.00", "1,000", "500")] == [
         *("dress", "1.50", "1,000", "500", "bag", "2.50", "1,000", "500", "2.00"),

@@ -23,6 +23,21 @@ def test_text_from_the_folder_is_inert(tmp_path: Path) -> None:
     assert "a<b>&'\"" in page.text
 
 
+def test_names_of_players_terms_and_scores_are_inert(tmp_path: Path) -> None:
+    stats = [{"seen": 8, "seconds": 1.0, f"{EVIL}.loss": 1.0, f"{EVIL}.{EVIL}": 2.0, f"x.{EVIL}": 3.0}]
+    rows = [score(8, 3.0, metrics=[EVIL], **{EVIL: 5.0})]
+    page = parse(make(tmp_path / "run", rows, stats, players={EVIL: [EVIL]}))
+    assert not page.all("script")
+    assert page.text.count(EVIL) >= 8
+
+
+@pytest.mark.parametrize("odd", [None, [], "d", 3])
+def test_players_and_scores_of_another_kind(tmp_path: Path, odd: object) -> None:
+    page = parse(make(tmp_path / "run", [score(8, 3.0, metrics=odd)], [{"seen": 8, "d.loss": 1.0}], players=odd))
+    assert "No score yet." in page.text
+    assert "Discriminator: loss" in page.text
+
+
 def test_names_that_are_no_unicode(tmp_path: Path) -> None:
     assert "b?d" in parse(make(tmp_path / "run", labels=labels("b\udce9d"))).text
 
@@ -59,7 +74,7 @@ def last_sample_cut(run: Path) -> None:
         (drop("stats.jsonl"), "no statistics yet"),
         (empty_samples, "No samples yet."),
         (broken_samples, "No sample can be read."),
-        (last_sample_cut, "The averaged generator after 190,000 images."),
+        (last_sample_cut, "The EMA generator after 190,000 images."),
     ],
 )
 def test_a_part_that_is_missing_or_cut_short(tmp_path: Path, damage: Callable[[Path], None], says: str) -> None:
@@ -77,7 +92,9 @@ def test_a_run_that_has_just_begun(tmp_path: Path) -> None:
 
 def test_rows_of_another_version(tmp_path: Path) -> None:
     rows = [{"seen": 0, "when": "training"}, {"seen": 64, "when": "evaluate"}, {"other": 1}, [1, 2]]
-    page = parse(make(tmp_path / "run", rows, [{"seen": 64}, {"seen": 128, "loss_d": None, "real": 1.0}]))
+    page = parse(
+        make(tmp_path / "run", rows, [{"seen": 64}, {"seen": 128, "d.loss": None, "d.real": 1.0, "loss_d": 1.0}])
+    )
     assert "No score yet" in page.text
 
 

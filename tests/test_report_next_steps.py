@@ -27,12 +27,12 @@ OWN = {
 
 @pytest.mark.parametrize("preset", spec.names(presets))
 @pytest.mark.parametrize("own", [{}, OWN], ids=["as it is", "changed"])
-def test_the_command_to_go_on_gives_the_same_recipe(tmp_path: Path, preset: str, own: dict[str, Any]) -> None:
+def test_the_command_to_resume_gives_the_same_recipe(tmp_path: Path, preset: str, own: dict[str, Any]) -> None:
     recipe = replace(getattr(presets, preset)(), **own)
     recipe = replace(recipe, images=recipe.images or 1000, labels=bool(recipe.labels))
     run = make(tmp_path / "my run", chosen={}, recipe=recipe.to_json())
     what, line = commands(read(run))[0]
-    assert what == "Go on training"
+    assert what == "Resume training"
     command = parse_command(shlex.split(line)[1:])
     assert command.out == run
     assert differences(command.recipe, recipe) == []

@@ -1,5 +1,6 @@
 """The curves of a run: what is joined, what is marked, and that drawing them disturbs nothing."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -14,38 +15,41 @@ from equipoise.report.record import Record
 from equipoise.report.themes import THEMES, Theme
 
 LIGHT = THEMES["light"]
+Rows = Sequence[dict[str, Any]]
 
 
-def score(seen: int, fid: float, features: str = "a", when: str = "training", **more: Any) -> dict[str, Any]:
-    return {"seen": seen, "when": when, "fid": fid, "features": "random", "features_hash": features, **more}
+def score(seen: int, fd: float, features: str = "a", when: str = "training", **more: Any) -> dict[str, Any]:
+    card = {"metrics": ["fd"], "features": "random", "features_hash": features}
+    return {"seen": seen, "when": when, "fd": fd, **card, **more}
 
 
-def record(metrics: list[dict[str, Any]], stats: list[dict[str, Any]] | None = None) -> Record:
+def record(metrics: Rows, stats: Rows, *players: str) -> Record:
     training = [row for row in metrics if row["when"] == "training"]
     evaluations = [row for row in metrics if row["when"] == "evaluate"]
-    return Record(Path("run"), {}, stats or [], training, evaluations, [], 100)
+    context = {"players": {player: [player.upper()] for player in players}}
+    return Record(Path("run"), context, stats, training, evaluations, [], 100)
 
 
-def drawn(metrics: list[dict[str, Any]], stats: list[dict[str, Any]] | None = None, axis: int = 0) -> dict[str, Plot]:
-    run = record(metrics, stats)
+def drawn(metrics: Rows, stats: Rows = (), axis: int = 0, players: tuple[str, ...] = ("d", "g")) -> dict[str, Plot]:
+    run = record(metrics, [*stats], *players)
     return {plot.title: plot for plot in plots(run, axes(run)[axis])}
 
 
 def test_the_best_is_marked_where_it_is() -> None:
-    plot = drawn([score(0, 50.0), score(10, 7.0), score(20, 9.0)])["FID"]
+    plot = drawn([score(0, 50.0), score(10, 7.0), score(20, 9.0)])["FD (random)"]
     assert plot.mark == Mark(10, 7.0, "best 7.00")
     assert b"best 7.00" in svg(plot, LIGHT)
 
 
 def test_of_equal_scores_the_last_is_the_best() -> None:
-    plot = drawn([score(0, 7.0), score(10, 7.0), score(20, 9.0)])["FID"]
+    plot = drawn([score(0, 7.0), score(10, 7.0), score(20, 9.0)])["FD (random)"]
     assert plot.mark
     assert plot.mark.x == 10
 
 
 def test_different_features_are_not_joined() -> None:
     plot = drawn([score(0, 50.0), score(10, 40.0), score(20, 3.0, "b"), score(30, 2.0, "b"), score(40, 30.0, "a")])[
-        "FID"
+        "FD (random)"
     ]
     assert [line.y.tolist() for line in plot.lines] == [[50.0, 40.0, 30.0], [3.0, 2.0]]
     assert len({line.colour for line in plot.lines}) == 2
@@ -53,33 +57,69 @@ def test_different_features_are_not_joined() -> None:
 
 
 def test_the_floor_is_that_of_the_same_features() -> None:
-    other = score(30, 1.0, "b", "evaluate", real_fid=0.1)
-    same = score(20, 8.0, "a", "evaluate", real_fid=1.25)
-    assert drawn([score(0, 50.0), same, other])["FID"].floor == 1.25
-    assert drawn([score(0, 50.0), other])["FID"].floor is None
+    other = score(30, 1.0, "b", "evaluate", real_fd=0.1)
+    same = score(20, 8.0, "a", "evaluate", real_fd=1.25)
+    assert drawn([score(0, 50.0), same, other])["FD (random)"].floor == 1.25
+    assert drawn([score(0, 50.0), other])["FD (random)"].floor is None
 
 
 def test_scores_that_are_no_numbers_are_left_out() -> None:
     rows = [score(0, 50.0), score(10, float("nan")), score(20, float("inf")), score(30, 40.0)]
-    assert drawn(rows)["FID"].lines[0].y.tolist() == [50.0, 40.0]
+    assert drawn(rows)["FD (random)"].lines[0].y.tolist() == [50.0, 40.0]
 
 
 def test_seconds_are_those_of_the_statistics() -> None:
-    stats = [{"seen": 10, "seconds": 2.0, "real": 0.5}, {"seen": 20, "seconds": 6.0, "real": 0.25}]
+    stats = [{"seen": 10, "seconds": 2.0, "d.real": 0.5}, {"seen": 20, "seconds": 6.0, "d.real": 0.25}]
     plots = drawn([score(0, 50.0), score(15, 40.0)], stats, axis=1)
-    assert plots["FID"].lines[0].x.tolist() == [0.0, 4.0]
+    assert plots["FD (random)"].lines[0].x.tolist() == [0.0, 4.0]
     assert plots["Mean logits"].lines[0].x.tolist() == [2.0, 6.0]
-    assert plots["FID"].x_label == "seconds"
+    assert plots["FD (random)"].x_label == "seconds"
 
 
 def test_a_penalty_is_drawn_where_there_is_one() -> None:
-    rows = lambda penalty: [{"seen": seen, "penalty": penalty, "loss_d": 1.0} for seen in (1, 2)]
-    assert "Penalty" not in drawn([], rows(0.0))
-    assert drawn([], rows(0.5))["Penalty"].lines[0].y.tolist() == [0.5, 0.5]
+    rows = lambda **penalty: [{"seen": seen, "d.loss": 1.0, **penalty} for seen in (1, 2)]
+    assert [*drawn([], rows())] == ["Losses"]
+    found = drawn([], rows(**{"d.r1": 0.5, "d.r1_2": 0.25, "g.path_length": 4.0}))
+    assert [*found] == ["Losses", "Discriminator: r1", "Discriminator: r1_2", "Generator: path_length"]
+    assert [line.y.tolist() for plot in found.values() for line in plot.lines] == [
+        [1.0, 1.0],
+        [0.5, 0.5],
+        [0.25, 0.25],
+        [4.0, 4.0],
+    ]
+    assert found["Generator: path_length"].caption == "Healthy: small beside the generator's loss, and steady."
+
+
+def test_the_usual_game_has_the_plots_of_the_usual_game() -> None:
+    row = {"seen": 1, "g.loss": 1.0, "d.loss": 2.0, "d.fake": -1.0, "d.real": 1.0, "g.gradient": 3.0, "d.gradient": 4.0}
+    found = drawn([], [row, {"seen": 2, **row, "ada.p": 0.5}])
+    assert {title: [(line.name, line.colour) for line in plot.lines] for title, plot in found.items()} == {
+        "Losses": [("discriminator", "first"), ("generator", "second")],
+        "Mean logits": [("real images", "first"), ("generated images", "second")],
+        "Gradient norms": [("discriminator", "first"), ("generator", "second")],
+        "Ada: p": [("p", "third")],
+    }
+
+
+def test_any_game_has_its_plots_and_colours_come_round() -> None:
+    players = ("ae", "d1", "d2", "teacher")
+    row = {f"{player}.loss": 1.0 for player in players} | {
+        f"d{n}.{side}": n for n in (1, 2) for side in ("real", "fake")
+    }
+    found = drawn([], [{"seen": 1, **row, "ae.reconstruction": 0.5, "balance.k": 0.1}], players=players)
+    assert [*found] == ["Losses", "Mean logits", "Ae: reconstruction", "Balance: k"]
+    assert [line.name for line in found["Losses"].lines] == [*players]
+    assert [line.colour for line in found["Losses"].lines] == ["first", "second", "third", "first"]
+    assert [line.name for line in found["Mean logits"].lines] == [
+        *("d1: real images", "d1: generated images", "d2: real images", "d2: generated images"),
+    ]
+    assert found["Ae: reconstruction"].caption == "A term of ae."
+    assert found["Balance: k"].caption == "Adapted while training."
+    assert all(svg(plot, LIGHT) for plot in found.values())
 
 
 def test_statistics_that_are_no_numbers_are_gaps() -> None:
-    rows = [{"seen": seen, "gradient_d": value} for seen, value in ((1, 5.0), (2, float("inf")), (3, None), (4, 7.0))]
+    rows = [{"seen": seen, "d.gradient": value} for seen, value in ((1, 5.0), (2, float("inf")), (3, None), (4, 7.0))]
     line = drawn([], rows)["Gradient norms"].lines[0]
     np.testing.assert_array_equal(line.y, [5.0, np.nan, np.nan, 7.0])
     ElementTree.fromstring(svg(drawn([], rows)["Gradient norms"], LIGHT))
@@ -116,7 +156,7 @@ def test_drawing_leaves_settings_alone_and_ignores_them() -> None:
 
 
 def test_a_plot_has_only_colours_of_its_theme() -> None:
-    plot = drawn([score(0, 50.0), score(10, 7.0)])["FID"]
+    plot = drawn([score(0, 50.0), score(10, 7.0)])["FD (random)"]
     for name, theme in THEMES.items():
         (other,) = (theme for key, theme in THEMES.items() if key != name)
         assert theme.third.encode() in svg(plot, theme)

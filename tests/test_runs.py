@@ -1,11 +1,13 @@
 """Runs as folders: what is written, what goes on, what is refused."""
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -16,12 +18,12 @@ from test_networks import SMALL
 
 from equipoise import presets, runs, spec
 from equipoise.data import inspect
-from equipoise.metrics.inception_file import cached
+from equipoise.metrics import cache, features
 from equipoise.recipe import Recipe
-from equipoise.runs import RunFolder
-from equipoise.runs.folder import append_row, load_checkpoint, read_rows, write_whole
+from equipoise.runs import RunFolder, intra
+from equipoise.runs.folder import NotWritten, append_row, load_checkpoint, read_rows, write_whole
 from equipoise.runs.sampling import latents, to_uint8
-from equipoise.runs.scoring import Scorer
+from equipoise.runs.scoring import Scorer, floor
 from equipoise.runs.train import NotFinite
 
 CPU = torch.device("cpu")
@@ -112,7 +114,7 @@ def test_a_run_folder_holds_everything(finished):
 def test_the_best_checkpoint_is_the_best_by_score(finished):
     out, _ = finished
     rows = [row for row in read_rows(out / "metrics.jsonl") if row["seen"]]
-    best = min(rows, key=lambda row: row["fid"])
+    best = min(rows, key=lambda row: row["fd"])
     assert load_checkpoint(out / "checkpoints" / "best.pt", CPU)["seen"] == best["seen"]
 
 
@@ -271,6 +273,78 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("x", "old")]
 
 
+@pytest.fixture
+def full_disk():
+    """A context in which no file can grow beyond so many bytes."""
+    resource = pytest.importorskip("resource")
+
+    @contextmanager
+    def limited(size):
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    return limited
+
+
+def test_a_checkpoint_that_could_not_be_written_is_named_with_the_last_good_one(tmp_path, full_disk):
+    folder = RunFolder(tmp_path)
+    good = folder.save_checkpoint({"seen": 4}, 4, keep=1)
+    with (
+        pytest.raises(NotWritten, match=rf"cannot write .*0000000008.pt: File too large; .* checkpoint is {good}$"),
+        folder.locked(),
+        full_disk(5_000),
+    ):
+        folder.save_checkpoint({"weights": torch.zeros(10_000)}, 8, keep=1)
+    assert [*folder.checkpoints.iterdir()] == [good]
+    assert load_checkpoint(good, CPU) == {"seen": 4}
+
+
+def test_a_full_disk_is_the_reason_that_is_given(tmp_path, monkeypatch):
+    def full(state, file):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(torch, "save", full)
+    message = r"cannot write .*0000000008.pt: No space left on device; there was no checkpoint yet$"
+    with pytest.raises(OSError, match=message), RunFolder(tmp_path).locked():
+        RunFolder(tmp_path).save_checkpoint({}, 8, keep=1)
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
+@pytest.mark.parametrize("torn", ["", '{"se'])
+def test_a_line_that_could_not_be_written_leaves_the_others_as_they_were(tmp_path, full_disk, torn):
+    log = tmp_path / "x.jsonl"
+    log.write_text('{"seen": 1}\n' + torn)
+    with pytest.raises(NotWritten, match=r"cannot write .*x.jsonl: File too large"), full_disk(30):
+        append_row(log, {"seen": 2, "long": "x" * 100})
+    assert log.read_text() == '{"seen": 1}\n' + torn
+    append_row(log, {"seen": 3})
+    assert list(read_rows(log)) == [{"seen": 1}, {"seen": 3}]
+
+
+HOLDS = """
+import sys, time
+from equipoise.runs import RunFolder, intra
+with RunFolder(sys.argv[1]).locked():
+    print("locked", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_killed_process_leaves_its_folder_free(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", HOLDS, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "locked\n"
+    with pytest.raises(ValueError, match="is being trained by another process"), RunFolder(tmp_path).locked():
+        pass
+    process.kill()
+    process.communicate()
+    with RunFolder(tmp_path).locked():
+        pass
+
+
 def test_other_images_in_the_same_place_are_refused(arrays, tmp_path):
     images = np.load(arrays)["images"]
     np.save(tmp_path / "data.npy", images)
@@ -289,10 +363,10 @@ def test_a_damaged_recipe_is_named(content, tmp_path):
 
 
 def test_a_damaged_reference_is_made_again(arrays, caplog):
-    dataset = runs.dataset.load_dataset(small(Recipe(), arrays, size="12x10", channels=3))
+    dataset = runs.real_images.load_dataset(small(Recipe(), arrays, size="12x10", channels=3))
     images = [torch.randint(256, (40, 3, 12, 10), dtype=torch.uint8)]
     first = Scorer(dataset, "pixels(size=3)", CPU).score(images)
-    folder = cached().parent / "references"
+    folder = cache.folder() / "references"
     for file in folder.iterdir():
         file.write_bytes(b"damaged")
     assert Scorer(dataset, "pixels(size=3)", CPU).score(images) == first
@@ -380,7 +454,7 @@ class TestScores:
         before = len(lines(finished[0] / "metrics.jsonl"))
         row = runs.evaluate(finished[0], count=10, features="random")
         assert {
-            "fid",
+            "fd",
             "kid",
             "features",
             "features_hash",
@@ -406,16 +480,71 @@ class TestScores:
         finish(recipe, tmp_path / "x")
         row = runs.evaluate(tmp_path / "x", count=200)
         assert row["features"] == "builtin"
-        assert row["real_fid"] * 20 < row["fid"]
+        assert row["real_fd"] * 20 < row["fd"]
 
     def test_references_are_kept_and_give_the_same_score(self, arrays, monkeypatch):
-        dataset = runs.dataset.load_dataset(small(Recipe(), arrays, size="12x10", channels=3))
+        dataset = runs.real_images.load_dataset(small(Recipe(), arrays, size="12x10", channels=3))
         images = [torch.randint(256, (40, 3, 12, 10), dtype=torch.uint8)]
         first = Scorer(dataset, "pixels(size=2)", CPU).score(images)
         monkeypatch.setattr(
             "equipoise.runs.scoring.real_batches", lambda dataset: pytest.fail("looked at the real images again")
         )
         assert Scorer(dataset, "pixels(size=2)", CPU).score(images) == first
+
+    def test_real_features_are_extracted_once_for_all_metrics(self, arrays, monkeypatch, tmp_path):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        dataset = runs.real_images.load_dataset(small(Recipe(), arrays, size="12x10", channels=3))
+        counted, looks = counting()
+        assert scorer(dataset, counted, "fd", "kid").references.keys() == {"fd", "kid"}
+        assert sum(looks) == 60
+        assert scorer(dataset, counted, "kid", "fd").references.keys() == {"fd", "kid"}
+        assert sum(looks) == 60
+        assert scorer(dataset, counted, "fd", "kid(block=9)").references.keys() == {"fd", "kid(block=9)"}
+        assert sum(looks) == 2 * 60
+
+    def test_held_out_images_are_looked_at_once(self):
+        dataset = runs.real_images.load_dataset(replace(Recipe(), size="28", channels=1, labels=False))
+        counted, looks = counting()
+        both = scorer(dataset, counted, "fd", "kid")
+        assert both.references
+        looks.clear()
+        assert floor(both).keys() == {"real_fd", "real_kid", "real_n"}
+        assert sum(looks) == len(dataset.held_out)
+
+    def test_each_class_is_looked_at_once(self, arrays):
+        dataset = runs.real_images.load_dataset(small(Recipe(), arrays, size="12x10", channels=3, labels=True))
+        counted, looks = counting()
+        G = torch.nn.Embedding(3, 2)
+        G.z_dim, G.forward = 2, lambda z, labels: torch.zeros(len(z), 3, 12, 10)
+        intra.scores(G, dataset, counted, intra.groups(dataset, 5), 0, CPU)
+        assert sum(looks) == 60 + 3 * 5
+
+    def test_a_card_names_the_scores_and_two_of_one_name_are_refused(self, arrays):
+        dataset = runs.real_images.load_dataset(small(Recipe(), arrays, size="12x10", channels=3))
+        found = Scorer(dataset, "pixels", CPU, ("kid(block=20)", "fd"))
+        assert found.card(8)["metrics"] == ["kid", "fd"]
+        assert found.score([torch.randint(256, (40, 3, 12, 10), dtype=torch.uint8)]).keys() == {"kid", "fd"}
+        with pytest.raises(ValueError, match=r"cannot be told apart: kid, kid\(block=20\)"):
+            Scorer(dataset, "pixels", CPU, ("kid", "kid(block=20)"))
+
+    def test_a_metric_of_ones_own(self, arrays, tmp_path):
+        (tmp_path / "mine.py").write_text("from equipoise.metrics import kid\n\n\ndef mine():\n    return kid(20)\n")
+        dataset = runs.real_images.load_dataset(small(Recipe(), arrays, size="12x10", channels=3))
+        own = Scorer(dataset, "pixels", CPU, (f"{tmp_path}/mine.py:mine",))
+        assert own.keys == ["mine"]
+        assert own.references
+
+
+def counting(name="pixels(size=3)"):
+    """Features, and a list of how many images they looked at each time."""
+    plain, looks = spec.build(name, features), []
+    return replace(plain, extract=lambda images: looks.append(len(images)) or plain.extract(images)), looks
+
+
+def scorer(dataset, counted, *names):
+    made = Scorer(dataset, "pixels", CPU, names)
+    made.features = counted
+    return made
 
 
 class TestChoices:

@@ -17,6 +17,7 @@ from equipoise.runs import RunFolder, Sampler, sheet
 from equipoise.runs.folder import read_rows
 from equipoise.runs.interpolation import lerp, slerp
 from equipoise.runs.pictures import safe
+from equipoise.runs.sampling import latents
 
 NETWORK = """
 import torch
@@ -144,7 +145,7 @@ class TestRuns:
         asked = []
         monkeypatch.setattr(
             "equipoise.runs.scoring.generate",
-            lambda G, z, labels: asked.append(labels) or iter([torch.zeros(len(z), 1, 8, 9, dtype=torch.uint8)]),
+            lambda G, z, labels, seed: asked.append(labels) or iter([torch.zeros(len(z), 1, 8, 9, dtype=torch.uint8)]),
         )
         runs.evaluate(folders / kind, count=7, seed=5)
         values = LABELS[kind]["labels"]
@@ -152,6 +153,65 @@ class TestRuns:
         rows = Sampler(folders / kind).meaning.for_networks(torch.from_numpy(values)).tolist()
         assert len(asked[0]) == 7
         assert all(any(row == pytest.approx(other) for other in rows) for row in asked[0].tolist())
+
+
+class NoisyGenerator(torch.nn.Module):
+    """Draws noise inside, in two amounts."""
+
+    z_dim = 3
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(3, 15)
+
+    def forward(self, z, labels=None):
+        x = self.layer(z).unflatten(1, (1, 3, 5))
+        shift = 0 if labels is None else labels[:, None, None, None]
+        return torch.tanh(x + 0.3 * torch.randn_like(x) + 0.2 * torch.rand(len(z), 1, 1, 1) + shift)
+
+
+class TestNoiseInsideTheGenerator:
+    """A stochastic generator gives the images of a seed, whatever else happens."""
+
+    def images(self, count, seed=0, G=None, labels=None):
+        G = G or NoisyGenerator().eval().requires_grad_(False)
+        return torch.cat([*runs.sampling.generate(G, latents(G, count, 0), labels, seed)])
+
+    @pytest.mark.parametrize("labelled", [False, True])
+    def test_an_image_does_not_depend_on_how_many_are_made(self, labelled):
+        G = NoisyGenerator().eval()
+        labels = lambda count: torch.arange(count) % 2 if labelled else None
+        wanted = {count: self.images(count, G=G, labels=labels(count)) for count in (1, 10, 64, 100, 128)}
+        assert all(len(images) == count for count, images in wanted.items())
+        assert torch.equal(wanted[1], wanted[128][:1])
+        assert all(torch.equal(wanted[count][:10], wanted[10]) for count in (64, 100))
+        assert torch.equal(wanted[100], wanted[128][:100])
+
+    def test_seeds_and_batches_differ(self):
+        class Noise(NoisyGenerator):
+            def forward(self, z, labels=None):
+                return super().forward(torch.zeros_like(z))
+
+        G = Noise().eval()
+        images = self.images(128, G=G)
+        assert not torch.equal(images[:64], images[64:])
+        assert not torch.equal(images, self.images(128, seed=1, G=G))
+
+    def test_global_random_state_is_neither_read_nor_changed(self):
+        G = NoisyGenerator().eval()
+        torch.manual_seed(1)
+        before = torch.get_rng_state()
+        first = self.images(70, G=G)
+        assert torch.equal(torch.get_rng_state(), before)
+        torch.manual_seed(2)
+        assert torch.equal(self.images(70, G=G), first)
+
+    def test_a_generator_without_noise_runs_once_a_batch(self):
+        G, sizes = torch.nn.Sequential(torch.nn.Linear(3, 12), torch.nn.Unflatten(1, (3, 2, 2))), []
+        G.register_forward_hook(lambda module, inputs, output: sizes.append(len(output)))
+        G.z_dim = 3
+        assert self.images(70, G=G).shape == (70, 3, 2, 2)
+        assert sizes == [64, 6]
 
 
 class TestSheets:
@@ -368,12 +428,12 @@ class TestPerClass:
         before = len(list(read_rows(folders / "classes" / "metrics.jsonl")))
         flags = ["--features", "pixels(size=4)", "--device", "cpu"]
         assert cli.main(["evaluate", str(folders / "classes"), "--per-class", *flags]) == 0
-        assert "fid of T-shirt/top" in capsys.readouterr().out
+        assert "FD (pixels(size=4)) of T-shirt/top" in capsys.readouterr().out
         rows = list(read_rows(folders / "classes" / "metrics.jsonl"))
         assert len(rows) == before + 1
         assert [group["class"] for group in rows[-1]["per_class"]] == ["T-shirt/top", "dress", "bag"]
         assert all((group["n_real"], group["n_fake"]) == (8, 8) for group in rows[-1]["per_class"])
-        assert rows[-1]["intra_fid"] == pytest.approx(np.mean(rows[-1]["class_fid"]))
+        assert rows[-1]["intra_fd"] == pytest.approx(np.mean(rows[-1]["class_fd"]))
         assert (rows[-1]["n_real"], rows[-1]["n_fake"]) == (24, 24)
         assert cli.main(["evaluate", str(folders / "classes"), "--per-class", *flags]) == 0
         assert len(list(read_rows(folders / "classes" / "metrics.jsonl"))) == before + 1
@@ -386,10 +446,10 @@ class TestPerClass:
     def test_a_class_that_is_right_scores_zero_and_others_do_not(self, folders, monkeypatch):
         images = torch.from_numpy(np.load(folders / "classes.npz")["images"])[:, None]
         real = images[::3]  # those of class 0, whatever was asked for
-        monkeypatch.setattr("equipoise.runs.intra.generate", lambda G, z, labels: iter([real]))
+        monkeypatch.setattr("equipoise.runs.intra.generate", lambda G, z, labels, seed: iter([real]))
         row = runs.evaluate(folders / "classes", count=8, per_class=True, features="pixels(size=3)")
-        assert row["class_fid"][0] == pytest.approx(0, abs=1e-6)
-        assert min(row["class_fid"][1:]) > 1e-3
+        assert row["class_fd"][0] == pytest.approx(0, abs=1e-6)
+        assert min(row["class_fd"][1:]) > 1e-3
 
     @pytest.mark.parametrize("kind", ["attributes", "vectors", "none"])
     def test_runs_without_classes_are_refused(self, folders, kind, capsys):

@@ -33,6 +33,7 @@ from ..metrics import features
 from ..recipe import Recipe, known
 from ..runs import Progress as RunProgress
 from ..runs import Session
+from ..runs.scoring import shown
 from ..spec import first_line, kind, names, parameters
 
 MODULES = (
@@ -51,7 +52,6 @@ MODULES = (
     presets,
 )
 KINDS = {kind(module): module for module in MODULES}
-SHOWN = {"loss_d": "D", "loss_g": "G", "penalty": "pen"}
 PLAIN_LINES = 50  # in a whole run, where there is no terminal
 
 console = Console(highlight=False, soft_wrap=True, markup=False)
@@ -100,13 +100,15 @@ def _lines(recipe: Recipe) -> Iterator[Show]:
 
 
 def _words(now: RunProgress) -> dict[str, str]:
-    """The losses and the score, where they are new."""
+    """The loss of every player and the first score, where they are new."""
     words = {}
     if now.row:
         words["speed"] = f"{now.row['speed']:,.0f}/s"
-        words["losses"] = " ".join(f"{label} {now.row[name]:.2f}" for name, label in SHOWN.items() if now.row[name])
+        losses = {key.removesuffix(".loss"): value for key, value in now.row.items() if key.endswith(".loss")}
+        words["losses"] = "  ".join(f"{player} loss {value:.2f}" for player, value in losses.items())
     if now.score:
-        words["score"] = f"FID {now.score['fid']:.1f}"
+        first = now.score["metrics"][0]
+        words["score"] = f"{shown(first, now.score['features'])} {now.score[first]:.4g}"
     return words
 
 
@@ -142,12 +144,15 @@ def count_weights(net: nn.Module) -> int:
 def card(row: dict[str, Any]) -> None:
     """A row of metrics.jsonl."""
     table = _table("", "")
-    groups = zip(row.get("per_class", ()), row.get("class_fid", ()), strict=False)
+    name_of = lambda key: shown(key, row["features"])
+    names = {key: name_of(key) for key in row["metrics"]} | {"intra_fd": f"{name_of('fd')} of each class, mean"}
+    names |= {f"real_{key}": f"{name_of(key)} of real images" for key in row["metrics"]}
+    groups = zip(row.get("per_class", ()), row.get("class_fd", ()), strict=False)
     classes = {
-        f"fid of {group['class']}": f"{value:.4g} ({group['n_fake']} against {group['n_real']})"
+        f"{name_of('fd')} of {group['class']}": f"{value:.4g} ({group['n_fake']} against {group['n_real']})"
         for group, value in groups
     }
-    plain = {name: value for name, value in row.items() if name not in ("per_class", "class_fid")}
+    plain = {names.get(key, key): row[key] for key in row if key not in ("metrics", "per_class", "class_fd")}
     for name, value in (plain | classes).items():
         text = f"{value:.4g}" if isinstance(value, float) else str(value)
         table.add_row(name, ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else text)

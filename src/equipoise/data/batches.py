@@ -79,9 +79,14 @@ def _epochs(images: int, seed: int, start: int) -> Iterator[Step]:
 def _kept(dataset: Dataset, plan: Iterator[Step], device: torch.device) -> Iterator[Raw]:
     assert dataset.images is not None
     images = dataset.images.to(device)
-    for order, mirrored in plan:
-        indices = torch.from_numpy(order).to(device)
-        yield images[indices], indices, torch.from_numpy(mirrored).to(device)
+    for step in plan:
+        indices, mirrored = (_sent(torch.from_numpy(part), device) for part in step)
+        yield images[indices], indices, mirrored
+
+
+def _sent(part: Tensor, device: torch.device) -> Tensor:
+    """A copy on the device, which a GPU fetches by itself from memory that stays where it is."""
+    return part.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else part.to(device)
 
 
 def _streamed(

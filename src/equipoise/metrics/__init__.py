@@ -1,18 +1,18 @@
 """How far generated images are from real ones: `features` makes vectors of images, a metric compares two sets of them.
 
->>> from equipoise.metrics import features, fid
+>>> from equipoise.metrics import fd, features
 >>> import torch
 >>> images = torch.randint(256, (32, 3, 16, 16), dtype=torch.uint8)
->>> look, metric = features.random(), fid()
+>>> look, metric = features.random(), fd()
 >>> metric.update(look(images), real=True)
 >>> metric.update(look(images.flip(0)), real=False)
->>> metric.compute()["fid"] < 1e-6
+>>> metric.compute()["fd"] < 1e-6
 True
 """
 
 from . import classifier, features, inception
-from .frechet import Moments, fid
+from .frechet import Moments, fd
 from .kernel import kid
 from .metric import Metric
 
-__all__ = ["Metric", "Moments", "classifier", "features", "fid", "inception", "kid"]
+__all__ = ["Metric", "Moments", "classifier", "fd", "features", "inception", "kid"]

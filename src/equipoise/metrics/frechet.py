@@ -9,9 +9,12 @@ from torch import Tensor
 from .metric import Metric, check_dims, check_keys, check_sides, finite, float64
 
 
-def fid() -> Metric:
-    """|m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)) (Heusel et al. 2017, arXiv:1706.08500, eq. 6)."""
-    return FrechetInceptionDistance()
+def fd() -> Metric:
+    """|m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)) (Heusel et al. 2017, arXiv:1706.08500, eq. 6).
+
+    On Inception features it is the FID.
+    """
+    return FrechetDistance()
 
 
 @dataclass(frozen=True)
@@ -45,12 +48,12 @@ class Moments:
     @classmethod
     def from_state_dict(cls, tensors: dict[str, Tensor]) -> "Moments":
         """The inverse of `state_dict`."""
-        check_keys("fid", tensors, {"count", "mean", "covariance"})
+        check_keys("fd", tensors, {"count", "mean", "covariance"})
         count = int(tensors["count"])
         return cls(count, tensors["mean"].double(), tensors["covariance"].double() * (count - 1))
 
 
-class FrechetInceptionDistance:
+class FrechetDistance:
     """The moments of the sides, real (True) and generated (False), that have been fed."""
 
     def __init__(self) -> None:
@@ -59,19 +62,19 @@ class FrechetInceptionDistance:
     def update(self, features: Float[Tensor, "n d"], real: bool) -> None:
         """Adds the moments of these rows to one side."""
         for side in self.sides.values():
-            check_dims("fid", len(side.mean), features.shape[1])
+            check_dims("fd", len(side.mean), features.shape[1])
         if len(features):
             new = moments(features)
             self.sides[real] = self.sides[real] + new if real in self.sides else new
 
     def compute(self) -> dict[str, float]:
-        """{"fid": distance}, from at least two rows on either side."""
-        check_sides("fid", self._count(True), self._count(False))
-        return finite("fid", distance(self.sides[True], self.sides[False]))
+        """{"fd": distance}, from at least two rows on either side."""
+        check_sides("fd", self._count(True), self._count(False))
+        return finite("fd", distance(self.sides[True], self.sides[False]))
 
     def reference(self) -> dict[str, Tensor]:
         """Count, mean and covariance of the real side."""
-        check_sides("a reference of fid", self._count(True))
+        check_sides("a reference of fd", self._count(True))
         return self.sides[True].state_dict()
 
     def load_reference(self, tensors: dict[str, Tensor]) -> None:
@@ -95,7 +98,7 @@ def distance(a: Moments, b: Moments) -> float:
     With C_a = A A^T and C_b = B B^T the last trace is the sum of the singular values of A^T B: no root of a product, no
     imaginary parts. Computed on the device of `b`.
     """
-    check_dims("fid", len(a.mean), len(b.mean))
+    check_dims("fd", len(a.mean), len(b.mean))
     a = a.to(b.mean.device)
     apart = (a.mean - b.mean).square().sum() + a.covariance.trace() + b.covariance.trace()
     if not apart.isfinite():

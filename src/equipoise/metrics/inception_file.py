@@ -6,6 +6,8 @@ import shutil
 import urllib.request
 from pathlib import Path
 
+from . import cache
+
 NAME = "pt_inception-2015-12-05-6726825d.pth"
 URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{NAME}"
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
@@ -25,8 +27,8 @@ def find(weights: str | None) -> Path:
 
 
 def cached() -> Path:
-    """Where the download is kept: $XDG_CACHE_HOME/equipoise or ~/.cache/equipoise."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "equipoise" / NAME
+    """Where the download is kept."""
+    return cache.folder() / NAME
 
 
 def download(path: Path) -> None:

@@ -14,13 +14,14 @@ def kid(block: int = 1000) -> Metric:
     """mean k(x, x') + mean k(y, y') - 2 mean k(x, y), k = (x.y/d + 1)^3 (Binkowski et al. 2018, arXiv:1801.01401).
 
     The mean over blocks of consecutive rows in the order in which they came, from the first 10,000 of either side, so
-    nothing is drawn at random. Rows should come shuffled: a block that holds one class only would stand for all.
+    nothing is drawn at random. Rows should come shuffled: a block that holds one class only would stand for all. On
+    Inception features it is the KID.
     """
     check_range(at_least=2, block=block)
-    return KernelInceptionDistance(block)
+    return KernelDistance(block)
 
 
-class KernelInceptionDistance:
+class KernelDistance:
     """The first 10,000 feature rows of both sides."""
 
     def __init__(self, block: int) -> None:

@@ -15,7 +15,7 @@ class Metric(Protocol):
         """Adds rows to one side."""
 
     def compute(self) -> dict[str, float]:
-        """The value of all rows so far, by name."""
+        """The value of all rows so far, by the name of the metric: the score, smaller is better; others by theirs."""
 
     def reference(self) -> dict[str, Tensor]:
         """The real side as tensors, to be stored and used again."""

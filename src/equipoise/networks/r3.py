@@ -1,7 +1,9 @@
 """R3GAN's residual networks without normalisation (Huang 2024, arXiv:2501.05441)."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from math import gcd, sqrt
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -99,23 +101,35 @@ class Basis(nn.Module):
         return self.patterns * self.scales(z)[:, :, None, None]
 
 
-class Halve(nn.Module):
+class Resampling(nn.Module, ABC):
+    """Holds [1 2 1] / 4 in both directions, on the device that the network is on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        line = torch.tensor([0.25, 0.5, 0.25])
+        self.register_buffer("triangle", torch.outer(line, line), persistent=False)
+
+    def kernel(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "c 1 3 3"]:
+        """The same for each channel, in the format of `x`."""
+        triangle = cast(Tensor, self.triangle)
+        return triangle.to(x.dtype).expand(x.shape[1], 1, 3, 3)
+
+    @abstractmethod
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
+        """Another height and width."""
+
+
+class Halve(Resampling):
     """Every second pixel of [1 2 1] / 4 in both directions."""
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
         """Half the height and width."""
-        return conv2d(x, triangle(x), stride=2, padding=1, groups=x.shape[1])
+        return conv2d(x, self.kernel(x), stride=2, padding=1, groups=x.shape[1])
 
 
-class Double(nn.Module):
+class Double(Resampling):
     """New pixels between those that are there, each the mean of its neighbours: [1 2 1] / 2 in both directions."""
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
         """Twice the height and width."""
-        return conv_transpose2d(x, 4 * triangle(x), stride=2, padding=1, output_padding=1, groups=x.shape[1])
-
-
-def triangle(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "c 1 3 3"]:
-    """The kernel [1 2 1] / 4 in both directions for each channel."""
-    line = torch.tensor([0.25, 0.5, 0.25], dtype=x.dtype, device=x.device)
-    return torch.outer(line, line).expand(x.shape[1], 1, 3, 3)
+        return conv_transpose2d(x, 4 * self.kernel(x), stride=2, padding=1, output_padding=1, groups=x.shape[1])

@@ -1,60 +1,66 @@
 """Which curves a run has, and what to look for in them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from itertools import cycle
 from typing import NamedTuple
 
 import numpy as np
 
 from . import numbers
 from .plots import Line, Mark, Plot
-from .record import METRICS, Record, Row, Values, best, by_features, column, number, real_floor
+from .record import Record, Row, Values, best, by_features, called, column, number, real_floor, scores_in
 
-COLOURS = ("third", "first", "second")
+COLOURS = ("first", "second", "third")
+SCORES = ("third", "first", "second")
+PLAYERS = {"d": "discriminator", "g": "generator"}
+"""How the players of the usual game are called; others have their own names."""
 
 
 class Axis(NamedTuple):
-    """What curves are drawn against: its name and unit, and its value when the run had seen so many images."""
+    """What curves are drawn against: its name, words for choosing it, its unit, its value after so many images."""
 
     name: str
+    switch: str
     label: str
     of: Callable[[Values], Values]
 
 
-STATS = (
-    (
+class Shared(NamedTuple):
+    """A plot with a line for each of these terms of every player; a term without words goes by its player."""
+
+    title: str
+    terms: dict[str, str]
+    caption: str
+    log: bool = False
+
+
+SHARED = (
+    Shared(
         "Losses",
-        {"loss_d": ("discriminator", "first"), "loss_g": ("generator", "second")},
-        "Healthy: both settle into a band. When the discriminator's falls to its lowest and stays there, it has won.",
-        False,
+        {"loss": ""},
+        "Healthy: all settle into a band. When the discriminator's falls to its lowest and stays there, it has won.",
     ),
-    (
+    Shared(
         "Mean logits",
-        {"real": ("real images", "first"), "fake": ("generated images", "second")},
+        {"real": "real images", "fake": "generated images"},
         "Healthy: real stays a little above generated. A gap that keeps growing is a discriminator running away.",
-        False,
     ),
-    (
-        "Penalty",
-        {"penalty": ("discriminator", "first"), "penalty_g": ("generator", "second")},
-        "Healthy: small beside the discriminator's loss, and steady.",
-        False,
-    ),
-    (
+    Shared(
         "Gradient norms",
-        {"gradient_d": ("discriminator", "first"), "gradient_g": ("generator", "second")},
+        {"gradient": ""},
         "Healthy: each within about a power of ten. Spikes or a steady climb come before a collapse.",
-        True,
+        log=True,
     ),
 )
 
 
 def axes(record: Record) -> list[Axis]:
     """What this run's curves can be drawn against."""
-    by_images = Axis("images", "images seen", lambda seen: seen)
+    by_images = Axis("images", "by images", "images seen", lambda seen: seen)
     if not record.seconds:
         return [by_images]
     unit, seconds = next((u, s) for u, s, most in TIMES if record.seconds < most)
-    return [by_images, Axis("seconds", unit, lambda seen: record.seconds_at(seen) / seconds)]
+    return [by_images, Axis("seconds", "by time", unit, lambda seen: record.seconds_at(seen) / seconds)]
 
 
 TIMES = (("seconds", 1, 300), ("minutes", 60, 3 * 3600), ("hours", 3600, np.inf))
@@ -62,34 +68,59 @@ TIMES = (("seconds", 1, 300), ("minutes", 60, 3 * 3600), ("hours", 3600, np.inf)
 
 def plots(record: Record, axis: Axis) -> list[Plot]:
     """All curves that the run has data for, scores first."""
-    scores = [_scores(record, axis, metric) for metric in METRICS]
-    stats = [_stats(record, axis, *entry) for entry in (*STATS, *adapted(record.stats))]
-    return [plot for plot in scores + stats if plot]
+    scores = [_scores(record, axis, metric) for metric in scores_in(record.training)]
+    shared = [_shared(record, axis, group) for group in SHARED]
+    return [plot for plot in (*scores, *shared, *_single(record, axis)) if plot]
 
 
-def adapted(rows: Sequence[Row]) -> list[tuple[str, dict[str, tuple[str, str]], str, bool]]:
-    """A plot for each number that a component adapts while training, such as "balance.k" of a boundary equilibrium."""
-    names = [name for name in (rows[-1] if rows else {}) if "." in name]
-    title = lambda name: name.replace(".", ": ")
-    return [
-        (title(name), {name: (name.partition(".")[2], "third")}, "Adapted while training.", False) for name in names
+def statistics(rows: list[Row]) -> list[tuple[str, str]]:
+    """The statistics that have a number somewhere: whose they are, and their own names."""
+    keys = dict.fromkeys(key for row in rows for key in row if "." in key and number(row, key) is not None)
+    return [(owner, term) for owner, _, term in (key.partition(".") for key in keys)]
+
+
+def _shared(record: Record, axis: Axis, group: Shared) -> Plot | None:
+    """A plot of all players."""
+    known = set(statistics(record.stats))
+    found = [(player, term) for player in record.players for term in group.terms if (player, term) in known]
+    alone = len({player for player, _ in found}) == 1
+    names = [_line_name(player, group.terms[term], alone) for player, term in found]
+    lines = [
+        _statistic(record, axis, f"{player}.{term}", name, colour)
+        for (player, term), name, colour in zip(found, names, cycle(COLOURS), strict=False)
     ]
+    positive = all(np.nanmin(line.y) > 0 for line in lines)
+    return Plot(group.title, group.caption, axis.label, lines, group.log and positive) if lines else None
 
 
-def _stats(
-    record: Record, axis: Axis, title: str, keys: dict[str, tuple[str, str]], caption: str, log: bool
-) -> Plot | None:
-    x = axis.of(column(record.stats, "seen"))
-    columns = {key: column(record.stats, key) for key in keys}
-    shown = lambda y: np.any(y > -np.inf) and (title != "Penalty" or np.nansum(abs(y)))
-    lines = [Line(name, colour, x, columns[key]) for key, (name, colour) in keys.items() if shown(columns[key])]
-    if not lines:
-        return None
-    return Plot(title, caption, axis.label, lines, log and all(np.nanmin(line.y) > 0 for line in lines))
+def _line_name(player: str, words: str, alone: bool) -> str:
+    name = PLAYERS.get(player, player)
+    return name if not words else words if alone else f"{name}: {words}"
+
+
+def _single(record: Record, axis: Axis) -> list[Plot]:
+    """A plot for each other term of a player, then for each number that a component adapts."""
+    shared = {(player, term) for player in record.players for group in SHARED for term in group.terms}
+    others = [statistic for statistic in statistics(record.stats) if statistic not in shared]
+    return [_one(record, axis, *other) for other in sorted(others, key=lambda other: other[0] not in record.players)]
+
+
+def _one(record: Record, axis: Axis, owner: str, term: str) -> Plot:
+    """A plot with one line, of a player's term or of a component's number."""
+    name, caption = PLAYERS.get(owner, owner), "Adapted while training."
+    if owner in record.players:
+        caption = f"Healthy: small beside the {name}'s loss, and steady." if owner in PLAYERS else f"A term of {name}."
+    line = _statistic(record, axis, f"{owner}.{term}", term, "third")
+    return Plot(f"{name[:1].upper()}{name[1:]}: {term}", caption, axis.label, [line])
+
+
+def _statistic(record: Record, axis: Axis, key: str, name: str, colour: str) -> Line:
+    return Line(name, colour, axis.of(column(record.stats, "seen")), column(record.stats, key))
 
 
 def _scores(record: Record, axis: Axis, metric: str) -> Plot | None:
-    groups = by_features([row for row in record.training if number(row, metric) is not None])
+    known = [row for row in record.training if number(row, metric) is not None]
+    groups = by_features(known)
     if not groups:
         return None
     lines = [_line(axis, metric, key, rows, at) for at, (key, rows) in enumerate(groups.items())]
@@ -99,12 +130,12 @@ def _scores(record: Record, axis: Axis, metric: str) -> Plot | None:
     heights = [*np.concatenate([line.y for line in lines]), *([] if floor is None else [floor])]
     log = min(heights) > 0 and max(heights) > 10 * min(heights)
     mark = _best_mark(axis, top, metric) if top else None
-    return Plot(METRICS[metric], _caption(floor, len(groups)), axis.label, lines, log, mark, floor)
+    return Plot(called(metric, *known), _caption(floor, len(groups)), axis.label, lines, log, mark, floor)
 
 
 def _line(axis: Axis, metric: str, key: str, rows: list[Row], at: int) -> Line:
     name = f"{rows[0].get('features', 'unnamed')} features {key[:8]}".strip()
-    return Line(name, COLOURS[at % len(COLOURS)], axis.of(column(rows, "seen")), column(rows, metric))
+    return Line(name, SCORES[at % len(SCORES)], axis.of(column(rows, "seen")), column(rows, metric))
 
 
 def _best_mark(axis: Axis, top: Row, metric: str) -> Mark:

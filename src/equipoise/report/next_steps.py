@@ -1,4 +1,4 @@
-"""The commands that go on from a run folder."""
+"""The commands that can follow on a run folder."""
 
 import shlex
 from typing import Any
@@ -10,9 +10,9 @@ from .record import Record
 def commands(record: Record) -> list[tuple[str, str]]:
     """What can be done next, and the command for it."""
     run = shlex.quote(str(record.path))
-    go_on = [] if record.finished else [("Go on training", f"equipoise train {_given(record)}--out {run}")]
+    resume = [] if record.finished else [("Resume training", f"equipoise train {_given(record)}--out {run}")]
     return [
-        *go_on,
+        *resume,
         ("Make images", f"equipoise sample {run}"),
         ("Score it against the data", f"equipoise evaluate {run}"),
         ("Write this page again", f"equipoise report {run}"),

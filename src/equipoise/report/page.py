@@ -3,37 +3,48 @@
 from importlib.resources import files
 from pathlib import Path
 
+from jinja2 import Environment, StrictUndefined
+
 from ..runs.folder import RunFolder, write_whole
-from . import sections
-from .html import Markup, element
+from . import curves, sections, tables
+from .next_steps import commands
 from .record import Record, read
 from .themes import variables
 from .verdict import verdict
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"  # a browser's word that nothing is fetched
+HTML = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
 def write(run: str | Path) -> Path:
     """Writes report.html into a run folder, from what is in that folder; raises ValueError where it is no run."""
-    record = read(run)
+    record, folder = read(run), RunFolder(run)
     content = page(record).encode(errors="replace")
-    file = RunFolder(run).report_file
-    write_whole(file, lambda beside: beside.write_bytes(content))
-    return file
+    with folder.naming_the_checkpoint():
+        write_whole(folder.report_file, lambda beside: beside.write_bytes(content))
+    return folder.report_file
 
 
 def page(record: Record) -> str:
-    """The whole page."""
-    title = element("title", f"{record.name}: equipoise run")
-    style = element("style", Markup(variables() + files(__package__).joinpath("style.css").read_text("utf-8")))
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="description", content=verdict(record)),
-        title,
-        style,
+    """The whole page; all text is escaped, so that nothing in a run folder can become code."""
+    axes = curves.axes(record)
+    return HTML.from_string(_file("page.html.jinja")).render(
+        policy=POLICY,
+        style=variables() + _file("style.css"),
+        top=sections.top(record),
+        summary=verdict(record),
+        latest=sections.latest(record),
+        pictures=len(record.pictures),
+        facts=sections.facts(record),
+        strip=sections.over_time(record),
+        axes=axes,
+        figures=sections.figures(record, axes),
+        scores=sections.scores(record),
+        recipe=tables.recipe(record),
+        machine=tables.machine(record),
+        commands=commands(record),
     )
-    main = element("main", *(make(record) for make in sections.ALL))
-    return "<!doctype html>\n" + element("html", head, element("body", sections.top(record), main), lang="en") + "\n"
+
+
+def _file(name: str) -> str:
+    return files(__package__).joinpath(name).read_text("utf-8")

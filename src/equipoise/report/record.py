@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..runs.folder import RunFolder, read_rows
+from ..runs.scoring import shown
 
 Row = dict[str, Any]
 Values = NDArray[np.float64]
-METRICS = {"fid": "FID", "kid": "KID"}  # smaller is better
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,12 @@ class Record:
         return recipe
 
     @property
+    def players(self) -> list[str]:
+        """Who played, by the names that their statistics have."""
+        players = self.context.get("players")
+        return [*players] if isinstance(players, dict) else []
+
+    @property
     def images(self) -> int:
         """The length that the run should have."""
         return int(self.recipe.get("images") or self.seen)
@@ -61,7 +67,7 @@ class Record:
 
     def scored(self) -> tuple[str, list[Row]]:
         """The metric to speak of and its scores, by the features that were used last; ("", []) without scores."""
-        for metric in METRICS:
+        for metric in scores_in(self.training):
             rows = [row for row in self.training if number(row, metric) is not None]
             if rows:
                 return metric, by_features(rows)[features_key(rows[-1])]
@@ -109,6 +115,17 @@ def by_features(rows: list[Row]) -> dict[str, list[Row]]:
 def features_key(row: Row) -> str:
     """What tells features apart."""
     return str(row.get("features_hash", ""))
+
+
+def scores_in(rows: list[Row]) -> list[str]:
+    """The keys of the scores that rows have, the one to speak of first; smaller is better."""
+    named = (row.get("metrics", []) for row in rows)
+    return list(dict.fromkeys(key for keys in named if isinstance(keys, list) for key in map(str, keys)))
+
+
+def called(metric: str, *rows: Row) -> str:
+    """What a score is called in rows that have it."""
+    return ", ".join(dict.fromkeys(shown(metric, str(row.get("features", "unnamed"))) for row in rows))
 
 
 def best(rows: list[Row], metric: str) -> Row | None:

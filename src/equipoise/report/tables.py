@@ -1,42 +1,63 @@
 """What a run was made of, as tables: recipe, evaluations, scores, machine."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import numbers
-from .html import Markup, Node, element, join, scrolling, table
 from .next_steps import given
-from .record import METRICS, Record, Row, column, number
+from .record import Record, Row, called, column, number, scores_in
 
 CLASSES = 30  # names that are shown
 
 
-def recipe(record: Record) -> Markup:
+class Measured(NamedTuple):
+    """What has to be known before two scores are compared."""
+
+    sides: str
+    features: str
+    digest: str
+    rest: str
+
+
+class Entry(NamedTuple):
+    """A row of a table: its name, its other cells, and how its values were measured where that is shown."""
+
+    name: str
+    cells: list[str]
+    measured: Measured | None = None
+
+
+class Table(NamedTuple):
+    """A table; the cells in the columns of these numbers matter most."""
+
+    caption: str
+    head: list[str]
+    entries: list[Entry]
+    strong: tuple[int, ...] = ()
+
+
+class Choices(NamedTuple):
+    """Fields of the recipe that have the same reason to be what they are: name, value, why."""
+
+    title: str
+    fields: list[tuple[str, str, str]]
+
+
+def recipe(record: Record) -> list[Choices]:
     """Every field: those that were set, those that were chosen and why, and the defaults."""
-    chosen, own = record.context.get("chosen", {}), given(record)
-    rest = [name for name in record.recipe if name not in chosen and name not in own]
+    reasons, own = record.context.get("chosen", {}), given(record)
+    chosen = [name for name in record.recipe if name in reasons]
+    rest = [name for name in record.recipe if name not in reasons and name not in own]
     groups = (
-        ("Set for this run", own, "set"),
-        ("Chosen for this data and machine", [name for name in record.recipe if name in chosen], "chosen"),
+        ("Set for this run", list(own), "set"),
+        ("Chosen for this data and machine", chosen, "chosen"),
         ("Left as usual", rest, "default"),
     )
-    head = element("thead", element("tr", *(element("th", name, scope="col") for name in ("Field", "Value", "Why"))))
-    bodies = [_group(record, title, list(names), why) for title, names, why in groups if names]
-    return scrolling(element("caption", "Recipe"), head, *bodies, label="Recipe")
-
-
-def _group(record: Record, title: str, names: list[str], why: str) -> Markup:
-    head = element("tr", element("th", title, colspan=3, scope="rowgroup", class_="group"))
-    reasons = record.context.get("chosen", {})
-    rows = [
-        element(
-            "tr",
-            element("th", name, scope="row"),
-            element("td", element("code", plain(record.recipe[name]))),
-            element("td", f"chosen: {reasons[name]}" if name in reasons else why, class_="why"),
-        )
-        for name in names
+    why = lambda name, usual: f"chosen: {reasons[name]}" if name in reasons else usual
+    return [
+        Choices(title, [(name, plain(record.recipe[name]), why(name, usual)) for name in names])
+        for title, names, usual in groups
+        if names
     ]
-    return element("tbody", head, *rows)
 
 
 def plain(value: Any) -> str:
@@ -48,70 +69,72 @@ def plain(value: Any) -> str:
     return numbers.count(value) if isinstance(value, int) and value >= 1_000 else str(value)
 
 
-def evaluations(record: Record) -> Markup:
+def evaluations(record: Record) -> Table:
     """A row for each evaluation, with what has to be known before two are compared."""
-    metrics = _metrics(record.evaluations)
-    names = [name for metric in metrics for name in (METRICS[metric], f"{METRICS[metric]} of real images")]
-    rows = [
-        (numbers.count(row["seen"]), str(row.get("weights", "")), *_values(row, metrics), _card(row))
-        for row in record.evaluations
+    rows = record.evaluations
+    metrics = scores_in(rows)
+    names = [_title(metric, rows) for metric in metrics]
+    head = ["Images seen", "Weights", *(column for name in names for column in (name, "of real images"))]
+    entries = [
+        Entry(numbers.count(row["seen"]), [str(row.get("weights", "")), *_values(row, metrics)], measured(row))
+        for row in rows
     ]
-    return join((table(("Images seen", "Weights", *names, "Measured with"), rows, "Evaluations"), _of_classes(record)))
+    return Table("Evaluations", [*head, "Measured with"], entries, tuple(range(2, len(head), 2)))
 
 
-def _of_classes(record: Record) -> Markup | None:
-    """The FID of each class, as it was measured last."""
-    row = next((row for row in reversed(record.evaluations) if number(row, "intra_fid") is not None), None)
+def of_classes(record: Record) -> Table | None:
+    """The Frechet distance of each class, as it was measured last."""
+    row = next((row for row in reversed(record.evaluations) if number(row, "intra_fd") is not None), None)
     if row is None:
         return None
-    groups = zip(row.get("per_class", []), row.get("class_fid", []), strict=False)
-    count = lambda group: (numbers.count(group["n_real"]), numbers.count(group["n_fake"]))
-    rows = [(str(group["class"]), numbers.value(fid), *count(group)) for group, fid in groups]
-    rows.append(("all, their mean (intra-FID)", numbers.value(number(row, "intra_fid")), "", ""))
-    caption = f"FID of each class at {numbers.count(row['seen'])} images"
-    return table(("Class", "FID", "Real images", "Generated"), rows, caption)
+    groups = zip(row.get("per_class", []), row.get("class_fd", []), strict=False)
+    count = lambda group: [numbers.count(group["n_real"]), numbers.count(group["n_fake"])]
+    entries = [Entry(str(group["class"]), [numbers.value(score), *count(group)]) for group, score in groups]
+    entries.append(Entry("all, their mean", [numbers.value(number(row, "intra_fd")), "", ""]))
+    name = called("fd", row)
+    caption = f"{name} of each class at {numbers.count(row['seen'])} images"
+    return Table(caption, ["Class", name, "Real images", "Generated"], entries)
 
 
-def _metrics(rows: list[Row]) -> list[str]:
-    return [metric for metric in METRICS if any(metric in row for row in rows)]
+def _title(metric: str, rows: list[Row]) -> str:
+    return called(metric, *(row for row in rows if metric in row))
 
 
-def _values(row: Row, metrics: list[str]) -> list[Node]:
-    scores = [element("strong", numbers.value(number(row, metric))) for metric in metrics]
+def _values(row: Row, metrics: list[str]) -> list[str]:
     floors = [number(row, f"real_{metric}") for metric in metrics]
-    shown = ["none held out" if floor is None else numbers.value(floor) for floor in floors]
-    return [cell for pair in zip(scores, shown, strict=True) for cell in pair]
+    real = ["none held out" if floor is None else numbers.value(floor) for floor in floors]
+    scores = [numbers.value(number(row, metric)) for metric in metrics]
+    return [cell for pair in zip(scores, real, strict=True) for cell in pair]
 
 
-def _card(row: Row) -> Markup:
+def measured(row: Row) -> Measured:
+    """How the values of a row were measured."""
     generated, real = (numbers.count(number(row, key)) for key in ("n_fake", "n_real"))
     name, digest, resizer = (str(row.get(key, "not known")) for key in ("features", "features_hash", "resizer"))
-    against = f"{generated} generated against {real} real images of {row.get('reference', 'unnamed data')}; "
-    rest = f"; {resizer}; {row.get('precision', 'precision not known')}; seed {row.get('seed', 'not known')}"
-    return element("div", against, f"{name} features ", element("code", digest), rest, class_="card")
+    sides = f"{generated} generated against {real} real images of {row.get('reference', 'unnamed data')}"
+    rest = f"{resizer}; {row.get('precision', 'precision not known')}; seed {row.get('seed', 'not known')}"
+    return Measured(sides, name, digest, rest)
 
 
-def scores(record: Record) -> Markup:
+def scores(record: Record) -> tuple[Measured | None, Table]:
     """All scores of training, as numbers; how they were measured once where that never changed."""
-    metrics, cards = _metrics(record.training), [_card(row) for row in record.training]
-    same = len(set(cards)) == 1
-    rows = [
-        (
-            numbers.count(row["seen"]),
-            *(numbers.value(number(row, metric)) for metric in metrics),
-            *([] if same else [card]),
-        )
-        for row, card in zip(record.training, cards, strict=True)
+    rows, cards = record.training, [measured(row) for row in record.training]
+    metrics, same = scores_in(rows), len(set(cards)) == 1
+    head = ["Images seen", *(_title(metric, rows) for metric in metrics), *([] if same else ["Measured with"])]
+    values = lambda row: [numbers.value(number(row, metric)) for metric in metrics]
+    entries = [
+        Entry(numbers.count(row["seen"]), values(row), None if same else card)
+        for row, card in zip(rows, cards, strict=True)
     ]
-    head = ("Images seen", *(METRICS[metric] for metric in metrics), *([] if same else ["Measured with"]))
-    return join((cards[0] if same else None, table(head, rows, "Scores during training")))
+    return cards[0] if same else None, Table("Scores during training", head, entries)
 
 
-def machine(record: Record) -> Markup:
+def machine(record: Record) -> Table:
     """Hardware, versions, speed, memory and labels."""
     hardware = [(f"Hardware: {name}", str(value)) for name, value in record.context.get("hardware", {}).items()]
     versions = [(f"Version: {name}", str(value)) for name, value in record.context.get("versions", {}).items()]
-    return table(("What", "Value"), [*_speed(record), *hardware, *versions, *_labels(record)], "Machine and speed")
+    pairs = [*_speed(record), *hardware, *versions, *_labels(record)]
+    return Table("Machine and speed", ["What", "Value"], [Entry(name, [value]) for name, value in pairs])
 
 
 def _speed(record: Record) -> list[tuple[str, str]]:

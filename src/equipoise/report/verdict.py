@@ -1,7 +1,7 @@
 """A run in a sentence."""
 
 from . import numbers
-from .record import METRICS, Record, Row, best, column, number
+from .record import Record, Row, best, called, column, number, scores_in
 
 
 def verdict(record: Record) -> str:
@@ -15,7 +15,7 @@ def _scores(record: Record) -> str:
         return _course(record, metric, rows)
     if rows:
         return _moment(rows[-1], metric)
-    for metric in METRICS:
+    for metric in scores_in(record.evaluations):
         known = [row for row in record.evaluations if number(row, metric) is not None]
         if known:
             return _moment(known[-1], metric) + ", by an evaluation"
@@ -28,16 +28,12 @@ def _course(record: Record, metric: str, rows: list[Row]) -> str:
     took = f", {numbers.duration(float(record.seconds_at(column(rows, 'seen'))[-1]))}" if record.seconds else ""
     top = best(rows, metric) or rows[-1]
     peak = ", its best" if top is rows[-1] else f"; best {numbers.value(top[metric])} at {numbers.count(top['seen'])}"
-    course = f"{_subject(rows[-1], metric)} {went} from {numbers.value(first)} to {numbers.value(last)}"
+    course = f"{called(metric, rows[-1])} {went} from {numbers.value(first)} to {numbers.value(last)}"
     return f"{course} in {numbers.count(rows[-1]['seen'])} images{took}{peak}"
 
 
 def _moment(row: Row, metric: str) -> str:
-    return f"{_subject(row, metric)} is {numbers.value(row[metric])} at {numbers.count(row['seen'])} images"
-
-
-def _subject(row: Row, metric: str) -> str:
-    return f"{METRICS[metric]} on {row.get('features', 'unnamed')} features"
+    return f"{called(metric, row)} is {numbers.value(row[metric])} at {numbers.count(row['seen'])} images"
 
 
 def _ending(record: Record) -> str:

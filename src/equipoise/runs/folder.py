@@ -2,23 +2,22 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
 from ..data import Meaning
 from ..recipe import Recipe
 
-try:
-    import fcntl
-except ImportError:  # not on Windows; then nothing keeps two processes apart
-    fcntl = None  # type: ignore[assignment]
-
-
 LOCK = ".lock"
+
+
+class NotWritten(OSError):
+    """A file could not be written; what was there before is untouched."""
 
 
 class RunFolder:
@@ -74,7 +73,7 @@ class RunFolder:
     def save_checkpoint(self, state: dict[str, Any], seen: int, keep: int) -> Path:
         """Writes a checkpoint and removes all but the newest `keep`."""
         path = self.checkpoints / f"{seen:010d}.pt"
-        write_whole(path, lambda beside: torch.save(state, beside))
+        write_whole(path, lambda beside: _save(state, beside))
         for old in self.checkpoint_files()[:-keep]:
             old.unlink()
         return path
@@ -85,21 +84,32 @@ class RunFolder:
 
     def forget_after(self, seen: int) -> None:
         """Drops rows that training wrote after the checkpoint from which it goes on; evaluations stay."""
-        for file in (self.stats_file, self.metrics_file):
+        for file in filter(Path.exists, (self.stats_file, self.metrics_file)):
             rows = [row for row in read_rows(file) if row["seen"] <= seen or row.get("when") == "evaluate"]
-            if file.exists():
-                write_whole(file, lambda beside, rows=rows: beside.write_text("".join(map(to_line, rows))))
+            _write_rows(file, rows)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps a second process from training in the same folder."""
-        with (self.path / LOCK).open("w") as lock:
-            try:
-                if fcntl:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ValueError(f"{self.path} is being trained by another process") from None
+        """Keeps a second process from training in the same folder, until this one is done or killed."""
+        try:
+            held = FileLock(self.path / LOCK, blocking=False).acquire()
+        except Timeout:
+            raise ValueError(f"{self.path} is being trained by another process") from None
+        with held, self.naming_the_checkpoint():
             yield
+
+    @contextmanager
+    def naming_the_checkpoint(self) -> Iterator[None]:
+        """Adds the newest checkpoint to the message of a file that could not be written."""
+        try:
+            yield
+        except NotWritten as error:
+            raise NotWritten(f"{error}; {self.last_good()}") from error
+
+    def last_good(self) -> str:
+        """Says where the newest checkpoint is."""
+        files = self.checkpoint_files()
+        return f"the last good checkpoint is {files[-1]}" if files else "there was no checkpoint yet"
 
 
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
@@ -114,24 +124,50 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     return state
 
 
-def write_whole(path: Path, write: Any) -> None:
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Lets `write` fill a file beside `path`, then renames it: `path` is whole or as it was."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        write(beside)
-        with beside.open("rb+") as written:
-            os.fsync(written.fileno())
-        beside.replace(path)
+        with _named(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(beside)
+            with beside.open("rb+") as written:
+                os.fsync(written.fileno())
+            beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
 
 
 def append_row(file: Path, row: dict[str, Any]) -> None:
-    """Adds one line of JSON, on a line of its own even where a crash cut the last one short."""
-    torn = file.exists() and not file.read_bytes().endswith(b"\n") and file.stat().st_size > 0
-    with file.open("a") as log:
-        log.write("\n" * torn + to_line(row))
+    """Adds one line of JSON, whole or not at all, on a line of its own even where a crash cut the last one short."""
+    before = file.read_bytes() if file.exists() else b""
+    torn = bool(before) and not before.endswith(b"\n")
+    try:
+        with _named(file), file.open("a") as log:
+            log.write("\n" * torn + to_line(row))
+    except NotWritten:
+        if file.exists():
+            os.truncate(file, len(before))
+        raise
+
+
+def _save(state: dict[str, Any], path: Path) -> None:
+    with path.open("wb") as file:  # given a path, torch does not say why it could not write
+        torch.save(state, file)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Says which file could not be written and the system's reason, which torch hides behind an error of its own."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        reason: BaseException | None = error
+        while reason is not None and not isinstance(reason, OSError):
+            reason = reason.__context__
+        if reason is None:
+            raise
+        raise NotWritten(f"cannot write {path}: {reason.strerror or reason}") from error
 
 
 def read_rows(file: Path) -> Iterable[dict[str, Any]]:
@@ -143,6 +179,10 @@ def read_rows(file: Path) -> Iterable[dict[str, Any]]:
             continue
         if isinstance(row, dict) and "seen" in row:
             yield row
+
+
+def _write_rows(file: Path, rows: Iterable[dict[str, Any]]) -> None:
+    write_whole(file, lambda beside: beside.write_text("".join(map(to_line, rows))))
 
 
 def to_line(row: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from jaxtyping import Int64
 from torch import nn
 
 from ..data import Dataset
-from ..metrics import fid
+from ..metrics import fd
 from ..metrics.features import Features
 from .real_images import real_batches
 from .sampling import generate, latents
@@ -46,16 +46,16 @@ def groups(dataset: Dataset, count: int | None = None) -> list[Group]:
 def scores(
     G: nn.Module, dataset: Dataset, features: Features, parts: list[Group], seed: int, device: torch.device
 ) -> dict[str, Any]:
-    """FID(real | y, G(z, y)) of each class y and their mean (Miyato and Koyama 2018, arXiv:1802.05637, Sec. 4)."""
+    """FD(real | y, G(z, y)) of each class y and their mean (Miyato and Koyama 2018, arXiv:1802.05637, Sec. 4)."""
     values = [score(G, dataset, features, group, seed, device) for group in parts]
-    return {"intra_fid": float(np.mean(values)), "class_fid": values}
+    return {"intra_fd": float(np.mean(values)), "class_fd": values}
 
 
 def score(G: nn.Module, dataset: Dataset, features: Features, group: Group, seed: int, device: torch.device) -> float:
-    """The FID of one class."""
-    meter, labels = fid(), torch.full((group.fakes,), group.number)
+    """The Frechet distance of one class."""
+    meter, labels = fd(), torch.full((group.fakes,), group.number)
     for images in real_batches(dataset, group.real):
         meter.update(features(images.to(device)).cpu(), real=True)
-    for images in generate(G, latents(G, group.fakes, seed), labels):
-        meter.update(features(images).cpu(), real=False)
-    return meter.compute()["fid"]
+    for images in generate(G, latents(G, group.fakes, seed), labels, seed):
+        meter.update(features(images.to(device)).cpu(), real=False)
+    return meter.compute()["fd"]

@@ -1,10 +1,12 @@
 """Images from a trained generator."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from math import erfc, sqrt
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
@@ -21,7 +23,7 @@ BATCH = 64
 
 
 class Sampler:
-    """The generator of a run: the averaged one, or with `raw` the one that is trained.
+    """The generator of a run: the EMA generator, or with `raw` the one that is trained.
 
     `checkpoint` is "latest", "best" (by score) or a file.
     """
@@ -49,15 +51,17 @@ class Sampler:
         self, count: int, seed: int = 0, labels: Tensor | None = None, truncation: float | None = None
     ) -> Iterator[UInt8[Tensor, "b c h w"]]:
         """Batches of `count` images in all; a network with labels needs `labels`, in the user's units."""
-        yield from self.draw(self.latents(count, seed, truncation), labels)
+        yield from self.draw(self.latents(count, seed, truncation), labels, seed)
 
     def latents(self, count: int, seed: int = 0, truncation: float | None = None) -> Float[Tensor, "n z"]:
         """The first latent points of a seed."""
         return latents(self.net, count, seed, truncation)
 
-    def draw(self, z: Float[Tensor, "n z"], labels: Tensor | None = None) -> Iterator[UInt8[Tensor, "b c h w"]]:
-        """Batches of the images of latent points."""
-        yield from generate(self.net, z, None if labels is None else self.meaning.for_networks(labels))
+    def draw(
+        self, z: Float[Tensor, "n z"], labels: Tensor | None = None, seed: int = 0
+    ) -> Iterator[UInt8[Tensor, "b c h w"]]:
+        """Batches of the images of latent points; the seed is that of noise inside the generator."""
+        yield from generate(self.net, z, None if labels is None else self.meaning.for_networks(labels), seed)
 
     def chosen(self, names: Sequence[str] = ()) -> UserLabels | None:
         """The labels that are named; without names every class, or examples of the data; None where there are none."""
@@ -80,14 +84,56 @@ def latents(G: nn.Module, count: int, seed: int, truncation: float | None = None
     return torch.special.ndtri(tail + uniform.clamp(min=1e-12) * (1 - 2 * tail)).float()
 
 
-def generate(G: nn.Module, z: Float[Tensor, "n z"], labels: Tensor | None) -> Iterator[UInt8[Tensor, "b c h w"]]:
-    """Images of latent vectors, in float32, as uint8 on the generator's device."""
-    device = next(G.parameters()).device
+def generate(
+    G: nn.Module, z: Float[Tensor, "n z"], labels: Tensor | None, seed: int = 0
+) -> Iterator[UInt8[Tensor, "b c h w"]]:
+    """Images of latent vectors, in float32, as uint8 on the generator's device.
+
+    Noise that the generator draws is a function of the seed and of the image's number alone, and global random state is
+    left as it was.
+    """
     for start in range(0, len(z), BATCH):
         part = slice(start, start + BATCH)
-        with exact(device):
-            images = ask(G, z[part].to(device), None if labels is None else labels[part].to(device))
-        yield to_uint8(images)
+        yield to_uint8(_images(G, z[part], None if labels is None else labels[part], mixed(seed, start)))
+
+
+def _images(G: nn.Module, z: Tensor, labels: Tensor | None, seed: int) -> Tensor:
+    """The images of at most a batch; where the generator draws noise, that of a whole batch is drawn."""
+    device, count = next(G.parameters()).device, len(z)
+    with seeded(seed, device), exact(device):
+        before = _random_state(device)
+        images = ask(G, z.to(device), None if labels is None else labels.to(device))
+        if count == BATCH or torch.equal(before, _random_state(device)):
+            return images
+    return _images(G, _padded(z), None if labels is None else _padded(labels), seed)[:count]
+
+
+def _padded(rows: Tensor) -> Tensor:
+    """As many rows as a batch has, the last one again and again."""
+    return torch.cat([rows, rows[-1:].expand(BATCH - len(rows), *rows.shape[1:])])
+
+
+def _random_state(device: torch.device) -> Tensor:
+    """The state of all generators that a network on this device may draw from."""
+    states = [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
+    return torch.cat(states)
+
+
+def mixed(*numbers: int) -> int:
+    """A seed made of several numbers: different ones give independent streams."""
+    return int(np.random.SeedSequence([number % 2**64 for number in numbers]).generate_state(1, np.uint64)[0])
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Draws torch's randomness from the seed inside, on the CPU and on this device; all others are left untouched."""
+    on_gpu = device.type == "cuda"
+    with torch.random.fork_rng([device] if on_gpu else []):
+        torch.default_generator.manual_seed(seed)
+        if on_gpu:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield
 
 
 def to_uint8(images: Float[Tensor, "b c h w"]) -> UInt8[Tensor, "b c h w"]:

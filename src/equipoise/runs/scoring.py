@@ -11,22 +11,22 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from .. import __version__, metrics
 from ..data import Dataset
-from ..metrics import Metric
+from ..metrics import Metric, cache
 from ..metrics import features as feature_module
 from ..metrics.features import Features
-from ..metrics.inception_file import cached
-from ..spec import build
+from ..spec import build, parse
 from . import intra
 from .folder import RunFolder, append_row, read_rows, write_whole
 from .real_images import load_dataset, real_batches
 from .sampling import Sampler, generate, latents
 
-METRICS = ("fid", "kid")
+METRICS = ("fd", "kid")
+SHOWN = {"fd": ("FID", "FD"), "kid": ("KID", "KD")}  # on Inception features, on others
 log = logging.getLogger("equipoise.runs")
 
 
@@ -36,26 +36,32 @@ class Scorer:
     def __init__(self, dataset: Dataset, features: str, device: torch.device, names: Iterable[str] = METRICS) -> None:
         self.dataset, self.device, self.names = dataset, device, tuple(names)
         self.features: Features = build(features, feature_module)
+        self.keys = [key_of(name) for name in self.names]
+        if len(set(self.keys)) < len(self.keys):
+            raise ValueError(f"metrics of one name cannot be told apart: {', '.join(self.names)}")
 
     @cached_property
     def references(self) -> dict[str, dict[str, Tensor]]:
-        """What each metric has to know of the real images."""
-        return {name: self._reference(name) for name in self.names}
+        """What each metric has to know of the real images, from the cache or made at once for all that lack it."""
+        files = {name: self._file(name) for name in self.names}
+        kept = {name: tensors for name, file in files.items() if (tensors := _load(file)) is not None}
+        made = self._references([name for name in self.names if name not in kept])
+        for name, tensors in made.items():
+            _keep(files[name], tensors)
+        return kept | made
 
     def score(self, batches: Iterable[UInt8[Tensor, "b c h w"]]) -> dict[str, float]:
         """The values of all metrics for generated images."""
-        meters: list[Metric] = [build(name, metrics) for name in self.names]
-        for name, meter in zip(self.names, meters, strict=True):
+        meters = self._meters(self.names)
+        for name, meter in meters.items():
             meter.load_reference(self.references[name])
-        for images in batches:
-            vectors = self.features(images.to(self.device)).cpu()
-            for meter in meters:
-                meter.update(vectors, real=False)
-        return {name: value for meter in meters for name, value in meter.compute().items()}
+        self._update(meters, batches, real=False)
+        return {key: value for meter in meters.values() for key, value in meter.compute().items()}
 
     def card(self, count: int) -> dict[str, Any]:
-        """What has to be known of a value before it is compared with another."""
+        """What has to be known of a value before it is compared with another; `metrics`: the scores, best first."""
         return {
+            "metrics": self.keys,
             "features": self.features.name,
             "features_hash": self.features.hash,
             "resizer": self.features.resizer,
@@ -66,20 +72,51 @@ class Scorer:
             "versions": versions(),
         }
 
-    def _reference(self, name: str) -> dict[str, Tensor]:
-        key = hashlib.sha256("|".join([name, self.features.hash, fingerprint(self.dataset)]).encode()).hexdigest()[:24]
-        file = cached().parent / "references" / f"{name}-{key}.safetensors"
-        if file.is_file():
-            try:
-                return load_file(file)
-            except SafetensorError:
-                log.warning("%s is damaged and is made again", file)
-        meter: Metric = build(name, metrics)
-        for images in real_batches(self.dataset):
-            meter.update(self.features(images.to(self.device)).cpu(), real=True)
-        tensors = {name: tensor.contiguous() for name, tensor in meter.reference().items()}
-        write_whole(file, lambda beside: save_file(tensors, beside))
-        return tensors
+    def _references(self, names: list[str]) -> dict[str, dict[str, Tensor]]:
+        meters = self._meters(names)
+        self._update(meters, real_batches(self.dataset) if meters else (), real=True)
+        return {
+            name: {key: tensor.contiguous() for key, tensor in meter.reference().items()}
+            for name, meter in meters.items()
+        }
+
+    def _meters(self, names: Iterable[str]) -> dict[str, Metric]:
+        return {name: build(name, metrics) for name in names}
+
+    def _update(self, meters: dict[str, Metric], batches: Iterable[Tensor], real: bool) -> None:
+        """Shows one side to all metrics; its features are extracted once."""
+        for images in batches:
+            vectors = self.features(images.to(self.device)).cpu()
+            for meter in meters.values():
+                meter.update(vectors, real)
+
+    def _file(self, name: str) -> Path:
+        parts = [name, self.features.hash, self._fingerprint]
+        key = hashlib.sha256("|".join(parts).encode()).hexdigest()[:24]
+        return cache.folder() / "references" / f"{key_of(name)}-{key}.safetensors"
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        return fingerprint(self.dataset)
+
+
+def key_of(metric: str) -> str:
+    """The key of a metric's score: its name without hyper-parameters.
+
+    >>> key_of("kid(block=500)")
+    'kid'
+    """
+    return parse(metric.rpartition(".py:")[2])[0]
+
+
+def shown(key: str, features: str) -> str:
+    """What a score is called: FID and KID on Inception features alone, on others a distance with their name.
+
+    >>> shown("fd", "inception"), shown("fd", "builtin"), shown("kid", "random(seed=0)")
+    ('FID', 'FD (builtin)', 'KD (random(seed=0))')
+    """
+    on_inception, other = SHOWN.get(key, (key, key))
+    return on_inception if features == "inception" else f"{other} ({features})"
 
 
 def evaluate(
@@ -96,8 +133,8 @@ def evaluate(
 
     Returns the row that it appends to metrics.jsonl, or the one that is there where the same was measured before: the
     values, `real_*` (the `real_n` held-out images scored like generated ones: about what a perfect generator would get
-    for that many) and the card. With `per_class` the row has the FID of each class besides, of `count` images each, and
-    then the other values are of as many images as without `count`.
+    for that many) and the card. With `per_class` the row has the Frechet distance of each class besides, of `count`
+    images each, and then the other values are of as many images as without `count`.
     """
     sampler = Sampler(run, raw, checkpoint, device)
     dataset = load_dataset(sampler.recipe)
@@ -137,7 +174,20 @@ def generated(G: nn.Module, dataset: Dataset, count: int, seed: int) -> Iterator
     labels = None
     if dataset.labels is not None:
         labels = dataset.labels.tensor()[np.random.default_rng(seed).integers(len(dataset), size=count)]
-    return generate(G, latents(G, count, seed), labels)
+    return generate(G, latents(G, count, seed), labels, seed)
+
+
+def _load(file: Path) -> dict[str, Tensor] | None:
+    """A kept reference, or None."""
+    try:
+        return load_file(file) if file.is_file() else None
+    except SafetensorError:
+        log.warning("%s is damaged and is made again", file)
+        return None
+
+
+def _keep(file: Path, tensors: dict[str, Tensor]) -> None:
+    write_whole(file, lambda beside: beside.write_bytes(save(tensors)))
 
 
 def identity(dataset: Dataset) -> str:
