@@ -108,7 +108,7 @@ def test_every_module_has_a_layer():
         ),
         (activations, "elu gelu leaky_relu relu silu smooth_elu tanh"),
         (optimizers, "adam rmsprop sgd"),
-        (metrics, "fid kid"),
+        (metrics, "fd kid"),
         (features, "builtin inception pixels random"),
         (
             presets,

@@ -32,7 +32,6 @@ def test_a_recipe_survives_json(recipe):
         ({"d_steps": 0}, "d_steps must be at least 1, not 0"),
         ({"d_steps": "steps((5, 0), at=(9,))"}, "d_steps must be at least 1, not 0"),
         ({"pieces": 0}, "pieces must be at least 1, not 0"),
-        ({"precision": "float16"}, "precision cannot be 'float16'; choices: float32, tf32, bfloat16"),
         ({"metrics": ()}, "metrics must name at least one score"),
         ({"g_condition": "batchnorm"}, r"g_condition cannot be 'batchnorm' \(did you mean 'batch_norm'"),
         (

@@ -19,6 +19,7 @@ from test_networks import SMALL
 from equipoise import presets, runs, spec
 from equipoise.data import inspect
 from equipoise.metrics import cache, features
+from equipoise.presets.published import published
 from equipoise.recipe import Recipe
 from equipoise.runs import RunFolder, intra
 from equipoise.runs.folder import NotWritten, append_row, load_checkpoint, read_rows, write_whole
@@ -27,6 +28,7 @@ from equipoise.runs.scoring import Scorer, floor
 from equipoise.runs.train import NotFinite
 
 CPU = torch.device("cpu")
+PLAIN = published(network="sn_resnet", loss="hinge", d_norm="spectral")
 
 
 @pytest.fixture(scope="session")
@@ -42,17 +44,19 @@ def arrays(tmp_path_factory):
 
 def shrunk(network):
     """The same network with few weights."""
-    name, options = spec.parse(network)
-    options |= spec.parse(SMALL[name])[1]
+    name, _, options = spec.parse(network)
+    options |= spec.parse(SMALL[name]).keywords
     return f"{name}({', '.join(f'{option}={value!r}' for option, value in options.items())})"
 
 
 def small(recipe, data, **changes):
     """A recipe cut down to a few seconds."""
     network = shrunk(recipe.network or "r3")
-    length = 4 * recipe.d_steps * 6  # six steps
+    d_steps = recipe.d_steps if isinstance(recipe.d_steps, int) else "steps((3, 2), at=(12,))"
+    length = 4 * steps_of(d_steps) * 6  # six rounds
     few = {
         "batch": 4,
+        "d_steps": d_steps,
         "g_batch": None,
         "images": length,
         "precision": "float32",
@@ -60,6 +64,11 @@ def small(recipe, data, **changes):
     }
     every = {"save_every": length // 6, "score_every": length // 2, "sample_every": length // 2, "score_images": 8}
     return replace(recipe, data=data, network=network, **few | every | changes)
+
+
+def steps_of(d_steps):
+    """Updates of the discriminator in a round, after its first rounds."""
+    return d_steps if isinstance(d_steps, int) else 2
 
 
 def finish(recipe, out):
@@ -86,7 +95,7 @@ def lines(file, without=("seconds", "speed", "memory")):
 def finished(arrays, tmp_path_factory):
     """A finished run and all that it told."""
     out = tmp_path_factory.mktemp("runs") / "done"
-    return out, finish(small(Recipe(), arrays), out)
+    return out, finish(small(PLAIN, arrays), out)
 
 
 def test_a_run_folder_holds_everything(finished):
@@ -126,7 +135,7 @@ def test_a_finished_run_does_nothing_more(finished):
 
 
 def test_stopping_saves_and_the_same_recipe_goes_on(arrays, finished, tmp_path):
-    recipe, steps = small(Recipe(), arrays), []
+    recipe, steps = small(PLAIN, arrays), []
     told = [*runs.train(recipe, tmp_path / "x", stop=lambda: len(steps) == 2 or steps.append(1))]
     assert told[-1].seen == 8
     assert [progress.seen for progress in finish(recipe, tmp_path / "x")] == [8, 12, 16, 20, 24]
@@ -138,6 +147,7 @@ KILLED = """
 import json, os, signal, sys
 import torch
 from equipoise import runs
+from equipoise.presets.published import published
 from equipoise.recipe import Recipe
 torch.set_num_threads(1)
 for progress in runs.train(Recipe.from_json(json.loads(sys.argv[1])), sys.argv[2]):
@@ -147,11 +157,14 @@ for progress in runs.train(Recipe.from_json(json.loads(sys.argv[1])), sys.argv[2
 
 
 STATEFUL = {
-    "loss": "pretrained(loss='boundary_equilibrium(rate=0.1)', images=8)",
+    "loss": "pretrained(loss=boundary_equilibrium(rate=0.1), images=8)",
     "penalties": ("r1(weight=0.1, every=3)", "lecam(warm_up=1)", "spectral_regularization", "historical_averaging"),
     "g_penalties": ("path_length(every=2)", "pulling_away"),
     "augment": "ada(images=40, every=1)",
     "d_norm": "spectral(kind='operator', scale='learned', update='step')",
+    "optimizer": "adam(beta1=linear(0.5, 0.0), beta2=cosine(0.9, 0.99, images=12))",
+    "lr_d": "warmup(1e-3, images=10)",
+    "ema_images": "linear(0, 50)",
 }
 
 
@@ -164,12 +177,13 @@ def test_a_killed_run_ends_bit_for_bit_where_an_unbroken_one_ends(name, arrays, 
         recipe, save_every=recipe.save_every * 2, score_every=recipe.images
     )  # the kill comes between checkpoints
     finish(recipe, tmp_path / "whole")
-    step = 4 * recipe.d_steps
+    step = 4 * steps_of(recipe.d_steps)
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, json.dumps(recipe.to_json()), str(tmp_path / "x"), str(3 * step)]
     )
     assert killed.returncode == -signal.SIGKILL
-    assert RunFolder(tmp_path / "x").newest_checkpoint().stem == f"{2 * step:010d}"
+    stopped = int(RunFolder(tmp_path / "x").newest_checkpoint().stem)
+    assert stopped == 2 * step if isinstance(recipe.d_steps, int) else 0 < stopped < recipe.images
     finish(recipe, tmp_path / "x")
     assert same_state(tmp_path / "x", tmp_path / "whole")
     for file in ("stats.jsonl", "metrics.jsonl"):
@@ -185,7 +199,7 @@ def test_a_killed_run_ends_bit_for_bit_where_an_unbroken_one_ends(name, arrays, 
 def test_another_recipe_is_refused_with_the_differences(finished, arrays):
     out, _ = finished
     before = (out / "recipe.json").read_bytes()
-    other = small(Recipe(), arrays, batch=8, loss="wasserstein")
+    other = small(PLAIN, arrays, batch=8, loss="wasserstein")
     with pytest.raises(
         ValueError,
         match=r"holds another recipe; nothing was changed. It differs in loss: 'hinge' there, 'wass",
@@ -197,12 +211,12 @@ def test_another_recipe_is_refused_with_the_differences(finished, arrays):
 def test_a_folder_of_other_things_is_refused(arrays, tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(ValueError, match="exists and is no run folder; nothing in it was touched"):
-        finish(small(Recipe(), arrays), tmp_path)
+        finish(small(PLAIN, arrays), tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.tex"]
 
 
 def test_two_processes_cannot_train_in_one_folder(arrays, tmp_path):
-    recipe = small(Recipe(), arrays)
+    recipe = small(PLAIN, arrays)
     first = runs.train(recipe, tmp_path / "x")
     next(first)
     with pytest.raises(ValueError, match="is being trained by another process"):
@@ -212,26 +226,42 @@ def test_two_processes_cannot_train_in_one_folder(arrays, tmp_path):
 
 def test_a_non_finite_loss_stops_with_the_step_and_keeps_the_last_good_checkpoint(arrays, tmp_path):
     (tmp_path / "mine.py").write_text(
-        "from equipoise.losses import Loss, hinge\n\n"
-        "def breaks(after=3):\n"
-        "    calls = []\n"
-        "    def d(real, fake):\n"
-        "        calls.append(1)\n"
-        "        return hinge().d(real, fake) * (float('nan') if len(calls) > after else 1)\n"
-        "    return Loss(d=d, g=hinge().g)\n"
+        "from equipoise.losses import CriticLoss, hinge, of_critic\n\n"
+        "def breaks(at=12):\n"
+        "    loss = of_critic(hinge())\n"
+        "    d = lambda critic, real, fake: loss.d(critic, real, fake) * (float('nan') if critic.seen == at else 1)\n"
+        "    return CriticLoss(d, loss.g)\n"
     )
-    recipe = small(Recipe(), arrays, loss=f"{tmp_path}/mine.py:breaks", save_every=8, score_every=24)
+    recipe = small(PLAIN, arrays, loss=f"{tmp_path}/mine.py:breaks", save_every=8, score_every=24)
     with pytest.raises(
         NotFinite,
-        match=r"training broke at image 16 \(step 4\): loss_d nan, .*; the last good checkpoint is .*0000000008.pt",
+        match=r"training broke after image 12: d.loss nan, .*; the last good checkpoint is .*0000000008.pt",
     ):
         finish(recipe, tmp_path / "x")
     state = load_checkpoint(RunFolder(tmp_path / "x").newest_checkpoint(), CPU)
-    assert all(value.isfinite().all() for value in state["G"].values())
-    assert all(
-        json.loads(line)["loss_d"] == json.loads(line)["loss_d"]
-        for line in (tmp_path / "x" / "stats.jsonl").read_text().splitlines()
+    assert all(value.isfinite().all() for value in state["nets"]["G"].values())
+    rows = [*read_rows(tmp_path / "x" / "stats.jsonl")]
+    assert rows
+    assert all(row["d.loss"] == row["d.loss"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    "keeps",
+    [
+        "calls = []\n    count = lambda: calls.append(1)",
+        "calls = 0\n    def count():\n        nonlocal calls\n        calls += 1",
+        "noise = torch.zeros(3)\n    count = lambda: noise.add_(1)",
+    ],
+    ids=["a list", "a variable", "a tensor"],
+)
+def test_state_in_a_closure_that_checkpoints_would_miss_is_refused(arrays, tmp_path, keeps):
+    (tmp_path / "mine.py").write_text(
+        f"import torch\nfrom equipoise.losses import Loss\n\ndef forgetful():\n    {keeps}\n"
+        "    return Loss(d=lambda real, fake: (count(), (fake - real).mean())[1], g=lambda real, fake: -fake.mean())\n"
     )
+    with pytest.raises(ValueError, match="keeps something that changes from step to step"):
+        finish(small(PLAIN, arrays, loss=f"{tmp_path}/mine.py:forgetful"), tmp_path / "x")
+    assert not (tmp_path / "x").exists()
 
 
 def test_a_damaged_checkpoint_is_named(finished, tmp_path):
@@ -248,7 +278,7 @@ def test_a_checkpoint_that_would_execute_code_is_refused(tmp_path):
         def __reduce__(self):
             return os.system, (f"touch {tmp_path}/executed",)
 
-    torch.save({"G": Evil()}, tmp_path / "bad.pt")
+    torch.save({"nets": Evil()}, tmp_path / "bad.pt")
     with pytest.raises(ValueError, match="cannot be read"):
         load_checkpoint(tmp_path / "bad.pt", CPU)
     assert not (tmp_path / "executed").exists()
@@ -348,7 +378,7 @@ def test_a_killed_process_leaves_its_folder_free(tmp_path):
 def test_other_images_in_the_same_place_are_refused(arrays, tmp_path):
     images = np.load(arrays)["images"]
     np.save(tmp_path / "data.npy", images)
-    recipe = small(Recipe(), str(tmp_path / "data.npy"))
+    recipe = small(PLAIN, str(tmp_path / "data.npy"))
     finish(recipe, tmp_path / "x")
     np.save(tmp_path / "data.npy", 255 - images)
     with pytest.raises(ValueError, match=r"was started with other images or labels than .*data.npy holds now"):
@@ -363,7 +393,7 @@ def test_a_damaged_recipe_is_named(content, tmp_path):
 
 
 def test_a_damaged_reference_is_made_again(arrays, caplog):
-    dataset = runs.real_images.load_dataset(small(Recipe(), arrays, size="12x10", channels=3))
+    dataset = runs.real_images.load_dataset(small(PLAIN, arrays, size="12x10", channels=3))
     images = [torch.randint(256, (40, 3, 12, 10), dtype=torch.uint8)]
     first = Scorer(dataset, "pixels(size=3)", CPU).score(images)
     folder = cache.folder() / "references"
@@ -375,14 +405,14 @@ def test_a_damaged_reference_is_made_again(arrays, caplog):
 
 def test_parts_that_cannot_work_together_are_refused(arrays, tmp_path):
     with pytest.raises(ValueError, match="looks at as many reals in a step of the generator: g_batch must be 4, not 8"):
-        finish(small(Recipe(), arrays, loss="relativistic", g_batch=8), tmp_path / "x")
+        finish(small(PLAIN, arrays, loss="relativistic", g_batch=8), tmp_path / "x")
     assert not list(tmp_path.glob("*/checkpoints"))
 
 
 @pytest.mark.filterwarnings("ignore:Initializing zero-element")
 def test_a_generator_needs_latent_vectors(arrays, tmp_path):
     with pytest.raises(ValueError, match="z_dim must be at least 1, not 0"):
-        runs.Run(replace(small(Recipe(), arrays), network="mlp(z_dim=0)"), tmp_path / "x")
+        runs.Session(replace(small(PLAIN, arrays), network="mlp(z_dim=0)"), tmp_path / "x")
 
 
 class TestSampler:
@@ -476,14 +506,14 @@ class TestScores:
         assert runs.evaluate(finished[0], count=12, features="pixels(size=4)", seed=1) != first
 
     def test_held_out_images_score_far_better_than_an_untrained_generator(self, tmp_path):
-        recipe = replace(Recipe(), network=SMALL["sn_resnet"], images=64, precision="float32", score_images=64)
+        recipe = replace(PLAIN, network=SMALL["sn_resnet"], images=64, precision="float32", score_images=64)
         finish(recipe, tmp_path / "x")
         row = runs.evaluate(tmp_path / "x", count=200)
         assert row["features"] == "builtin"
         assert row["real_fd"] * 20 < row["fd"]
 
     def test_references_are_kept_and_give_the_same_score(self, arrays, monkeypatch):
-        dataset = runs.real_images.load_dataset(small(Recipe(), arrays, size="12x10", channels=3))
+        dataset = runs.real_images.load_dataset(small(PLAIN, arrays, size="12x10", channels=3))
         images = [torch.randint(256, (40, 3, 12, 10), dtype=torch.uint8)]
         first = Scorer(dataset, "pixels(size=2)", CPU).score(images)
         monkeypatch.setattr(
@@ -493,7 +523,7 @@ class TestScores:
 
     def test_real_features_are_extracted_once_for_all_metrics(self, arrays, monkeypatch, tmp_path):
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        dataset = runs.real_images.load_dataset(small(Recipe(), arrays, size="12x10", channels=3))
+        dataset = runs.real_images.load_dataset(small(PLAIN, arrays, size="12x10", channels=3))
         counted, looks = counting()
         assert scorer(dataset, counted, "fd", "kid").references.keys() == {"fd", "kid"}
         assert sum(looks) == 60
@@ -503,7 +533,7 @@ class TestScores:
         assert sum(looks) == 2 * 60
 
     def test_held_out_images_are_looked_at_once(self):
-        dataset = runs.real_images.load_dataset(replace(Recipe(), size="28", channels=1, labels=False))
+        dataset = runs.real_images.load_dataset(replace(PLAIN, size="28", channels=1, labels=False))
         counted, looks = counting()
         both = scorer(dataset, counted, "fd", "kid")
         assert both.references
@@ -512,7 +542,7 @@ class TestScores:
         assert sum(looks) == len(dataset.held_out)
 
     def test_each_class_is_looked_at_once(self, arrays):
-        dataset = runs.real_images.load_dataset(small(Recipe(), arrays, size="12x10", channels=3, labels=True))
+        dataset = runs.real_images.load_dataset(small(PLAIN, arrays, size="12x10", channels=3, labels=True))
         counted, looks = counting()
         G = torch.nn.Embedding(3, 2)
         G.z_dim, G.forward = 2, lambda z, labels: torch.zeros(len(z), 3, 12, 10)
@@ -520,7 +550,7 @@ class TestScores:
         assert sum(looks) == 60 + 3 * 5
 
     def test_a_card_names_the_scores_and_two_of_one_name_are_refused(self, arrays):
-        dataset = runs.real_images.load_dataset(small(Recipe(), arrays, size="12x10", channels=3))
+        dataset = runs.real_images.load_dataset(small(PLAIN, arrays, size="12x10", channels=3))
         found = Scorer(dataset, "pixels", CPU, ("kid(block=20)", "fd"))
         assert found.card(8)["metrics"] == ["kid", "fd"]
         assert found.score([torch.randint(256, (40, 3, 12, 10), dtype=torch.uint8)]).keys() == {"kid", "fd"}
@@ -529,7 +559,7 @@ class TestScores:
 
     def test_a_metric_of_ones_own(self, arrays, tmp_path):
         (tmp_path / "mine.py").write_text("from equipoise.metrics import kid\n\n\ndef mine():\n    return kid(20)\n")
-        dataset = runs.real_images.load_dataset(small(Recipe(), arrays, size="12x10", channels=3))
+        dataset = runs.real_images.load_dataset(small(PLAIN, arrays, size="12x10", channels=3))
         own = Scorer(dataset, "pixels", CPU, (f"{tmp_path}/mine.py:mine",))
         assert own.keys == ["mine"]
         assert own.references
@@ -599,7 +629,7 @@ class TestChoices:
     @pytest.mark.parametrize(("size", "weight"), [("16", 3.0), ("32", 3.0), ("64", 12.0), ("48x128", 6.8)])
     def test_penalties_grow_with_the_image(self, arrays, size, weight):
         recipe, _ = self.default(arrays, size=size)
-        assert [spec.parse(penalty)[1]["weight"] for penalty in recipe.penalties] == [weight, weight]
+        assert [spec.parse(penalty).keywords["weight"] for penalty in recipe.penalties] == [weight, weight]
 
     def test_conditional_presets_take_labels_where_there_are_some(self, arrays, tmp_path):
         np.save(tmp_path / "x.npy", np.zeros((5, 8, 8), np.uint8))
@@ -628,6 +658,8 @@ def test_sigterm_saves_and_says_how_to_go_on(arrays, tmp_path):
         "8",
         "--network",
         SMALL["sn_resnet"],
+        "--images",
+        "1000000",
     ]
     command += ["--precision", "float32", "--features", "pixels", "--score-images", "8"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -647,18 +679,18 @@ def test_sigterm_saves_and_says_how_to_go_on(arrays, tmp_path):
     ("changes", "message"),
     [
         ({"loss": "auxiliary_classifier"}, "this loss is about labels and needs data with some"),
-        ({"penalties": ("consistency_term",)}, "a D with dropout, but this D has none"),
+        ({"penalties": ("consistency_term",)}, "a D with dropout, but this D draws nothing"),
         ({"constraint": "clip_singular_values"}, "is normalised: take the norm off to clip it"),
         ({"g_penalties": ("r3",)}, "penalties has no 'r3'"),
         ({"g_penalties": ("pulling_away", "r1")}, "r1 has no gradient in the generator: it is one of the discr"),
         ({"penalties": ("path_length",)}, "path_length is for the generator's step"),
-        ({"loss": "f_gan(divergence=kl)"}, r"with text in quotes: name\(key='text'\)"),
-        ({"augment": "ada(target=3.0)"}, "target must be between -1 and 1, not 3.0"),
+        ({"loss": "f_gan(divergence=kl)"}, "there is no 'kl' to call, and text stands in quotes"),
+        ({"augment": "ada(target=3.0)"}, "target must be at least -1 and at most 1, not 3.0"),
     ],
 )
 def test_parts_that_do_not_work_together_are_refused_before_anything_is_written(arrays, tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
-        runs.Run(small(Recipe(), arrays, **changes), tmp_path / "x")
+        runs.Session(small(PLAIN, arrays, **changes), tmp_path / "x")
     assert not (tmp_path / "x").exists()
 
 
@@ -666,6 +698,9 @@ def test_a_rehearsal_leaves_no_trace(arrays, tmp_path):
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
-    run = runs.Run(small(Recipe(network="began"), arrays, loss="boundary_equilibrium(rate=0.5)"), tmp_path / "x")
+    run = runs.Session(
+        small(replace(PLAIN, network="began", d_norm="none"), arrays, loss="boundary_equilibrium(rate=0.5)"),
+        tmp_path / "x",
+    )
     assert torch.equal(torch.rand(2), expected)
-    assert run.parts.loss.state.k.item() == 0
+    assert run.assembled.arguments["loss"].state.k.item() == 0

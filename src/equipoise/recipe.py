@@ -136,10 +136,13 @@ class Recipe:
 
     def _check_rate(self, name: str) -> None:
         if getattr(self, name) is not None:
-            bounds = {"lr_g": {"above": 0}, "lr_d": {"above": 0}, "d_steps": {"at_least": 1}}.get(name, {"at_least": 0})
             rate = self.rate(name, images=1)
-            falls_to_zero = callable(rate) and name.startswith("lr")
-            check_range(**{"at_least": 0} if falls_to_zero else bounds, **{name: rate})
+            if name == "d_steps":
+                check_range(at_least=1, d_steps=rate)
+            elif name.startswith("lr") and not callable(rate):
+                check_range(above=0, **{name: rate})
+            else:
+                check_range(at_least=0, **{name: rate})  # type: ignore[arg-type]
 
     def rate(self, name: str, images: int | None = None) -> int | float | Schedule:
         """A field that may be a schedule, as a number or as a function of the images seen in a run of so many."""

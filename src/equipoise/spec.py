@@ -23,8 +23,8 @@ class Call(NamedTuple):
     """A name with its arguments, which are literals or calls themselves."""
 
     name: str
-    positional: tuple[Any, ...] = ()
-    keywords: dict[str, Any] = {}  # noqa: RUF012
+    positional: tuple[Any, ...]
+    keywords: dict[str, Any]
 
 
 def build(spec: str, module: ModuleType, also: Mapping[str, Callable[..., Any]] | None = None, **given: Any) -> Any:
@@ -65,7 +65,8 @@ def _call(spec: str, factory: Callable[..., Any], call: Call, inside: Mapping[st
             return type(argument)(map(value, argument))
         if not isinstance(argument, Call):
             return argument
-        check_choice(argument.name, sorted(inside), f"{spec!r}: there is no {argument.name!r}")
+        lack = f"{spec!r}: there is no {argument.name!r} to call, and text stands in quotes: {argument.name!r}"
+        check_choice(argument.name, sorted(inside), lack)
         return _call(spec, inside[argument.name], argument, inside)
 
     positional, keywords = map(value, call.positional), {name: value(part) for name, part in call.keywords.items()}
@@ -143,7 +144,7 @@ def parse(call: str) -> Call:
 
 def _read_call(tree: ast.expr) -> Call:
     if isinstance(tree, ast.Name):
-        return Call(tree.id)
+        return Call(tree.id, (), {})
     if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name):
         raise ValueError("neither a name nor a call")
     keywords = {str(keyword.arg): _read_value(keyword.value) for keyword in tree.keywords}

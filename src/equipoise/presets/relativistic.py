@@ -43,6 +43,6 @@ def r3gan() -> Recipe:
     )
 
 
-def annealed(start: float, end: float) -> str:
+def annealed(start: int | float, end: int | float) -> str:
     """From start to end by a cosine over the first images."""
     return f"cosine({start}, {end}, images={ANNEALED})"

@@ -182,7 +182,7 @@ class Session:
                 values = ", ".join(f"{name} {value:.4g}" for name, value in row.items())
                 kept = self.folder.checkpoint_files()
                 where = f"the last good checkpoint is {kept[-1]}" if kept else "there was no checkpoint yet"
-                raise NotFinite(f"training broke in the round after image {seen}: {values}; {where}")
+                raise NotFinite(f"training broke after image {seen}: {values}; {where}")
 
     def save(self) -> None:
         """Writes a checkpoint of this moment unless there is one."""
