@@ -119,20 +119,20 @@ def test_too_few_rows_are_refused(metric) -> None:
 
 
 @each
-def test_rows_of_another_length_are_refused(metric) -> None:
+def test_rows_of_another_dimension_are_refused(metric) -> None:
     mixed = metric()
     mixed.update(normal(5, 4), real=True)
-    with pytest.raises(ValueError, match="one length, got 6 after 4"):
+    with pytest.raises(ValueError, match="one dimension, got 6 after 4"):
         mixed.update(normal(5, 6), real=False)
 
 
 @each
-def test_a_reference_of_another_length_is_refused(metric) -> None:
+def test_a_reference_of_another_dimension_is_refused(metric) -> None:
     long, short = metric(), metric()
     long.update(normal(5, 6), real=True)
     short.update(normal(5, 4), real=False)
     short.load_reference(long.reference())
-    with pytest.raises(ValueError, match="one length"):
+    with pytest.raises(ValueError, match="one dimension"):
         short.compute()
 
 

@@ -1,5 +1,6 @@
 """The page of folders that are hostile, broken or barely begun."""
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -114,3 +115,19 @@ def test_the_page_stays_small_with_large_pictures(tmp_path: Path) -> None:
     for file in sorted((run / "samples").iterdir())[-2:]:
         Image.effect_noise((1600, 1600), 90).convert("RGB").save(file, compress_level=0)
     assert write(run).stat().st_size < 6_000_000
+
+
+def test_a_page_that_could_not_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = full(tmp_path / "run")
+    before = write(run).read_bytes()
+    (run / "checkpoints").mkdir()
+    (run / "checkpoints" / "0000000008.pt").touch()
+
+    def fails(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fails)
+    with pytest.raises(OSError, match=r"report.html: No space left on device; the last good .*0000000008.pt$"):
+        write(run)
+    assert (run / "report.html").read_bytes() == before
+    assert not list(run.glob(".report*"))

@@ -268,7 +268,7 @@ def test_a_damaged_checkpoint_is_named(finished, tmp_path):
     file = tmp_path / "0000000004.pt"
     file.write_bytes((finished[0] / "checkpoints" / "0000000024.pt").read_bytes()[:1000])
     with pytest.raises(
-        ValueError, match=r"0000000004.pt cannot be read .* remove it to go on from an older checkpoint"
+        ValueError, match=r"0000000004.pt cannot be read .* remove it to resume from an older checkpoint"
     ):
         load_checkpoint(file, CPU)
 

@@ -132,8 +132,8 @@ def plan(run: Session) -> None:
     console.print(table)
     weights = ", ".join(f"{name} {count_weights(net):,}" for name, net in run.state.nets.items())
     kind, size = run.dataset.meaning.space
-    told = "" if kind == "none" else f" of {size} classes" if kind == "classes" else f" with {kind} of size {size}"
-    print(f"{len(run.dataset):,} images{told} in {run.dataset.name}; weights: {weights}; nothing was written")
+    labels = "" if kind == "none" else f" of {size} classes" if kind == "classes" else f" with {kind} of size {size}"
+    print(f"{len(run.dataset):,} images{labels} in {run.dataset.name}; weights: {weights}; nothing was written")
 
 
 def count_weights(net: nn.Module) -> int:

@@ -1,4 +1,4 @@
-"""Endless batches, a pure function of the seed and of how many images were seen: a resumed run goes on where it was."""
+"""Endless batches, a pure function of the seed and of how many images were seen: a resumed run sees the rest."""
 
 import os
 import signal

@@ -35,7 +35,7 @@ class Features:
     extract: Callable[[Tensor], Tensor] = field(repr=False, compare=False)
 
     def __call__(self, images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
-        """One vector an image."""
+        """One vector per image."""
         if images.dtype != torch.uint8 or images.ndim != 4:
             raise ValueError(f"features need uint8 images [n, c, h, w], got {images.dtype} {list(images.shape)}")
         return rows(self.extract, images)

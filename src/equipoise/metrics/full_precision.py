@@ -11,7 +11,7 @@ CHUNK = 64
 
 
 def rows(look: Callable[[Tensor], Tensor], images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
-    """One row an image: `look(images)`, 64 images at a time so that memory does not grow with their number."""
+    """One row per image: `look(images)`, 64 images at a time so that memory does not grow with their number."""
     with exact(images.device):
         return torch.cat([look(part) for part in torch.split(images, CHUNK)])
 

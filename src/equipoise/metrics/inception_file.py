@@ -36,8 +36,8 @@ def download(path: Path) -> None:
     part = path.with_name(f"{NAME}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with urllib.request.urlopen(URL, timeout=60) as answer, part.open("wb") as file:
-            shutil.copyfileobj(answer, file)
+        with urllib.request.urlopen(URL, timeout=60) as response, part.open("wb") as file:
+            shutil.copyfileobj(response, file)
         check(part, URL)
         part.rename(path)
     except OSError as error:

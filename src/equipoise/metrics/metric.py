@@ -38,9 +38,10 @@ def check_sides(name: str, real: int, fake: int | None = None) -> None:
 
 
 def check_dims(name: str, old: int, new: int) -> None:
-    """Raises ValueError when rows of different lengths meet."""
+    """Raises ValueError when rows of different dimensions meet."""
     if old != new:
-        raise ValueError(f"{name} compares vectors of one length, got {new} after {old}; use the same features for all")
+        message = f"{name} compares vectors of one dimension, got {new} after {old}"
+        raise ValueError(f"{message}; use the same features for all")
 
 
 def check_keys(name: str, tensors: dict[str, Tensor], keys: set[str]) -> None:

@@ -83,7 +83,7 @@ class RunFolder:
         write_whole(self.best_file, lambda beside: beside.write_bytes(checkpoint.read_bytes()))
 
     def forget_after(self, seen: int) -> None:
-        """Drops rows that training wrote after the checkpoint from which it goes on; evaluations stay."""
+        """Drops rows that training wrote after the checkpoint from which it resumes; evaluations stay."""
         for file in filter(Path.exists, (self.stats_file, self.metrics_file)):
             rows = [row for row in read_rows(file) if row["seen"] <= seen or row.get("when") == "evaluate"]
             _write_rows(file, rows)
@@ -120,7 +120,7 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
         raise ValueError(f"no such checkpoint: {path}") from None
     except Exception as error:  # torch raises many kinds for a damaged file
         reason = str(error).splitlines()[0]
-        raise ValueError(f"{path} cannot be read ({reason}); remove it to go on from an older checkpoint") from None
+        raise ValueError(f"{path} cannot be read ({reason}); remove it to resume from an older checkpoint") from None
     return state
 
 

@@ -78,8 +78,8 @@ def latents(G: nn.Module, count: int, seed: int, truncation: float | None = None
     A vector depends on the seed and its number alone, not on how many are drawn.
     """
     check_range(above=0, truncation=1.0 if truncation is None else truncation)
-    generator, length = torch.Generator().manual_seed(seed), cast(int, G.z_dim)
-    uniform = torch.rand(count, length, generator=generator, dtype=torch.float64)
+    generator, size = torch.Generator().manual_seed(seed), cast(int, G.z_dim)
+    uniform = torch.rand(count, size, generator=generator, dtype=torch.float64)
     tail = 0.0 if truncation is None else erfc(truncation / sqrt(2)) / 2
     return torch.special.ndtri(tail + uniform.clamp(min=1e-12) * (1 - 2 * tail)).float()
 
