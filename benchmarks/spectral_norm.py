@@ -18,7 +18,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from equipoise import constraints, losses, networks, norms, optimizers, penalties
 from equipoise.networks import ImageShape
-from equipoise.norms.reshaped import Together
+from equipoise.norms.fast import Together
 from equipoise.spec import build
 from equipoise.training import State, steps
 

@@ -1,7 +1,8 @@
 """Weight normalisers: functions that put a normalisation on one layer's weight, in place, from outside.
 
 `layer.weight` then is the normalised weight, for whoever reads it; what is trained is
-`layer.parametrizations.weight.original`.
+`layer.parametrizations.weight.original`. Spectral normalisation has a fast path, which can be switched off: with the
+environment variable EQUIPOISE_PLAIN_NORMS=1, or by `with accelerated(False):`.
 """
 
 from collections.abc import Sequence
@@ -12,16 +13,20 @@ from torch import nn
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from ..weights import layers as layers
-from .equalized import equalized as equalized
-from .lengths import frobenius as frobenius
-from .lengths import standardized as standardized
-from .lengths import strict_weight as strict_weight
-from .lengths import weight as weight
+from .closed_form import equalized as equalized
+from .closed_form import frobenius as frobenius
+from .closed_form import orthogonal as orthogonal
+from .closed_form import standardized as standardized
+from .closed_form import strict_weight as strict_weight
+from .closed_form import weight as weight
+from .fast import Together, hook
+from .fast import accelerated as accelerated
 from .operator import OperatorSpectral
-from .orthogonal import orthogonal as orthogonal
-from .registering import Norm as Norm
-from .registering import own_class
-from .reshaped import Together
+from .parametrization import Norm as Norm
+from .parametrization import PowerIteration as PowerIteration
+from .parametrization import chain_of, unhook
+from .spectral import Spectral
+from .spectral import advance as advance
 from .spectral import spectral as spectral
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -59,17 +64,27 @@ def apply(norm: Norm, net: Net, skip: str | Sequence[str] = ()) -> Net:
         raise ValueError(f"normalised already: {', '.join(twice)}; nothing was changed, skip=[...] leaves layers alone")
     for layer in chosen.values():
         norm(layer)
-    Together.hook(net, chosen.values())
+    hook(net, [layer for layer in chosen.values() if _is_spectral(layer)])
     return net
+
+
+def _is_spectral(layer: nn.Module) -> bool:
+    return is_parametrized(layer, "weight") and isinstance(chain_of(layer)[0], Spectral)
 
 
 def remove(net: Net) -> Net:
     """Takes the normalisers off again, in place: each layer keeps the weight that it showed, as a plain parameter."""
-    Together.unhook(net)
+    unhook(net, Together)
+    unhook(net, OperatorSpectral)
     for _, layer in layers(net):
         if is_parametrized(layer, "weight"):
             layer.parametrizations.eval()  # type: ignore[union-attr]  # the weight as it is, not one iteration on
-            OperatorSpectral.unhook(layer)
-            own_class(layer)
+            _part_from_copies(layer)
             remove_parametrizations(layer, "weight", leave_parametrized=True)
     return net
+
+
+def _part_from_copies(layer: nn.Module) -> None:
+    """Gives a layer a class of its own: torch takes `weight` off the class, which copies of the layer share."""
+    shared = type(layer)
+    layer.__class__ = type(shared.__name__, shared.__bases__, dict(vars(shared)))

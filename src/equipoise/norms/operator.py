@@ -3,15 +3,12 @@
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import conv_transpose1d, conv_transpose2d, conv_transpose3d, interpolate
 
 from ..numerics import wide, wide_dtype, without_autocast
 from ..weights import TRANSPOSED
-from .division import TINY, one_for_zero
-from .power import WARM_UP, PowerIteration, Settings
-from .registering import chain_of
+from .parametrization import TINY, WARM_UP, PowerIteration, Settings, chain_of, unit
 
 SIZE = 16  # height and width assumed until the layer has seen an input
 TRANSPOSE = {1: conv_transpose1d, 2: conv_transpose2d, 3: conv_transpose3d}
@@ -28,45 +25,44 @@ class OperatorSpectral(PowerIteration):
         super().__init__(settings)
         weight: Tensor = layer.get_parameter("weight").detach()
         self.convolve = Convolution(layer)
-        size = [max(SIZE, kernel) for kernel in weight.shape[2:]]
-        v = torch.randn(1, self.convolve.inputs, *size, dtype=wide_dtype(weight), device=weight.device)
-        self.register_buffer("v", unit(v))
-        self.register_buffer("u", unit(self.convolve(v, weight.to(v.dtype))))
-        self.iterate(weight, WARM_UP)
-        self.add_gain(self.sigma(weight), settings)
+        self.size = [max(SIZE, kernel) for kernel in weight.shape[2:]]
+        v = unit(torch.randn(1, self.convolve.inputs, *self.size, dtype=wide_dtype(weight), device=weight.device))
+        self.start(weight, self.image(v, weight), v)
         layer.register_forward_pre_hook(self.look)
 
-    def forward(self, weight: Tensor) -> Tensor:
-        """The normalised weight; iterates first where that is due."""
-        with without_autocast(weight):
-            if self.is_due():
-                self.iterate(weight, self.iterations)
-            return self.scaled(self.watched(weight / one_for_zero(self.sigma(weight)).to(weight.dtype)))
+    def transform(self, v: Tensor, weight: Tensor) -> Tensor:
+        """The convolution of v."""
+        return self.convolve(v, weight)
 
-    def sigma(self, weight: Tensor) -> Float[Tensor, ""]:
-        """<u, A v>."""
-        u, v = (x.to(wide_dtype(weight), copy=True) for x in (self.u, self.v))
-        return (self.convolve(v, weight.to(v.dtype)) * u).sum()
+    def adjoint(self, u: Tensor, weight: Tensor) -> Tensor:
+        """The transposed convolution of u."""
+        return self.convolve.adjoint(u, self.v.to(u.dtype), weight)
 
-    @torch.no_grad()
-    def iterate(self, weight: Tensor, times: int) -> None:
-        """v <- A'u / |A'u|, u <- A v / |A v|, in place; where A v is 0 they stay."""
-        weight = wide(weight.detach())
-        for _ in range(times):
-            u, v = (x.to(weight.dtype) for x in (self.u, self.v))
-            self.v.copy_(unit(self.convolve.adjoint(u, v, weight) + TINY * v))
-            self.u.copy_(unit(self.convolve(self.v.to(weight.dtype), weight) + TINY * u))
+    def image(self, v: Tensor, weight: Tensor) -> Tensor:
+        """A v / |A v|; where A v is 0, of a random direction, so that u can follow when the weight changes."""
+        u = self.convolve(v.to(wide_dtype(weight)), wide(weight))
+        return unit(u + TINY * torch.randn_like(u))
 
     def look(self, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        """Before the layer's forward in training mode: follows the size of its input."""
-        size = list(inputs[0].shape[2 - self.v.ndim :]) if inputs else []
-        if not self.training or size in ([], [*self.v.shape[2:]]):
+        """Before the layer's forward: sees the size of its input, and follows it in training mode."""
+        self.size = [*inputs[0].shape[2 - self.v.ndim :]] if inputs else self.size
+        if self.training:
+            self.follow(chain_of(layer).original)
+
+    def advance(self, weight: Tensor) -> None:
+        """One iteration, whatever the mode, at the size of the last input in any mode."""
+        self.follow(weight)
+        self.iterate(weight, 1)
+
+    @torch.no_grad()
+    def follow(self, weight: Tensor) -> None:
+        """Brings u and v to the size of the last input."""
+        if self.size == [*self.v.shape[2:]]:
             return
-        weight: Tensor = chain_of(layer).original
-        with torch.no_grad(), without_autocast(weight):
-            resized = unit(interpolate(self.v.float(), size))
+        with without_autocast(weight):
+            resized = unit(interpolate(self.v.float(), self.size))
             self.v = unit(resized + 0.1 * unit(torch.randn_like(resized))).to(self.v.dtype)  # in no subspace for good
-            self.u = unit(self.convolve(self.v.to(wide_dtype(weight)), wide(weight))).to(self.u.dtype)
+            self.u = self.image(self.v, weight).to(self.u.dtype)
             self.iterate(weight, WARM_UP)
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *others: Any) -> None:
@@ -74,13 +70,7 @@ class OperatorSpectral(PowerIteration):
             if prefix + name in state:
                 setattr(self, name, torch.empty_like(getattr(self, name)).resize_(state[prefix + name].shape))
         super()._load_from_state_dict(state, prefix, *others)
-
-    @classmethod
-    def unhook(cls, layer: nn.Module) -> None:
-        """Stops looking at the inputs of a layer."""
-        for key, hook in [*layer._forward_pre_hooks.items()]:
-            if isinstance(getattr(hook, "__self__", None), cls):
-                del layer._forward_pre_hooks[key]
+        self.size = [*self.v.shape[2:]]
 
 
 class Convolution:
@@ -104,8 +94,3 @@ class Convolution:
         with torch.enable_grad(), as_they_are:
             x = like.detach().clone().requires_grad_()
             return torch.autograd.grad((self(x, weight) * u).sum(), x)[0]
-
-
-def unit(x: Tensor) -> Tensor:
-    """x / |x|, the norm over all entries."""
-    return x / one_for_zero(x.norm())

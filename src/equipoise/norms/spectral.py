@@ -2,14 +2,16 @@
 
 from typing import Literal
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import ParametrizationList
 
 from ..checks import check_choice, check_range
-from ..weights import rows_of
+from ..numerics import wide
+from ..weights import row, rows_of, unflat
+from . import fast
 from .operator import OperatorSpectral
-from .power import Settings
-from .registering import Norm, check, register
-from .reshaped import Spectral
+from .parametrization import Norm, PowerIteration, Settings, norm_by, unit
 
 
 def spectral(
@@ -42,10 +44,55 @@ def spectral(
     check_choice(update, ["forward", "step"], f"update cannot be {update!r}")
     settings = Settings(iterations, learned=scale == "learned", per_step=update == "step")
 
-    def normalise(layer: nn.Module) -> nn.Module:
-        check(layer)
+    def parametrization_of(layer: nn.Module) -> nn.Module:
         if kind == "operator" and not isinstance(layer, nn.Linear | nn.Embedding):
-            return register(layer, OperatorSpectral(layer, settings))
-        return register(layer, Spectral(layer.get_parameter("weight"), rows_of(layer), settings))
+            return OperatorSpectral(layer, settings)
+        return Spectral(layer, settings)
 
-    return normalise
+    return norm_by(parametrization_of)
+
+
+class Spectral(PowerIteration):
+    """The parametrization W -> W / sigma(W), A = W as a matrix; u [outputs], v in the shape of one row of W."""
+
+    def __init__(self, layer: nn.Module, settings: Settings) -> None:
+        super().__init__(settings)
+        weight, self.rows = layer.get_parameter("weight").detach(), rows_of(layer)
+        matrix = wide(self.rows.matrix(weight))
+        v = torch.empty_like(matrix[:1]) if self.rows.groups else torch.empty_like(weight[:1], dtype=matrix.dtype)
+        self.start(weight, unit(torch.randn_like(matrix[:, 0])), v)
+
+    def transform(self, v: Tensor, weight: Tensor) -> Tensor:
+        """W v."""
+        return torch.mv(self.rows.matrix(weight), row(v))
+
+    def adjoint(self, u: Tensor, weight: Tensor) -> Tensor:
+        """W' u."""
+        return unflat(torch.mv(self.rows.matrix(weight).mT, u)[None], self.v)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The same as without the fast path, to rounding."""
+        normalised = fast.normalised(fast.Source(self, self.rows, weight))
+        return super().forward(weight) if normalised is None else normalised
+
+
+@torch.no_grad()
+def advance(net: nn.Module) -> None:
+    """v <- A'u / |A'u|, u <- A v / |A v|, once, for every spectrally normalised weight of `net`, whatever its mode.
+
+    For an EMA generator: it is in eval mode, where u and v rest, while its weights move. Its u and v follow them by one
+    call after each update, where those of the generator that is trained would belong to other weights.
+
+    >>> layer = spectral()(nn.Linear(6, 4)).eval()
+    >>> _ = nn.init.orthogonal_(layer.parametrizations.weight.original, gain=3)
+    >>> advance(layer)
+    >>> round(torch.linalg.matrix_norm(layer.weight, 2).item(), 4)
+    1.0
+    """
+    chains = (module for module in net.modules() if isinstance(module, ParametrizationList))
+    iterated = [(chain[0], chain.original) for chain in chains if isinstance(chain[0], PowerIteration)]
+    matrices = [fast.Source(one, one.rows, weight) for one, weight in iterated if isinstance(one, Spectral)]
+    done = {source.spectral for source in fast.advance(matrices)}
+    for one, weight in iterated:
+        if one not in done:
+            one.advance(weight)

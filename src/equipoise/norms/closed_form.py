@@ -1,11 +1,12 @@
-"""Norms that divide a weight by a length: of each output's row, or of the whole."""
+"""Norms in closed form: by the norm of each row or of the whole weight, by a constant, by a QR decomposition."""
 
 import torch
 from torch import Tensor, nn
 
-from ..weights import Rows, fan_in, rows_of
-from .division import one_for_zero
-from .registering import Norm, check, register
+from ..checks import check_range
+from ..numerics import wide, without_autocast
+from ..weights import Matrix, Rows, fan_in, rows_of
+from .parametrization import Norm, norm_by, one_for_zero
 
 
 def weight() -> Norm:
@@ -18,12 +19,7 @@ def weight() -> Norm:
     >>> before = layer.weight.detach().clone()
     >>> torch.testing.assert_close(weight()(layer).weight, before)
     """
-
-    def normalise(layer: nn.Module) -> nn.Module:
-        check(layer)
-        return register(layer, Weight(rows_of(layer)))
-
-    return normalise
+    return norm_by(lambda layer: Weight(rows_of(layer)))
 
 
 class Weight(nn.Module):
@@ -57,13 +53,12 @@ def strict_weight(eps: float = 1e-6) -> Norm:
     tensor([1.0000, 1.0000], grad_fn=<LinalgVectorNormBackward0>)
     """
 
-    def normalise(layer: nn.Module) -> nn.Module:
-        check(layer)
+    def parametrization_of(layer: nn.Module) -> nn.Module:
         rows = rows_of(layer)
         share = rows.matrix(layer.get_parameter("weight")).shape[1] / fan_in(layer)
-        return register(layer, StrictWeight(rows, share, eps))
+        return StrictWeight(rows, share, eps)
 
-    return normalise
+    return norm_by(parametrization_of)
 
 
 class StrictWeight(nn.Module):
@@ -85,12 +80,7 @@ def frobenius() -> Norm:
     >>> round(frobenius()(nn.Linear(3, 2)).weight.norm().item(), 5)
     1.0
     """
-
-    def normalise(layer: nn.Module) -> nn.Module:
-        check(layer)
-        return register(layer, Frobenius())
-
-    return normalise
+    return norm_by(lambda layer: Frobenius())
 
 
 class Frobenius(nn.Module):
@@ -106,12 +96,7 @@ def standardized(eps: float = 1e-5) -> Norm:
 
     Rows have mean zero and, by the root that the paper leaves to other layers, length one.
     """
-
-    def normalise(layer: nn.Module) -> nn.Module:
-        check(layer)
-        return register(layer, Standardized(rows_of(layer), eps))
-
-    return normalise
+    return norm_by(lambda layer: Standardized(rows_of(layer), eps))
 
 
 class Standardized(nn.Module):
@@ -127,3 +112,78 @@ class Standardized(nn.Module):
         std, mean = torch.std_mean(matrix, dim=1, correction=0)
         scale = 1 / ((std + self.eps) * matrix.shape[1] ** 0.5)
         return (weight - self.rows.spread(mean, weight)) * self.rows.spread(scale, weight)
+
+
+def equalized(gain: float | None = 2**0.5) -> Norm:
+    """w = c v, c = gain / sqrt(fan in), v ~ N(0, 1): one speed for all (Karras 2018, arXiv:1710.10196, Sec. 4.1).
+
+    Draws the weight anew and sets the bias to 0; `gain` is 1 for layers without a ReLU after them. With `gain=None` the
+    layer stays what it is, and c is the root mean square of its weights, as in the authors' Theano code.
+
+    >>> layer = equalized()(nn.Linear(100, 50))
+    >>> round(layer.weight.std().item(), 2)  # sqrt(2 / 100)
+    0.14
+    """
+    check_range(above=0, gain=1.0 if gain is None else gain)
+
+    @torch.no_grad()
+    def parametrization_of(layer: nn.Module) -> nn.Module:
+        weight = layer.get_parameter("weight")
+        if gain is None:
+            return Scale(weight.square().mean().sqrt().item())
+        scale = gain / fan_in(layer) ** 0.5
+        nn.init.normal_(weight, std=scale)
+        if getattr(layer, "bias", None) is not None:
+            nn.init.zeros_(layer.get_parameter("bias"))
+        return Scale(scale)
+
+    return norm_by(parametrization_of)
+
+
+class Scale(nn.Module):
+    """The parametrization v -> c v."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The weight that the layer uses."""
+        return self.scale * weight
+
+    def right_inverse(self, weight: Tensor) -> Tensor:
+        """What is trained, of unit size."""
+        return weight / self.scale if self.scale else weight
+
+
+def orthogonal() -> Norm:
+    """W'W = I, or WW' = I where W = [outputs, rest] is wider than high (Miyato 2018, arXiv:1802.05957, Sec. 3).
+
+    The orthogonal factor Q of W = QR, or of W' = QR, with a positive diagonal of R: all singular values are one. Costs
+    far more than spectral normalisation; `penalties.orthonormal` comes near it.
+
+    >>> W = orthogonal()(nn.Linear(4, 3)).weight
+    >>> torch.testing.assert_close(W @ W.mT, torch.eye(3), atol=1e-5, rtol=0.0)
+    """
+    return norm_by(lambda layer: Orthogonal(rows_of(layer)))
+
+
+class Orthogonal(nn.Module):
+    """The parametrization W -> its orthogonal factor."""
+
+    def __init__(self, rows: Rows) -> None:
+        super().__init__()
+        self.rows = rows
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """A weight whose singular values are all one."""
+        with without_autocast(weight):
+            matrix = wide(self.rows.matrix(weight.contiguous()))
+            tall = factor(matrix) if matrix.shape[0] >= matrix.shape[1] else factor(matrix.mT).mT
+            return self.rows.weight(tall, weight.contiguous()).to(weight.dtype)
+
+
+def factor(matrix: Matrix) -> Matrix:
+    """Q of a matrix that is at least as high as wide."""
+    Q, R = torch.linalg.qr(matrix)
+    return Q * torch.where(R.diagonal() < 0, -1.0, 1.0).to(Q.dtype)
