@@ -22,7 +22,7 @@ def main():
     parser.add_argument("out", type=Path, nargs="?", default=Path("docs/samples.png"))
     options = parser.parse_args()
     folder = RunFolder(options.run)
-    scores = {row["seen"]: row["fid"] for row in read_rows(folder.metrics_file) if row["when"] == "training"}
+    scores = {row["seen"]: row["fd"] for row in read_rows(folder.metrics_file) if row["when"] == "training"}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     draw(folder, scores, folder.recipe().height_width()).savefig(options.out, dpi=100)
     print(options.out)
@@ -36,7 +36,7 @@ def draw(folder, scores, size):
     for axis, moment in zip(figure.subplots(1, COLUMNS), chosen, strict=True):
         with Image.open(folder.samples / f"{moment:010d}.png") as picture:
             axis.imshow(picture.crop((0, 0, SHOWN * size[1], SHOWN * size[0])), cmap="gray")
-        axis.set_title(f"{moment:,} images, FID {scores[moment]:.1f}", fontsize=8)
+        axis.set_title(f"{moment:,} images, FD {scores[moment]:.1f}", fontsize=8)
         axis.set_axis_off()
     return figure
 

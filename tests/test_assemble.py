@@ -156,7 +156,7 @@ def test_a_rehearsal_plays_the_game_after_pretraining_too(own, stated):
 
 
 def test_what_comes_after_pretraining_is_rehearsed(own):
-    recipe = small(own, network="own:auto", loss="pretrained(loss=auxiliary_classifier(loss=energy))")
+    recipe = small(own, network="own:auto", loss="pretrained(loss=auxiliary_classifier(loss=energy), images=50)")
     with pytest.raises(ValueError, match="is about labels and needs data with some"):
         rehearse(recipe, NONE, CPU)
 

@@ -114,13 +114,13 @@ def test_one_image_is_too_few_and_one_idx_file_is_no_set(tmp_path, capsys):
 
 def test_a_run_that_breaks_has_a_report(photos, tmp_path, capsys):
     (tmp_path / "bad.py").write_text(
-        "from equipoise.losses import Loss\n\nfactors = iter([1.0])  # the rehearsal is sound\n\n\n"
+        "from equipoise.losses import Loss\n\nfactors = iter([1.0] * 2)  # the rehearsal is sound\n\n\n"
         "def nan():\n    d = lambda r, f: (r - f).mean() * next(factors, float('nan'))\n"
         "    return Loss(d, lambda r, f: -f.mean())\n"
     )
     command = ["train", str(photos), "--out", str(tmp_path / "x"), "--size", "8", *TINY]
     assert cli.main([*command, "--loss", f"{tmp_path}/bad.py:nan"]) == 1
-    assert "training broke at image 4 (step 1): loss_d nan" in capsys.readouterr().err
+    assert "training broke after image" in capsys.readouterr().err
     assert (tmp_path / "x" / "report.html").is_file()
 
 
@@ -128,7 +128,7 @@ def test_a_closed_pipe_is_no_error():
     command = f"{sys.executable} -m equipoise list | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120)
     assert "Traceback" not in done.stderr
-    assert done.stdout == "losses\n"
+    assert done.stdout == "games\n"
 
 
 def test_a_run_with_a_file_of_ones_own_is_found_from_elsewhere(photos, tmp_path, monkeypatch):
@@ -177,7 +177,7 @@ def test_the_same_command_goes_on_and_another_is_refused(run, photos, capsys):
     same = ["train", str(photos), "--out", str(run), "--labels", "--size", "12x16", *TINY]
     assert cli.main(same) == 0
     assert cli.main([*same, "--lr-d", "0.5"]) == 1
-    assert "It differs in lr_d: 0.001 there, 0.5 here" in capsys.readouterr().err
+    assert "It differs in lr_d: 'decay(1e-3, share=0.5)' there, 0.5 here" in capsys.readouterr().err
 
 
 def test_a_broken_image_is_named_once_or_refused(photos, tmp_path, caplog, capsys):

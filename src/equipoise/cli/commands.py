@@ -120,7 +120,7 @@ class Sample(Command):
         z, labels, columns = runs.sheet(
             sampler, self.count, self.labels, self.rows, self.interpolate, self.seed, self.truncation
         )
-        images = torch.cat(list(sampler.draw(z, labels)))
+        images = torch.cat(list(sampler.draw(z, labels, self.seed)))
         names = sampler.meaning.names if sampler.meaning.kind == "classes" else ()
         print(pictures.write(images, labels, self.out, columns, names))
         return 0
@@ -128,7 +128,7 @@ class Sample(Command):
 
 @dataclass(kw_only=True)
 class Evaluate(Command):
-    """Score a run's generator (FID, KID) and add the values with their card to metrics.jsonl.
+    """Score a run's generator (Frechet and kernel distance) and add the values with their card to metrics.jsonl.
 
     equipoise evaluate runs/x
     equipoise evaluate runs/x --features inception --count 50000 --checkpoint best
@@ -143,7 +143,7 @@ class Evaluate(Command):
             "of each class up to 5000"
         ),
     ] = None
-    per_class: Annotated[bool, tyro.conf.arg(help="the FID of each class besides, and their mean, intra_fid")] = False
+    per_class: Annotated[bool, tyro.conf.arg(help="the Frechet distance of each class besides, and their mean")] = False
     features: Annotated[str | None, tyro.conf.arg(help="equipoise list features; default: the run's")] = None
     raw: Raw = False
     checkpoint: Checkpoint = "latest"

@@ -1,12 +1,10 @@
 """Images from a trained generator."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from math import erfc, sqrt
 from pathlib import Path
 from typing import cast
 
-import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
@@ -16,6 +14,7 @@ from ..critic import ask
 from ..data.label_tables import UserLabels
 from ..labels import in_turn
 from ..metrics.full_precision import exact
+from ..training.randomness import mixed, seeded
 from .assemble import build_networks
 from .folder import RunFolder, load_checkpoint
 
@@ -117,23 +116,6 @@ def _random_state(device: torch.device) -> Tensor:
     """The state of all generators that a network on this device may draw from."""
     states = [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
     return torch.cat(states)
-
-
-def mixed(*numbers: int) -> int:
-    """A seed made of several numbers: different ones give independent streams."""
-    return int(np.random.SeedSequence([number % 2**64 for number in numbers]).generate_state(1, np.uint64)[0])
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Draws torch's randomness from the seed inside, on the CPU and on this device; all others are left untouched."""
-    on_gpu = device.type == "cuda"
-    with torch.random.fork_rng([device] if on_gpu else []):
-        torch.default_generator.manual_seed(seed)
-        if on_gpu:
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        yield
 
 
 def to_uint8(images: Float[Tensor, "b c h w"]) -> UInt8[Tensor, "b c h w"]:

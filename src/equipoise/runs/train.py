@@ -180,9 +180,7 @@ class Session:
         for (seen, _), row in zip(self.pending, table, strict=True):
             if not all(map(isfinite, row.values())):
                 values = ", ".join(f"{name} {value:.4g}" for name, value in row.items())
-                kept = self.folder.checkpoint_files()
-                where = f"the last good checkpoint is {kept[-1]}" if kept else "there was no checkpoint yet"
-                raise NotFinite(f"training broke after image {seen}: {values}; {where}")
+                raise NotFinite(f"training broke after image {seen}: {values}; {self.folder.last_good()}")
 
     def save(self) -> None:
         """Writes a checkpoint of this moment unless there is one."""

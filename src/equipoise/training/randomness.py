@@ -15,7 +15,7 @@ LATENTS = int.from_bytes(b"latents")
 
 def mixed(*numbers: int) -> int:
     """A seed made of several numbers: different ones give independent streams."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
+    return int(np.random.SeedSequence([number % 2**64 for number in numbers]).generate_state(1, np.uint64)[0])
 
 
 @contextmanager

@@ -111,11 +111,13 @@ def update_average(average: nn.Module, net: nn.Module, decay: float) -> None:
     these are divided by their own largest singular value. All other buffers are copied: a mean of two counters is none.
     """
     torch._foreach_lerp_(list(average.parameters()), [p.detach() for p in net.parameters()], 1 - decay)
-    iterated = {buffer for module in average.modules() if norms.is_iterated(module) for buffer in module.buffers()}
+    iterated = {
+        id(b) for module in average.modules() if isinstance(module, norms.PowerIteration) for b in module.buffers()
+    }
     for (name, mean), now in zip(average.named_buffers(), net.buffers(), strict=True):
         if name.rpartition(".")[2] in ("running_mean", "running_var"):
             mean.lerp_(now, 1 - decay)
-        elif mean not in iterated:
+        elif id(mean) not in iterated:
             mean.copy_(now)
     norms.advance(average)
 
