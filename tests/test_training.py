@@ -444,9 +444,7 @@ def test_frozen_layers_stay_frozen_and_optimizers_may_be_the_users():
     G, D = Own.G(), Own.D()
     D.net[1].requires_grad_(False)
     before = D.net[1].weight.clone()
-    run = Run(networks={"G": G, "D": D})
-    run.state.followers.clear()
-    run.state.optimizers["g"] = torch.optim.SGD(G.parameters(), lr=0.5)
+    run = Run(networks={"G": G, "D": D}, optimizing=lambda net, lr: torch.optim.SGD(net.parameters(), lr), lr=0.5)
     run.steps(3)
     assert torch.equal(D.net[1].weight, before)
     assert not D.net[1].weight.requires_grad

@@ -71,7 +71,7 @@ class Session:
         self.assembled: Assembled = assemble(self.recipe, self.dataset.meaning.space, self.device)
         self.state: State = self.assembled.state
         self.scorer = Scorer(self.dataset, str(self.recipe.features), self.device, self.recipe.metrics)
-        self.pending: list[tuple[int, Stats]] = []  # statistics of rounds, and how many images were seen after each
+        self.pending: list[tuple[int, Stats]] = []  # images seen before each round, and its statistics
         self.seconds = self.recorded_seconds = 0.0
         self.recorded_images = 0
 

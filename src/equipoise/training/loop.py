@@ -44,7 +44,7 @@ def steps(
     check_kept(state, players)
     for part in (*(state.nets[name] for name in state.moved), state.components):
         part.train()
-    stream, batch = iter(batches), None
+    stream, batch, following = iter(batches), None, state.following()
     while True:
         begin, means, kept = state.seen, Means(), [dict[str, Any]() for _ in range(pieces)]
         plan = [name for name, player in players.items() for _ in range(round(at(player.updates, begin)))]
@@ -53,7 +53,8 @@ def steps(
             return
         unseen, device = iter(fresh), first(fresh[0]).device
         with seeded(mixed(seed, world.rank, begin, STEPS), device), precision.settings(device):
-            state.follow()
+            for follow in following:
+                follow(begin)
             for number, name in enumerate(plan):
                 player = players[name]
                 batch = next(unseen) if player.fresh else batch

@@ -5,7 +5,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -19,6 +19,7 @@ from ..spec import named
 from .player import Player, Players
 
 Follower = Callable[[int], None]
+Optimize = Optimizing | Callable[[nn.Module, Any], Optimizer]
 
 
 @dataclass
@@ -47,13 +48,14 @@ class State:
         cls,
         nets: Mapping[str, nn.Module],
         players: Players,
-        optimizing: Optimizing | Mapping[str, Optimizing],
+        optimizing: Optimize | Mapping[str, Optimize],
         lr: Rate | Mapping[str, Rate],
         averaged: Iterable[str] = ("G",),
     ) -> "State":
         """The state before the first round.
 
-        `optimizing`, from `equipoise.optimizers`, and the learning rates may be one for all players or one a player.
+        `optimizing` and the learning rates may be one for all players or one a player. What makes optimizers is from
+        `equipoise.optimizers`, or any function of (network, learning rate); then its settings stay as they are.
         """
         named = nn.ModuleDict(dict(nets))
         optimizers: dict[str, Optimizer] = {}
@@ -63,19 +65,18 @@ class State:
             optimize = optimizing[name] if isinstance(optimizing, Mapping) else optimizing
             rate = lr[name] if isinstance(lr, Mapping) else lr
             optimizers[name] = optimize(own, rate)
-            followers.append(partial(optimize.follow, optimizers[name], rate))
+            if isinstance(optimize, Optimizing):
+                followers.append(partial(optimize.follow, optimizers[name], rate))
         moved = tuple(name for name in named if any(name in player.nets for player in players.values()))
         averages = {name: deepcopy(named[name]).eval().requires_grad_(False) for name in averaged if name in named}
         components = nn.ModuleDict(stateful(players)).to(device_of(named))
         return cls(named, optimizers, nn.ModuleDict(averages), components, moved, followers)
 
-    def follow(self) -> None:
-        """Sets what follows the images seen: settings of optimizers, and all parts that have a method `follow`."""
-        for follower in self.followers:
-            follower(self.seen)
-        for module in chain(self.nets.modules(), self.averages.modules(), self.components.modules()):
-            if callable(follow := getattr(module, "follow", None)):
-                follow(self.seen)
+    def following(self) -> list[Follower]:
+        """What follows the images seen: settings of optimizers, and all parts that have a method `follow`."""
+        modules = chain(self.nets.modules(), self.averages.modules(), self.components.modules())
+        parts = (getattr(module, "follow", None) for module in modules)
+        return [*self.followers, *(cast(Follower, follow) for follow in parts if callable(follow))]
 
     def average(self, images: int, half_life: int | float) -> None:
         """Moves the averages towards the networks, whose weight in them doubles in so many images."""

@@ -31,5 +31,5 @@ def adapted(components: nn.ModuleDict) -> Stats:
     for name, component in components.items():
         for path, buffer in component.named_buffers():
             if buffer.numel() == 1 and buffer.is_floating_point():
-                stats[f"{name}.{path}"] = buffer.detach().reshape(()).clone()
+                stats[f"{name}.{path.rpartition('.')[2]}"] = buffer.detach().reshape(()).clone()
     return stats
