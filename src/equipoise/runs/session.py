@@ -130,8 +130,9 @@ class Session:
 
     def images_of_round(self) -> int:
         """The real images of the round that is over."""
-        d_steps = at(self.recipe.rate("d_steps"), max(0, self.state.seen - 1))
-        return known(self.recipe.batch) * round(d_steps)
+        during = max(0, self.state.seen - 1)
+        updates = (at(player.updates, during) for player in self.assembled.players.values() if player.fresh)
+        return known(self.recipe.batch) * sum(map(round, updates))
 
     def after_round(self, before: int) -> Progress:
         """Statistics, checkpoint, picture and score, each when its time has come."""
