@@ -685,6 +685,7 @@ def test_sigterm_saves_and_says_how_to_go_on(arrays, tmp_path):
         ({"g_penalties": ("pulling_away", "r1")}, "r1 has no gradient in the generator: it is one of the discr"),
         ({"penalties": ("path_length",)}, "path_length is for the generator's step"),
         ({"loss": "f_gan(divergence=kl)"}, "there is no 'kl' to call, and text stands in quotes"),
+        ({"metrics": ("fd", "kid(block=1)")}, "block must be at least 2, not 1"),
         ({"augment": "ada(target=3.0)"}, "target must be at least -1 and at most 1, not 3.0"),
     ],
 )

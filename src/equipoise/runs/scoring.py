@@ -39,6 +39,7 @@ class Scorer:
         self.keys = [key_of(name) for name in self.names]
         if len(set(self.keys)) < len(self.keys):
             raise ValueError(f"metrics of one name cannot be told apart: {', '.join(self.names)}")
+        self._meters(self.names)  # a wrong one is refused before anything is written
 
     @cached_property
     def references(self) -> dict[str, dict[str, Tensor]]:
