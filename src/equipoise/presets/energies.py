@@ -1,4 +1,4 @@
-"""Systems whose discriminator is an energy or a loss, not a classifier."""
+"""GANs whose discriminator is an energy or a loss, not a classifier."""
 
 from dataclasses import replace
 
