@@ -394,3 +394,26 @@ def test_an_adaptive_weight_balances_gradients_at_the_last_layer():
     torch.testing.assert_close(weight, (2 * w).norm() / (5 * 6**0.5 + 1e-4))
     assert not weight.requires_grad
     assert games.adaptive_weight(main, 0 * w.sum(), w) == 1e4
+
+
+def test_path_lengths_are_measured_in_w_where_there_is_a_w():
+    """A mapping that stretches z tenfold changes nothing for a penalty on steps in w."""
+
+    class Style(nn.Module):
+        z_dim = 3
+
+        def __init__(self, stretch):
+            super().__init__()
+            self.mapping, self.synthesis = nn.Linear(3, 4, bias=False), nn.Linear(4, 6)
+            self.mapping.weight.data *= stretch
+
+        def forward(self, z):
+            return self.synthesis(self.mapping(z))
+
+    values = []
+    for stretch in (1.0, 10.0):
+        torch.manual_seed(3)
+        nets = {"G": Style(stretch), "D": Heads()}
+        game = games.adversarial(g_penalties=[penalties.path_length(every=1)])
+        values.append(Run(game, nets=nets, lr=0.0).steps(1)[0]["g.path_length"])
+    torch.testing.assert_close(*values)

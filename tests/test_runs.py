@@ -25,7 +25,7 @@ from equipoise.runs import RunFolder, intra
 from equipoise.runs.folder import NotWritten, append_row, load_checkpoint, read_rows, write_whole
 from equipoise.runs.sampling import latents, to_uint8
 from equipoise.runs.scoring import Scorer, floor
-from equipoise.runs.train import NotFinite
+from equipoise.runs.session import NotFinite
 
 CPU = torch.device("cpu")
 PLAIN = published(network="sn_resnet", loss="hinge", d_norm="spectral")
@@ -704,3 +704,76 @@ def test_a_rehearsal_leaves_no_trace(arrays, tmp_path):
     )
     assert torch.equal(torch.rand(2), expected)
     assert run.assembled.arguments["loss"].state.k.item() == 0
+
+
+def test_a_run_is_rehearsed_when_it_starts_and_not_when_it_resumes(arrays, tmp_path, monkeypatch):
+    rehearsed = []
+    monkeypatch.setattr(runs.session, "rehearse", lambda recipe, labels, device: rehearsed.append(device))
+    recipe = small(PLAIN, arrays)
+    next(runs.train(recipe, tmp_path / "x"))
+    assert rehearsed == [CPU]
+    next(runs.train(recipe, tmp_path / "x"))
+    assert rehearsed == [CPU]
+
+
+OWN_GAME = '''
+import torch
+from torch import nn
+from equipoise.games.adversarial import images_and_labels
+from equipoise.losses import hinge
+from equipoise.training import Player
+
+
+class Pair(nn.Module):
+    """D(x, z) of BiGAN."""
+
+    def __init__(self, values):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(values + 4, 16), nn.LeakyReLU(0.2), nn.Linear(16, 1), nn.Flatten(0))
+
+    def forward(self, x, z):
+        return self.net(torch.cat([x.flatten(1), z], 1))
+
+
+def nets():
+    "Three networks by name."
+    def build(shape):
+        values = shape.channels * shape.height * shape.width
+        G = nn.Sequential(nn.Linear(4, values), nn.Tanh(), nn.Unflatten(1, shape[:3]))
+        G.z_dim = 4
+        return {"G": G, "E": nn.Sequential(nn.Flatten(), nn.Linear(values, 4)), "D": Pair(values)}
+    return build
+
+
+def bigan(loss=None, weight=1.0):
+    "An encoder beside the generator."
+    loss = loss or hinge()
+
+    def pairs(turn):
+        (x, _), n = images_and_labels(turn.batch), turn.nets
+        z = turn.latents(len(x), 4)
+        return n["D"](x, n["E"](x)), n["D"](n["G"](z), z)
+
+    return {
+        "d": Player(("D",), lambda turn: {"loss": loss.d(*pairs(turn))}),
+        "ge": Player(("G", "E"), lambda turn: {"loss": weight * loss.g(*pairs(turn)[::-1])}, fresh=False),
+    }
+'''
+
+
+def test_a_game_of_ones_own_is_a_run_like_any_other(arrays, tmp_path):
+    (tmp_path / "mine.py").write_text(OWN_GAME)
+    own = {"network": f"{tmp_path}/mine.py:nets", "game": f"{tmp_path}/mine.py:bigan(weight=0.5)", "d_norm": "none"}
+    recipe = replace(small(PLAIN, arrays), **own)
+    finish(recipe, tmp_path / "whole")
+    steps = []
+    [*runs.train(recipe, tmp_path / "x", stop=lambda: len(steps) == 2 or steps.append(1))]
+    finish(recipe, tmp_path / "x")
+    assert same_state(tmp_path / "x", tmp_path / "whole")
+    row = next(read_rows(tmp_path / "x" / "stats.jsonl"))
+    assert {"d.loss", "d.gradient", "ge.loss", "ge.gradient"} <= row.keys()
+    state = load_checkpoint(RunFolder(tmp_path / "x").newest_checkpoint(), CPU)
+    assert {*state["nets"]} == {"G", "E", "D"}
+    assert json.loads((tmp_path / "x" / "recipe.json").read_text())["players"] == {"d": ["D"], "ge": ["G", "E"]}
+    with pytest.raises(ValueError, match=r"has no use for penalties=\('r1',\); its arguments: loss, weight"):
+        finish(replace(recipe, penalties=("r1",)), tmp_path / "y")

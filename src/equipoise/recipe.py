@@ -27,7 +27,7 @@ AT_LEAST = {
     "score_images": 2,
     "seed": 0,
 }
-Rate = int | float | str  # a number, or the call of a schedule
+NumberOrSchedule = int | float | str  # a number, or the call of a schedule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,15 +90,15 @@ class Recipe:
     """Equal parts of a batch that are looked at one after the other, to save memory."""
     g_batch: int | None = None
     """Fakes in a step of the generator."""
-    d_steps: Rate = 1
+    d_steps: NumberOrSchedule = 1
     """Steps of the discriminator for one of the generator: a number or a schedule, "steps((100, 5), at=(160000,))"."""
-    lr_g: Rate = "decay(1e-3, share=0.5)"
+    lr_g: NumberOrSchedule = "decay(1e-3, share=0.5)"
     """Learning rate of the generator: a number or a schedule."""
-    lr_d: Rate = "decay(1e-3, share=0.5)"
+    lr_d: NumberOrSchedule = "decay(1e-3, share=0.5)"
     """Learning rate of the discriminator: a number or a schedule."""
     optimizer: str = "adam(beta1=0.0, beta2=0.99)"
     """How both players step along their gradients."""
-    ema_images: Rate | None = None
+    ema_images: NumberOrSchedule | None = None
     """Half-life of the EMA generator: a number or a schedule."""
     precision: Literal["float32", "tf32", "bfloat16"] | None = None
     """What networks run in; penalties, power iteration, averages and metrics are float32 in any case."""

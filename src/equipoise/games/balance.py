@@ -1,10 +1,9 @@
 """Terms of one objective brought into balance."""
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-Scalar = Float[Tensor, ""]
+from ..critic import Scalar
 
 
 def adaptive_weight(main: Scalar, adversarial: Scalar, last: Tensor, most: float = 1e4, eps: float = 1e-4) -> Scalar:

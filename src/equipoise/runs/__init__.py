@@ -4,7 +4,7 @@ from .choices import choose as choose
 from .folder import RunFolder as RunFolder
 from .sampling import Sampler as Sampler
 from .scoring import evaluate as evaluate
+from .session import Progress as Progress
+from .session import Session as Session
+from .session import train as train
 from .sheets import sheet as sheet
-from .train import Progress as Progress
-from .train import Session as Session
-from .train import train as train

@@ -52,6 +52,8 @@ def assemble(recipe: Recipe, labels: LabelSpace, device: torch.device) -> Assemb
     nets = {name: precision.place(net, device) for name, net in build_networks(recipe, labels).items()}
     check_energy(recipe, arguments["loss"], nets.get("D"))
     players = build_game(recipe, arguments)
+    if "G" not in nets:
+        raise ValueError(f"a run samples and scores the network G, but {recipe.network} has only {', '.join(nets)}")
     lr = {name: recipe.rate("lr_d" if name.startswith("d") else "lr_g") for name in players}
     state = State.start(nets, players, build(recipe.optimizer, optimizers, lasting(recipe)), lr)
     return Assembled(state, players, arguments, precision)

@@ -21,7 +21,8 @@ class Means:
 
     def means(self) -> Stats:
         """The mean of each name."""
-        return {name: torch.stack(values).mean() for name, values in self.values.items()}
+        lone = lambda values: values[0] if len(values) == 1 else torch.stack(values).mean()
+        return {name: lone(values) for name, values in self.values.items()}
 
 
 def adapted(components: nn.ModuleDict) -> Stats:
