@@ -1,4 +1,4 @@
-"""The README is true: its Python runs, its commands parse, its table names every component."""
+"""README, architecture and presets say what is true: Python runs, commands parse, what is named is there."""
 
 import re
 import shlex
@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_architecture import KINDS
+from test_architecture import KINDS, LAYERS, SRC
 from torch import nn
 
-from equipoise import cli, losses, optimizers, penalties, spec
+from equipoise import cli, losses, networks, optimizers, penalties, presets, schedules, spec
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 PARTS = (slice(None), slice(2), slice(2, None))  # of the batches: a whole run, its beginning, its end
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
@@ -77,3 +79,30 @@ def test_the_table_names_every_component(module):
     table = " ".join(line for line in README.splitlines() if line.startswith("| "))
     for name in spec.names(module):
         assert re.search(rf"\b{name.replace('_', '[-_]')}\b", table), f"{spec.kind(module)}.{name}"
+
+
+def test_the_files_that_the_architecture_names_exist():
+    files = [file.as_posix() for folder in (SRC, ROOT / "tests") for file in folder.rglob("*")]
+    named = re.findall(r"`([\w/]+\.(?:py|css|html\.jinja))`", ARCHITECTURE)
+    missing = [name for name in named if not any(file.endswith(f"/{name}") for file in files)]
+    assert len(named) > 50
+    assert not missing
+
+
+def test_the_layers_of_the_architecture_are_those_that_are_enforced():
+    rows = [line.split("|")[1:3] for line in ARCHITECTURE.splitlines() if line.startswith("| L")]
+    written: dict[int, set[str]] = {}
+    for level, modules in rows:
+        written.setdefault(int(level.strip()[1]), set()).update(re.findall(r"`(\w+)/?`", modules))
+    assert [written[level] for level in sorted(written)] == LAYERS
+
+
+PROSE = {"README": README} | {name: getattr(presets, name).__doc__ for name in spec.names(presets)}
+
+
+@pytest.mark.parametrize("text", PROSE.values(), ids=PROSE)
+def test_calls_in_prose_can_be_built(text):
+    modules = {"loss": losses, "network": networks, "penalties": penalties, "lr-g": schedules}
+    for flag, call in re.findall(r'--(loss|network|penalties|lr-g)\s+"([^"]+)"', text):
+        if ".py:" not in call:
+            spec.build(call, modules[flag], schedules.lasting(1000))
