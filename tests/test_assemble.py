@@ -116,7 +116,7 @@ def small(own, **changes):
         (
             {"network": "own:pair(classifier=True)", "loss": "multi_hinge"},
             LabelSpace("attributes", 3),
-            "multi_hinge is about classes, one an image, not attributes",
+            "multi_hinge is about classes, one per image, not attributes",
         ),
         ({"d_condition": "auxiliary"}, NONE, "d_condition='auxiliary' conditions a network on labels, but"),
         ({"g_condition": "concat"}, NONE, "g_condition='concat' conditions a network on labels, but"),
@@ -166,7 +166,7 @@ def test_what_comes_after_pretraining_is_rehearsed(own):
 def test_labels_of_every_kind_are_rehearsed(own, kind, loss):
     recipe = small(own, network="own:pair(classifier=True)", loss=loss)
     if (loss, kind) in (("multi_hinge", "attributes"), ("multi_hinge", "vectors")):
-        with pytest.raises(ValueError, match=f"one an image, not {kind}"):
+        with pytest.raises(ValueError, match=f"one per image, not {kind}"):
             rehearse(recipe, LabelSpace(kind, 3), CPU)
     else:
         rehearse(recipe, LabelSpace(kind, 3), CPU)

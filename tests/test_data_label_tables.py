@@ -164,7 +164,7 @@ BAD = [
     ({"labels.json": of("x", None, "z")}, "the label of 'b.png' is None, but a label is a class name or number"),
     ({"labels.json": of([1], ["x", 2], [1])}, r"the label of 'b.png' is \['x', 2\], but a label is"),
     ({"labels.json": of([1], [[1]], [1])}, r"the label of 'b.png' is \[\[1\]\], but a label is"),
-    ({"labels.json": of({"x": True}, {"x": 2}, {"x": 3})}, "has an object of truths and 'b.png' has an object of num"),
+    ({"labels.json": of({"x": True}, {"x": 2}, {"x": 3})}, "an object of booleans and 'b.png' has an object of num"),
     ({"labels.json": of({}, {}, {})}, r"the label of 'a.png' is {}"),
     ({"labels.json": of([], [], [])}, "no image has an attribute"),
     ({"labels.json": of("", "", "")}, "the label of 'a.png' is ''"),
@@ -359,7 +359,7 @@ class TestLike:
         with pytest.raises(ValueError, match="labels do not agree with those of training"):
             ours.like(theirs)
 
-    def test_a_digest_tells_labels_apart(self):
+    def test_a_digest_identifies_labels(self):
         tables = [
             *(classes([0, 1], "ab"), classes([1, 0], "ab"), classes([0, 1], "ac")),
             *(vectors(np.eye(2)), vectors(2 * np.eye(2)), attributes(np.eye(2, dtype=bool))),

@@ -1,4 +1,4 @@
-"""Values and laws of the layers by which samples hear of one another."""
+"""Values and laws of the layers in which samples depend on one another."""
 
 import numpy as np
 import pytest

@@ -263,7 +263,7 @@ def test_an_auxiliary_classifier_of_other_labels_against_its_definition(kind):
 @pytest.mark.parametrize("kind", ["attributes", "vectors"])
 def test_multi_hinge_takes_classes_alone(kind):
     (_, real, fake), critic = scene(), Critic(Judge(), LabelSpace(kind, 3).example(4))
-    with pytest.raises(ValueError, match=f"multi_hinge is about classes, one an image, not {kind}; auxiliary_classif"):
+    with pytest.raises(ValueError, match=f"multi_hinge is about classes, one per image, not {kind}; auxiliary_classi"):
         losses.multi_hinge().d(critic, real, fake)
     with pytest.raises(ValueError, match=f"not {kind}"):
         losses.multi_hinge().g(critic, real, fake)

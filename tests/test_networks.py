@@ -196,21 +196,21 @@ class TestAutoEncoders:
 class TestBigGAN:
     shape = ImageShape(3, 64, 64, LabelSpace("classes", 3))
 
-    def test_each_block_hears_of_its_own_chunk(self):
+    def test_each_block_is_conditioned_on_its_own_chunk(self):
         G, _ = networks.biggan(width=1)(self.shape)
-        hear = G.hear
+        chunks = G.chunks
         z, labels = torch.randn(2, G.z_dim), torch.tensor([0, 2])
-        first, *told = hear(z, labels)
-        assert (G.z_dim, first.shape, len(told)) == (100, (2, 20), 4)
-        for number, vector in enumerate(told, start=1):
+        first, *conditions = chunks(z, labels)
+        assert (G.z_dim, first.shape, len(conditions)) == (100, (2, 20), 4)
+        for number, vector in enumerate(conditions, start=1):
             assert torch.equal(vector[:, :20], z[:, 20 * number : 20 * number + 20])
-            assert torch.equal(vector[:, 20:], hear.embed(labels))
+            assert torch.equal(vector[:, 20:], chunks.embed(labels))
 
-    def test_in_the_deep_one_all_hear_of_all(self):
+    def test_in_the_deep_one_all_are_conditioned_on_all(self):
         G, _ = networks.biggan_deep(width=4, z_dim=8)(self.shape)
         z, labels = torch.randn(2, 8), torch.tensor([0, 2])
-        (heard,) = G.hear(z, labels)
-        assert torch.equal(heard, torch.cat([z, G.hear.embed(labels)], dim=1))
+        (condition,) = G.chunks(z, labels)
+        assert torch.equal(condition, torch.cat([z, G.chunks.embed(labels)], dim=1))
 
     def test_a_latent_vector_that_cannot_be_split(self):
         with pytest.raises(ValueError, match=r"z_dim must be a multiple of 5, .*, not 12"):

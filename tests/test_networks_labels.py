@@ -1,4 +1,4 @@
-"""How networks hear of labels: of all kinds, in all ways, in all architectures."""
+"""How networks are conditioned on labels: of all kinds, in all ways, in all architectures."""
 
 from itertools import zip_longest
 
@@ -126,8 +126,9 @@ def test_an_auxiliary_head_has_an_output_for_each_label(name, labels):
     _, D = built(name, labels, d="auxiliary")
     images = torch.randn(3, 1, 16, 16)
     critic = Critic(D, labels.example(3))
-    assert critic.class_logits(images).shape == (3, labels.size)
-    assert critic.features(images).shape[0] == 3
+    (class_logits,), (features,) = critic.class_logits(images), critic.features(images)
+    assert class_logits.shape == (3, labels.size)
+    assert len(features) == 3
     assert len(critic.runs) == 1
 
 

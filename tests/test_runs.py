@@ -1,4 +1,4 @@
-"""Runs as folders: what is written, what goes on, what is refused."""
+"""Runs as folders: what is written, what resumes, what is refused."""
 
 import errno
 import json
@@ -554,7 +554,7 @@ class TestScores:
         found = Scorer(dataset, "pixels", CPU, ("kid(block=20)", "fd"))
         assert found.card(8)["metrics"] == ["kid", "fd"]
         assert found.score([torch.randint(256, (40, 3, 12, 10), dtype=torch.uint8)]).keys() == {"kid", "fd"}
-        with pytest.raises(ValueError, match=r"cannot be told apart: kid, kid\(block=20\)"):
+        with pytest.raises(ValueError, match=r"needs a name of its own: kid, kid\(block=20\)"):
             Scorer(dataset, "pixels", CPU, ("kid", "kid(block=20)"))
 
     def test_a_metric_of_ones_own(self, arrays, tmp_path):
@@ -669,7 +669,7 @@ def test_sigterm_saves_and_says_how_to_go_on(arrays, tmp_path):
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 128 + signal.SIGTERM
-    assert "saved; to go on: equipoise train" in errors
+    assert "saved; to resume: equipoise train" in errors
     assert "Traceback" not in errors
     state = load_checkpoint(RunFolder(out).newest_checkpoint(), CPU)
     assert state["seen"] == list(read_rows(out / "stats.jsonl"))[-1]["seen"] > 0

@@ -307,7 +307,7 @@ class TestSheets:
         [
             ({"rows": True}, "was trained without labels, so there is no row for each"),
             ({"count": 0}, "count must be at least 1, not 0"),
-            ({"interpolate": "sperical"}, r"there is no way 'sperical' between points \(did you mean 'spherical'"),
+            ({"interpolate": "sperical"}, r"there is no interpolation 'sperical' \(did you mean 'spherical'"),
             ({"count": 1, "interpolate": "linear"}, "count must be at least 2, not 1"),
         ],
     )

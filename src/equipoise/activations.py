@@ -68,7 +68,7 @@ def apply(
 
     Hidden activations are those of `HIDDEN` and the classes in `also`; `nn.Tanh` and `nn.Sigmoid` are not, since they
     end networks. `skip` names modules to leave alone, by patterns such as `"head.*"`. Weights stay as they are, also
-    where they were drawn for another activation.
+    where they were initialised for another activation.
 
     >>> apply(silu(), nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1), nn.Tanh()))
     Sequential(

@@ -12,13 +12,13 @@ from .trees import leaves, map_leaves
 
 Images = Float[Tensor, "batch *shape"]
 Fakes = Float[Tensor, "fakes *shape"]  # as many as a step of the generator has, which need not be a batch
-Logits = Tensor | Sequence[Any]  # of one head [batch, ...], or a list of them: one a scale, a period, a patch size...
+Logits = Tensor | Sequence[Any]  # of one head [batch, ...], or a list of them: one per scale, period, patch size...
 Scalar = Float[Tensor, ""]
 CriticLike = Callable[[Tensor], Any]
 
 
 class Output(NamedTuple):
-    """What a discriminator returns, taken apart."""
+    """The parts of what a discriminator returns."""
 
     logits: Logits
     features: list[Tensor]
@@ -63,7 +63,7 @@ def mean(logits: Logits) -> Scalar:
 
 
 def per_sample(logits: Logits, count: int) -> Float[Tensor, "batch"]:
-    """One number a sample: the sum over heads of the mean over a head's values."""
+    """One number per sample: the sum over heads of the mean over a head's values."""
     for head in heads(logits):
         if head.ndim < 1 or len(head) != count:
             raise ValueError(
@@ -73,7 +73,7 @@ def per_sample(logits: Logits, count: int) -> Float[Tensor, "batch"]:
 
 
 def centred(real: Logits, fake: Logits) -> list[Tensor]:
-    """Real logits from the middle between the means of both sides: what a loss sees in which differences count alone.
+    """Real logits minus the midpoint of the means of both sides: what a loss of differences of logits depends on.
 
     >>> centred(torch.tensor([5.0, 7.0]), torch.tensor([2.0, 2.0]))[0].tolist()  # the means are 6 and 2
     [1.0, 3.0]
@@ -86,15 +86,15 @@ class Critic:
     """images -> logits of at least float32, with labels and augmentation closed over: one step's view of D.
 
     Make a new one for each step of either network: it remembers the outputs of D, with their graphs. D returns logits:
-    a tensor [batch, ...], a list of them, one a head; or logits with features, as a pair of both, a mapping or an
-    object with `logits`, `features` and `class_logits`, or a list of pairs, one a head. Where D returns logits alone,
+    a tensor [batch, ...], a list of them, one per head; or logits with features, as a pair of both, a mapping or an
+    object with `logits`, `features` and `class_logits`, or a list of pairs, one per head. Where D returns logits alone,
     `features` and `class_logits` are the outputs of its submodules of these names, at whatever depth (an `nn.Identity`
     marks them; of other networks `features` and `class_logits` give the submodules' names).
 
     Penalties share the run that the loss has paid for, but where that was under autocast and they are not, where it had
     no graph and they need one, and where the images have been changed since; `again()` is a critic without that memory.
 
-    `generator` and `latents` say what made the fakes, and `learner` which of the networks learns just now; `seen` how
+    `generator` and `latents` say what made the fakes, and `learner` which of the networks is updated; `seen` how
     many images were seen, for schedules; `piece` which of how many pieces of a batch the images are.
     A plain module or function is made a critic by `Critic.of`.
     """
@@ -133,7 +133,7 @@ class Critic:
         return [part.flatten(1) for part in self.part("features", images)]
 
     def class_logits(self, images: Images) -> list[Float[Tensor, "batch classes"]]:
-        """One logit a class, of each head that has some."""
+        """One logit per class, of each head that has some."""
         return self.part("class_logits", images)
 
     def again(self) -> "Critic":
@@ -144,7 +144,7 @@ class Critic:
 
     @property
     def learner(self) -> nn.Module:
-        """The network that learns just now, D unless told otherwise."""
+        """The network that is updated, by default D."""
         net = self.D if self._learner is None else self._learner
         if not isinstance(net, nn.Module):
             raise ValueError(f"a penalty on weights needs the network itself, not a {type(net).__name__}")
@@ -201,15 +201,15 @@ class Critic:
 
     def run_afresh(self, images: Images) -> Output:
         """The output of D for augmented images, with what its marked submodules gave where it returns logits alone."""
-        heard: dict[str, list[Tensor]] = {"features": [], "class_logits": []}
-        hooks = [module.register_forward_hook(_keep(heard[name])) for name, module in self.marked()]
+        asked: dict[str, list[Tensor]] = {"features": [], "class_logits": []}
+        hooks = [module.register_forward_hook(_keep(asked[name])) for name, module in self.marked()]
         try:
             output = taken_apart(ask(self.D, images if self.augment is None else self.augment(images), self.labels))
         finally:
             for hook in hooks:
                 hook.remove()
-        features, class_logits = output.features or heard["features"], output.class_logits or heard["class_logits"]
-        whole = Output(map_leaves(_one_a_sample, output.logits), features, class_logits)
+        features, class_logits = output.features or asked["features"], output.class_logits or asked["class_logits"]
+        whole = Output(map_leaves(_squeezed, output.logits), features, class_logits)
         return map_leaves(wide, whole)
 
     def marked(self) -> list[tuple[str, nn.Module]]:
@@ -252,10 +252,10 @@ def _parts(named: dict[str, Any]) -> tuple[list[Tensor], list[Tensor]]:
     return leaves(named.get("features")), leaves(named.get("class_logits"))
 
 
-def _one_a_sample(logits: Tensor) -> Tensor:
+def _squeezed(logits: Tensor) -> Tensor:
     """[batch, 1], as many a network has them, as [batch]."""
     return logits.squeeze(1) if logits.ndim == 2 and logits.shape[1] == 1 else logits
 
 
-def _keep(heard: list[Tensor]) -> Callable[[nn.Module, object, Any], None]:
-    return lambda module, inputs, output: heard.extend(leaves(output))
+def _keep(outputs: list[Tensor]) -> Callable[[nn.Module, object, Any], None]:
+    return lambda module, inputs, output: outputs.extend(leaves(output))

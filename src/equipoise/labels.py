@@ -1,4 +1,4 @@
-"""What labels are: class numbers, attributes that hold or not, or vectors of numbers."""
+"""What labels are: classes, boolean attributes, or vectors."""
 
 from typing import Literal, NamedTuple
 
@@ -13,11 +13,11 @@ Labels = Int64[Tensor, "b"] | Bool[Tensor, "b k"] | Float[Tensor, "b k"]
 
 
 class LabelSpace(NamedTuple):
-    """The labels of a set of images: of how many classes, attributes or numbers.
+    """The labels of a set of images: their kind, and how many classes, attributes or dimensions there are.
 
-    "classes" are numbers, int64 [b]; "attributes" are which of several hold, bool [b, size]; "vectors" are any numbers
-    of about unit size, float32 [b, size]. Where networks take class numbers they also take weights of all classes,
-    float32 [b, size]: a mixture.
+    "classes" are indices, int64 [b]; "attributes" are booleans, bool [b, size]; "vectors" are any numbers of about unit
+    size, float32 [b, size]. Where networks take class indices they also take weights of all classes, float32 [b, size]:
+    a mixture.
 
     >>> bool(LabelSpace()), bool(LabelSpace("classes", 10))
     (False, True)

@@ -1,4 +1,4 @@
-"""Optimizers: functions that take a network and a learning rate and return what steps along its gradients."""
+"""Optimizers: functions of a network and a learning rate that return an optimizer of torch."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

@@ -106,7 +106,7 @@ def lasting(images: int) -> dict[str, Callable[..., Schedule]]:
 
 
 def _lasts(maker: Callable[..., Schedule]) -> bool:
-    """Whether it lasts as long as the run unless told otherwise."""
+    """Whether it lasts as long as the run by default."""
     parameters = signature(maker).parameters
     return "images" in parameters and parameters["images"].default is None
 

@@ -1,4 +1,4 @@
-"""The layers of a network that have a weight, and the weight as a matrix with one row an output."""
+"""The layers of a network that have a weight, and the weight as a matrix with one row per output."""
 
 from collections.abc import Iterator
 from math import prod
@@ -18,14 +18,14 @@ class Rows(NamedTuple):
     """How a weight is a matrix [outputs, rest].
 
     Linear, embedding and convolution weights have their outputs first; a transposed convolution has them second,
-    [inputs, outputs / groups, *kernel], and `groups` tells both kinds apart.
+    [inputs, outputs / groups, *kernel], and `groups` says which of the two it is.
     """
 
     groups: int = 0
     """Groups of a transposed convolution; 0 where outputs come first."""
 
     def matrix(self, weight: Tensor) -> Matrix:
-        """One row an output; where outputs come first a view, if the weight is contiguous or channels last."""
+        """One row per output; where outputs come first a view, if the weight is contiguous or channels last."""
         if not self.groups:
             return flat(weight)
         return weight.unflatten(0, (self.groups, -1)).transpose(1, 2).flatten(0, 1).flatten(1)
@@ -38,7 +38,7 @@ class Rows(NamedTuple):
         return matrix.reshape(self.groups, outputs, inputs // self.groups, *kernel).transpose(1, 2).reshape(like.shape)
 
     def spread(self, per_output: Float[Tensor, "outputs"], like: Tensor) -> Tensor:
-        """One number an output, in a shape that broadcasts against the weight."""
+        """One number per output, in a shape that broadcasts against the weight."""
         ones = [1] * (like.ndim - 2)
         if not self.groups:
             return per_output.view(-1, 1, *ones)

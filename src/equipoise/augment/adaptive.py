@@ -36,7 +36,7 @@ class Transforms(nn.Module):
         self.register_buffer("p", torch.tensor(float(at(p, 0))))
 
     def follow(self, seen: int) -> None:
-        """Takes the probability of so many images seen."""
+        """Sets the probability to what it is after so many images."""
         self.p.fill_(at(self.rate, seen))
 
     def forward(self, images: Images) -> Images:
@@ -47,7 +47,7 @@ class Transforms(nn.Module):
 def transforms(p: Rate = 0.5, pipe: str = "blit,geometry,color") -> Transforms:
     """Each transform of `ada` with probability p, which does not adapt (Karras 2020, arXiv:2006.06676, Sec. 2).
 
-    `p` may be a schedule, as R3GAN's (Huang 2024, arXiv:2501.05441), which `follow` is told the images seen for.
+    `p` may be a schedule, as R3GAN's (Huang 2024, arXiv:2501.05441), of which `follow` sets the value.
     """
     check_range(at_least=0, at_most=1, p=p)
     return Transforms(p, check_words(pipe, GROUPS, "pipe"))
@@ -96,9 +96,9 @@ def ada(target: float = 0.6, every: int = 4, images: int = 500_000, pipe: str = 
     A module: hand `observe_reals` the logits of each batch of augmented reals, those of all processes where there are
     several; of maps and several heads, E sign is the mean over a head's values and over heads. Where a loss looks at
     differences of logits alone (relativistic and Wasserstein losses) their sign says nothing: hand it
-    `critic.centred(real_logits, fake_logits)` there, as `training.steps` does. Every `every` calls it moves p by their
-    number n, so that p goes from 0 to 1 in `images` images. Each transform is applied to each sample with probability
-    p:
+    `critic.centred(real_logits, fake_logits)` there, as `games.adversarial` does. Every `every` calls it moves p
+    by their number n, so that p goes from 0 to 1 in `images` images. Each transform is applied to each sample with
+    probability p:
 
     * `blit`: mirror image, quarter turns, whole-pixel shifts;
     * `geometry`: scale, rotation, stretch, shift. All of one sample's are one bilinear warp that mirrors the image at

@@ -1,4 +1,4 @@
-"""Brightness, contrast and rotations of the colour space, one draw of each a sample."""
+"""Brightness, contrast and rotations of the colour space, one draw of each per sample."""
 
 from math import pi
 

@@ -18,7 +18,7 @@ def diffaug(policy: str = "color,translation,cutout", strength: Rate = 1.0) -> "
     * `cutout`: a rectangle of half the height and width around a random point is set to zero.
 
     They are applied in the order in which `policy` names them. `strength` scales all ranges, 0 is the identity; it may
-    be a schedule, which `follow` is told the images seen for.
+    be a schedule, of which `follow` sets the value.
 
     >>> import torch
     >>> images = torch.ones(64, 1, 32, 32)
@@ -39,7 +39,7 @@ class Diffaug(nn.Module):
         self.follow(0)
 
     def follow(self, seen: int) -> None:
-        """Takes the strength of so many images seen."""
+        """Sets the strength to what it is after so many images."""
         self.strength = at(self.rate, seen)
 
     def forward(self, images: Images) -> Images:

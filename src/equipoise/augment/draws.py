@@ -1,4 +1,4 @@
-"""Random numbers, one a sample, from torch's generator of the images' device.
+"""Random numbers, one per sample, from torch's generator of the images' device.
 
 They are drawn in float32 whatever the images are, so that a seed means the same transform in every precision.
 """
@@ -28,5 +28,5 @@ def perhaps(p: Chance, drawn: Numbers) -> Numbers:
 
 
 def beside(images: Images, numbers: Numbers) -> Float[Tensor, "b 1 1 1"]:
-    """One number a sample, in the images' precision and shaped to be combined with them."""
+    """One number per sample, in the images' precision and shaped to be combined with them."""
     return numbers.to(images.dtype)[:, None, None, None]

@@ -103,24 +103,24 @@ class _Read(torch.autograd.Function):
         return grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
     @staticmethod
-    def backward(ctx: Any, slope: Images) -> tuple[Images, None]:
-        return _Write.apply(slope, *ctx.saved_tensors), None
+    def backward(ctx: Any, gradient: Images) -> tuple[Images, None]:
+        return _Write.apply(gradient, *ctx.saved_tensors), None
 
 
 class _Write(torch.autograd.Function):
     """x = A' y; the images themselves do not matter, only their shape."""
 
     @staticmethod
-    def forward(ctx: Any, slope: Images, grid: Grid) -> Images:
+    def forward(ctx: Any, gradient: Images, grid: Grid) -> Images:
         ctx.save_for_backward(grid)
         bilinear, reflection, align_corners, wanted = 0, 2, False, (True, False)
         return torch.ops.aten.grid_sampler_2d_backward(
-            slope, torch.empty_like(slope), grid, bilinear, reflection, align_corners, wanted
+            gradient, torch.empty_like(gradient), grid, bilinear, reflection, align_corners, wanted
         )[0]
 
     @staticmethod
-    def backward(ctx: Any, slope: Images) -> tuple[Images, None]:
-        return _Read.apply(slope, *ctx.saved_tensors), None
+    def backward(ctx: Any, gradient: Images) -> tuple[Images, None]:
+        return _Read.apply(gradient, *ctx.saved_tensors), None
 
 
 def _matrix(*entries: Numbers) -> Maps:

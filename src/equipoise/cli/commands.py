@@ -26,7 +26,7 @@ OWN_FILE = re.compile(r"^(.*\.py):")
 Run = Annotated[Positional[Path], tyro.conf.arg(help="folder of a run")]
 Device = Annotated[str, tyro.conf.arg(help="auto, cpu, cuda or cuda:1")]
 Checkpoint = Annotated[str, tyro.conf.arg(help="latest, best (by score), or a file")]
-Raw = Annotated[bool, tyro.conf.arg(help="the weights that are trained instead of their average (EMA)")]
+Raw = Annotated[bool, tyro.conf.arg(help="the generator that is trained instead of the EMA generator")]
 
 
 class Command(ABC):
@@ -78,7 +78,7 @@ class Sample(Command):
     equipoise sample runs/x --count 64 --out grid.png
     equipoise sample runs/x --count 1000 --out samples/ --seed 7 --truncation 0.7
     equipoise sample runs/x --labels dress bag --rows --out two-rows.png
-    equipoise sample runs/x --interpolate spherical --out ways.png
+    equipoise sample runs/x --interpolate spherical --out between.png
     """
 
     run_folder: Annotated[Run, tyro.conf.arg(metavar="RUN")]
@@ -99,12 +99,12 @@ class Sample(Command):
             "default: all classes, or examples of the data"
         ),
     ] = ()
-    rows: Annotated[bool, tyro.conf.arg(help="a row a label (all classes or 8 examples), of the same latents")] = False
+    rows: Annotated[bool, tyro.conf.arg(help="a row per label (all classes or 8 examples), the same latents")] = False
     interpolate: Annotated[
         Literal["spherical", "linear"] | None,
         tyro.conf.arg(
             help="each row goes from one latent point to the next; or, where two or more --labels are named, from one "
-            "label to the next, linearly, at a latent point of its own; with --rows a row a label, all between the "
+            "label to the next, linearly, at a latent point of its own; with --rows a row per label, all between the "
             "same two points"
         ),
     ] = None

@@ -34,8 +34,8 @@ class Stop:
         print("\nstopping after this step...", file=sys.stderr)
 
     def farewell(self) -> int:
-        """Says how to go on; the exit status of a process that a signal has ended, or 0 when none came."""
+        """Says how to resume; the exit status of a process that a signal has ended, or 0 when none came."""
         if self.signal is None:
             return 0
-        print(f"saved; to go on: {shlex.join(['equipoise', *sys.argv[1:]])}", file=sys.stderr)
+        print(f"saved; to resume: {shlex.join(['equipoise', *sys.argv[1:]])}", file=sys.stderr)
         return 128 + self.signal

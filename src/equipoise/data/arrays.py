@@ -37,7 +37,7 @@ def read_images(path: Path, arrays: dict[str, Any]) -> UInt8[np.ndarray, "n c h 
 def read_labels(path: Path, arrays: dict[str, Any], count: int) -> LabelTable | None:
     """The labels of a file, if any, named by its "classes" or "names".
 
-    Whole numbers [n] are classes, truths or the whole numbers 0 and 1 [n, k] attributes, floats vectors.
+    Whole numbers [n] are classes, booleans or the whole numbers 0 and 1 [n, k] attributes, floats vectors.
     """
     if not any(key in arrays for key in LABEL_KEYS):
         return None
@@ -45,13 +45,13 @@ def read_labels(path: Path, arrays: dict[str, Any], count: int) -> LabelTable | 
     if labels.shape == (count,) and labels.dtype.kind in "iu":
         return _classes(path, labels.astype(np.int64), names)
     rows = labels[:, None] if labels.ndim == 1 else labels
-    truths = rows.dtype.kind == "b" or (rows.dtype.kind in "iu" and np.isin(rows, (0, 1)).all())
-    if rows.shape[:1] != (count,) or rows.ndim != 2 or rows.size == 0 or not (truths or rows.dtype.kind == "f"):
-        kinds = "integers [n] from 0 up, truths or integers 0 and 1 [n, k], or floats [n, k]"
+    boolean = rows.dtype.kind == "b" or (rows.dtype.kind in "iu" and np.isin(rows, (0, 1)).all())
+    if rows.shape[:1] != (count,) or rows.ndim != 2 or rows.size == 0 or not (boolean or rows.dtype.kind == "f"):
+        kinds = "integers [n] from 0 up, booleans or integers 0 and 1 [n, k], or floats [n, k]"
         raise ValueError(f"{path}: labels must be n = {count} {kinds}, got {labels.dtype}{list(labels.shape)}")
     if names and len(names) != rows.shape[1]:
         raise ValueError(f"{path}: {len(names)} names, but labels of {rows.shape[1]} parts")
-    return attributes(rows.astype(bool), names) if truths else _vectors(path, rows.astype(np.float64), names)
+    return attributes(rows.astype(bool), names) if boolean else _vectors(path, rows.astype(np.float64), names)
 
 
 def _names(arrays: dict[str, Any]) -> tuple[str, ...]:

@@ -15,8 +15,8 @@ from .label_tables import LARGEST, LabelTable, attributes, named_classes, vector
 from .readers import Files
 
 NAMES = ("labels.json", "labels.csv", "dataset.json")  # the first one that is there counts
-POSSIBLE = "a class name or number, a list of attribute names, a list of numbers, or an object of numbers or truths"
-TRUTHS = {"0": False, "1": True, "false": False, "true": True}
+POSSIBLE = "a class name or number, a list of attribute names, a list of numbers, or an object of numbers or booleans"
+BOOLEANS = {"0": False, "1": True, "false": False, "true": True}
 Table = tuple[dict[str, Any], tuple[str, ...]]  # labels by file, names of their parts
 
 
@@ -97,9 +97,9 @@ def one_column(cells: list[str]) -> list[Any]:
 
 
 def columns(rows: list[list[str]], where: str) -> list[Any]:
-    """Truths where all are 0, 1, true or false, else numbers."""
-    if all(cell.lower() in TRUTHS for row in rows for cell in row):
-        return [[TRUTHS[cell.lower()] for cell in row] for row in rows]
+    """Booleans where all are 0, 1, true or false, else numbers."""
+    if all(cell.lower() in BOOLEANS for row in rows for cell in row):
+        return [[BOOLEANS[cell.lower()] for cell in row] for row in rows]
     for row in rows:
         for cell in row:
             if isinstance(one_column([cell])[0], str):
@@ -159,7 +159,7 @@ def form_of(label: Any) -> str | None:
     kinds = {type(part) for part in (label if isinstance(label, list) else label.values())}
     if isinstance(label, list) and kinds <= {str}:
         return "a list of names"
-    words = {frozenset({bool}): "truths", frozenset({int}): "numbers", frozenset({float}): "numbers"}
+    words = {frozenset({bool}): "booleans", frozenset({int}): "numbers", frozenset({float}): "numbers"}
     words[frozenset({int, float})] = "numbers"
     return f"{what} {words[frozenset(kinds)]}" if frozenset(kinds) in words else None
 
@@ -184,7 +184,7 @@ def listed(labels: list[list[str]], where: str) -> LabelTable:
 
 
 def numbers(labels: list[list[Any]], files: Sequence[str], where: str, names: Sequence[str] = ()) -> LabelTable:
-    """Attributes where all are truths or the whole numbers 0 and 1, else vectors."""
+    """Attributes where all are booleans or the whole numbers 0 and 1, else vectors."""
     for label, file in zip(labels, files, strict=True):
         if not all(abs(number) <= LARGEST for number in label):
             raise ValueError(f"{where}: the label of {file!r} is {shown(label)}, but numbers are finite, up to 1e30")

@@ -24,7 +24,7 @@ DTYPES = {"classes": torch.int64, "attributes": torch.bool, "vectors": torch.flo
 
 @dataclass(frozen=True)
 class Meaning:
-    """What labels mean: the names of their classes, attributes or numbers; of numbers mean and deviation in the data.
+    """What labels mean: the names of classes, attributes or dimensions; of vectors mean and deviation in the data.
 
     `examples` are label rows of the data, in the user's units; classes need none.
     """
@@ -37,7 +37,7 @@ class Meaning:
 
     @property
     def space(self) -> LabelSpace:
-        """Of what kind they are, and of how many classes, attributes or numbers."""
+        """Their kind, and how many classes, attributes or dimensions there are."""
         return LabelSpace(self.kind, len(self.names))
 
     def for_networks(self, labels: Shaped[Tensor, "n ..."]) -> Labels:
@@ -48,7 +48,7 @@ class Meaning:
         return ((labels - mean) / std).float()
 
     def mixable(self, labels: UserLabels) -> Float64[Tensor, "n k"]:
-        """Labels as points between which there are others: classes as weights of all classes, attributes as 0 and 1."""
+        """Labels that can be interpolated: classes as weights of all classes, attributes as 0 and 1."""
         return (one_hot(labels, len(self.names)) if self.kind == "classes" else labels).double()
 
     def known(self) -> UserLabels | None:
@@ -143,7 +143,7 @@ class LabelTable:
 
     @property
     def space(self) -> LabelSpace:
-        """Of what kind they are, and of how many classes, attributes or numbers."""
+        """Their kind, and how many classes, attributes or dimensions there are."""
         return self.meaning.space
 
     def rows(self, indices: Int64[np.ndarray, " m"]) -> "LabelTable":
@@ -172,14 +172,14 @@ class LabelTable:
         return LabelTable(values, meaning)
 
     def digest(self) -> str:
-        """Tells label tables apart."""
+        """A hash of the labels and of what they mean."""
         digest = hashlib.sha256(repr((self.meaning.kind, self.meaning.names)).encode())
         digest.update(np.ascontiguousarray(self.values).data)
         return digest.hexdigest()
 
 
 def classes(numbers: Sequence[int] | Int64[np.ndarray, " n"], names: Sequence[str]) -> LabelTable:
-    """Labels that are the number of one class each."""
+    """Labels that are one class each, by its number."""
     return LabelTable(np.asarray(numbers, np.int64), Meaning("classes", tuple(names)))
 
 
@@ -191,12 +191,12 @@ def named_classes(labels: Sequence[Any]) -> LabelTable:
 
 
 def attributes(rows: Bool[np.ndarray, "n k"], names: Sequence[str] = ()) -> LabelTable:
-    """Labels that say of each attribute whether it holds."""
+    """Labels that are booleans, one per attribute."""
     return LabelTable(rows, Meaning("attributes", _named("attribute", rows, names), examples=_examples(rows)))
 
 
 def vectors(rows: Float64[np.ndarray, "n k"], names: Sequence[str] = ()) -> LabelTable:
-    """Labels that are numbers; a column without differences keeps the deviation 1."""
+    """Labels that are vectors; a constant column has standard deviation 1 here."""
     mean, std = rows.mean(0), rows.std(0)
     std = np.where((np.ptp(rows, axis=0) > 0) & (std > 0), std, 1.0)
     named = _named("number", rows, names)

@@ -1,4 +1,4 @@
-"""Layers by which each sample hears of the others: a discriminator with them sees how varied a batch is."""
+"""Layers in which a sample depends on the others of its batch: a discriminator with them sees how varied it is."""
 
 import torch
 from jaxtyping import Float
@@ -80,9 +80,9 @@ def largest_divisor(number: int, most: int) -> int:
 class MinibatchDiscrimination(nn.Module):
     """[x, sum_{j != i} exp(-|M_i - M_j|_1) + bias], M = x T (Salimans 2016, arXiv:1606.03498, Sec. 3.2).
 
-    For each of `kernels` projections to `size` values: how many samples of the batch are close to this one. As in the
-    authors' code the columns of T are normalised, T = exp(log_scale) V / |V|, and the first forward in training mode
-    sets the scales, so that half the mean distance to the nearest sample is 1, and then the biases, so that the
+    For each of `kernels` projections to `size` dimensions: how many samples of the batch are close to this one. As in
+    the authors' code the columns of T are normalised, T = exp(log_scale) V / |V|, and the first forward in training
+    mode sets the scales, so that half the mean distance to the nearest sample is 1, and then the biases, so that the
     appended features have mean 0. That this has happened is kept in the state dict. Real and fake samples must come in
     batches of their own.
 

@@ -8,7 +8,7 @@ from ..labels import Labels, LabelSpace
 
 
 class ClassEmbedding(nn.Embedding):
-    """One vector a class; for weights of all classes the mixture of their vectors."""
+    """One embedding per class; for weights of all classes the mixture of their embeddings."""
 
     def forward(self, labels: Labels) -> Float[Tensor, "b width"]:
         """A row of the weight, or a sum of rows."""
@@ -16,7 +16,7 @@ class ClassEmbedding(nn.Embedding):
 
 
 class VectorEmbedding(nn.Linear):
-    """The sum of the vectors of the attributes that hold, or of the numbers of a vector times theirs."""
+    """The sum of the embeddings of all true attributes; of a vector, a linear map."""
 
     def __init__(self, size: int, width: int) -> None:
         super().__init__(size, width, bias=False)
@@ -28,7 +28,7 @@ class VectorEmbedding(nn.Linear):
 
 
 def embedding(labels: LabelSpace, width: int) -> nn.Embedding | nn.Linear:
-    """The module that makes a vector of `width` numbers of a label of this kind, linear in what the label says."""
+    """The module that embeds labels of this kind in `width` dimensions."""
     make = ClassEmbedding if labels.kind == "classes" else VectorEmbedding
     return make(labels.size, width)
 
@@ -43,9 +43,9 @@ class AnyBatchNorm(nn.BatchNorm2d):
 class ConditionalBatchNorm(nn.Module):
     """gain(y) BN(x) + bias(y) (Dumoulin 2017, arXiv:1610.07629; Miyato and Koyama 2018, arXiv:1802.05637).
 
-    For labels `LabelSpace("classes", n)`, or n for short, one gain and one bias a class and channel; for attributes and
-    vectors gain - 1 and bias are linear in them, W y. Gains start at 1 and biases at 0. `eps` and `momentum` are those
-    of `torch.nn.BatchNorm2d`.
+    For labels `LabelSpace("classes", n)`, or n for short, one gain and one bias per class and channel; for attributes
+    and vectors gain - 1 and bias are linear in them, W y. Gains are initialised to 1 and biases to 0. `eps` and
+    `momentum` are those of `torch.nn.BatchNorm2d`.
     """
 
     def __init__(self, channels: int, labels: LabelSpace | int, eps: float = 1e-5, momentum: float = 0.1) -> None:
@@ -63,7 +63,7 @@ class ConditionalBatchNorm(nn.Module):
 
 
 class SelfModulation(nn.Module):
-    """gain(z) BN(x) + bias(z) (Chen 2019, arXiv:1810.01365, Eq. 1-2): batch normalisation that hears of z everywhere.
+    """gain(z) BN(x) + bias(z) (Chen 2019, arXiv:1810.01365, Eq. 1-2): batch normalisation conditioned on z.
 
     gain and bias are linear in ReLU(U z + u), `hidden` units which they share as in the authors' code. It starts as
     plain batch normalisation: gain 1, bias 0 for every z. As the last layers' weights are 0 at first, leave them out
@@ -87,6 +87,6 @@ class SelfModulation(nn.Module):
 
 
 def modulated(x: Tensor, gain: Float[Tensor, "b c"], bias: Float[Tensor, "b c"]) -> Tensor:
-    """gain x + bias, one of each a sample and channel, in the format of x."""
+    """gain x + bias, one of each per sample and channel, in the dtype of x."""
     places = x.shape[:2] + (1,) * (x.dim() - 2)
     return x * gain.to(x.dtype).reshape(places) + bias.to(x.dtype).reshape(places)

@@ -10,7 +10,7 @@ from ..numerics import wide
 class PixelNorm(nn.Module):
     """x / sqrt(mean_c x^2 + eps), at every pixel (Karras 2018, arXiv:1710.10196, Sec. 4.2).
 
-    Latent vectors too: they then have length sqrt(channels).
+    Latent vectors too: they then have norm sqrt(channels).
 
     >>> import torch
     >>> x = PixelNorm()(torch.randn(2, 512))
@@ -32,8 +32,8 @@ class PixelNorm(nn.Module):
 class LayerNorm(nn.GroupNorm):
     """gain_c (x - mean) / std + bias_c, moments over all of c, h and w of a sample (Ba 2016, arXiv:1607.06450).
 
-    One gain and one bias a channel, as in the discriminators of Gulrajani 2017 (arXiv:1704.00028); none without
-    `affine`. No sample hears of another, so a gradient penalty on each sample stays well defined.
+    One gain and one bias per channel, as in the discriminators of Gulrajani 2017 (arXiv:1704.00028); none without
+    `affine`. No sample depends on another, so a gradient penalty on each sample stays well defined.
     """
 
     def __init__(self, channels: int, affine: bool = True, eps: float = 1e-5) -> None:

@@ -36,7 +36,7 @@ class InstanceNoise(nn.Module):
         self.register_buffer("std", torch.tensor(float(at(std, 0))))
 
     def follow(self, seen: int) -> None:
-        """Takes the standard deviation of so many images seen."""
+        """Sets the standard deviation to what it is after so many images."""
         self.std.fill_(at(self.rate, seen))
 
     def forward(self, x: Float[Tensor, "b *rest"]) -> Float[Tensor, "b *rest"]:
@@ -47,9 +47,9 @@ class InstanceNoise(nn.Module):
 class AdaptiveNoise(nn.Module):
     """x (1 + s sqrt(channels) N(0, 1)), s = coefficient max(0, d - limit)^2 (Karras 2018, arXiv:1710.10196, App. B).
 
-    One draw a sample and channel, on the inputs of the convolutions of a least-squares discriminator. d is the
+    One draw per sample and channel, on the inputs of the convolutions of a least-squares discriminator. d is the
     discriminator's running score of fakes, d <- decay d + (1 - decay) score, which only `observe_fakes` changes:
-    `training.steps` calls it after each step of the discriminator, on every such layer, and a loop of your own has to.
+    `games.adversarial` calls it after each update of D, on every such layer, and a game of your own has to.
     Noise is put on in all runs in training mode, on reals, fakes and the generator's step alike. The mean score of a
     batch is cut to [0, 1] as in the authors' code, so that s is 0.05 at most.
 

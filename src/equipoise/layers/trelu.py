@@ -9,9 +9,9 @@ from ..checks import check_range
 
 
 class TReLU(nn.Module):
-    """max(x, a) = ReLU(x - a) + a, one threshold a channel (Xiang and Li 2017, arXiv:1704.03971, Sec. 3.1).
+    """max(x, a) = ReLU(x - a) + a, one threshold per channel (Xiang and Li 2017, arXiv:1704.03971, Sec. 3.1).
 
-    The thresholds start at 0, where it is ReLU, also in its gradient.
+    The thresholds are initialised to 0, where it is ReLU, also in its gradient.
     """
 
     def __init__(self, channels: int) -> None:
@@ -26,7 +26,7 @@ class TReLU(nn.Module):
 
 
 class TPReLU(nn.Module):
-    """PReLU_a(x - b) + b, a slope a in [0, 1] and a threshold b a channel (Xiang and Li 2017, arXiv:1704.03971).
+    """PReLU_a(x - b) + b, slope a in [0, 1] and threshold b per channel (Xiang and Li 2017, arXiv:1704.03971).
 
     A step of the optimiser may carry a slope beyond [0, 1]; the next forward in training mode sets it back to the
     nearer end. A slope is so never outside where its gradient is taken, and at an end the whole gradient counts: it
@@ -46,7 +46,7 @@ class TPReLU(nn.Module):
         self.threshold = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
-        """As it is above the threshold of the channel, of the slope of the channel below it."""
+        """The identity above the channel's threshold, linear with the channel's slope below it."""
         threshold = per_channel(self.threshold, x)
         return prelu(x - threshold, self.slopes().to(x.dtype)) + threshold
 
@@ -76,5 +76,5 @@ class Affine(nn.Module):
 
 
 def per_channel(weight: Tensor, x: Tensor) -> Tensor:
-    """A weight of one value a channel, [c], in the format of `x` and shaped to be broadcast with it, [c, 1, ...]."""
+    """A weight of one value per channel, [c], in the dtype of `x` and shaped to be broadcast with it, [c, 1, ...]."""
     return weight.to(x.dtype).reshape(-1, *[1] * (x.dim() - 2))

@@ -40,8 +40,8 @@ def multi_hinge(margin: float = 1.0) -> CriticLoss:
     """L_D = E max(0, m - C_y(x) + max C_k(x)) + E max(0, m - C_f(G) + max C_k(G)) (Kavalerov 2021, arXiv:1912.04216).
 
     Crammer and Singer's hinge over the classes and f, "fake", each against the best of the others; L_G is the first
-    term on fakes with the class that was asked for. The score of "fake" is minus the logit. Asks the critic for class
-    logits; needs labels.
+    term on fakes with the class that they are conditioned on. The score of "fake" is minus the logit. Asks the critic
+    for class logits; needs labels.
     """
     check_range(above=0, margin=margin)
 
@@ -49,8 +49,8 @@ def multi_hinge(margin: float = 1.0) -> CriticLoss:
         asked = Critic.of(critic)
         classes = _classes(asked)
         reals, fakes = _scores(asked, real), _scores(asked, fake)
-        told_fake = [_margin(scores, torch.full_like(classes, scores.shape[1] - 1), margin) for scores in fakes]
-        return torch.stack([_margin(scores, classes, margin) for scores in reals] + told_fake).sum()
+        of_fakes = [_margin(scores, torch.full_like(classes, scores.shape[1] - 1), margin) for scores in fakes]
+        return torch.stack([_margin(scores, classes, margin) for scores in reals] + of_fakes).sum()
 
     def g(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
         asked = Critic.of(critic)
@@ -95,5 +95,5 @@ def _classes(critic: Critic) -> Tensor:
     labels = _labels(critic)
     if labels.ndim != 1:
         kind = "attributes" if labels.dtype == torch.bool else "vectors"
-        raise ValueError(f"multi_hinge is about classes, one an image, not {kind}; auxiliary_classifier takes all")
+        raise ValueError(f"multi_hinge is about classes, one per image, not {kind}; auxiliary_classifier takes all")
     return labels

@@ -118,18 +118,18 @@ def relativistic_average() -> Loss:
 def dual_contrastive() -> Loss:
     """L_D = -E log e^D(x)/(e^D(x) + sum e^D(G)) - E log e^-D(G)/(e^-D(G) + sum e^-D(x)) (Yu 2021, arXiv:2103.16748).
 
-    Each real logit is told apart from all fakes, each fake one from all reals; L_G swaps the sides.
+    Each real logit is contrasted with all fakes, each fake one with all reals; L_G swaps the sides.
 
     >>> round(dual_contrastive().d(torch.zeros(3), torch.zeros(3)).item(), 4)  # 2 log(1 + 3)
     2.7726
     """
 
     def d(real: Tensor, fake: Tensor) -> Scalar:
-        return _told_apart(real, fake) + _told_apart(-fake, -real)
+        return _contrasted(real, fake) + _contrasted(-fake, -real)
 
     return Loss(d, lambda real, fake: d(fake, real), paired=True, relative=True, batchwise=True)
 
 
-def _told_apart(ones: Tensor, others: Tensor) -> Scalar:
+def _contrasted(ones: Tensor, others: Tensor) -> Scalar:
     """-E log e^a / (e^a + sum e^b)."""
     return softplus(torch.logsumexp(others.flatten(), 0) - ones).mean()

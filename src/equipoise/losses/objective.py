@@ -37,11 +37,11 @@ class Loss:
         self.relative = relative
         """Whether `d` depends on differences of logits alone, so that their sign says nothing."""
         self.energy = energy
-        """Whether logits must be minus energies, as of an auto-encoding discriminator."""
+        """Whether logits must be minus energies, as those of an auto-encoding discriminator."""
         self.batchwise = batchwise
         """Whether samples are compared across the batch, so that it cannot be looked at in pieces."""
         self.state = state
-        """What the loss remembers, for checkpoints."""
+        """The state of the loss, for checkpoints."""
 
     def d(self, real: Logits, fake: Logits) -> Scalar:
         """What the discriminator minimises."""

@@ -1,4 +1,4 @@
-"""A head start for discriminators that can learn something alone."""
+"""Pretraining of discriminators that can learn from reals alone."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""What looks at the images: each function returns `Features`, a map from uint8 images to vectors.
+"""Feature extractors: each function returns `Features`, a map from uint8 images to vectors.
 
 A distance means something only together with the name and the hash of its features: numbers of different features are
 never to be compared. `builtin` for what looks like clothes and digits, `inception` for what papers print, `random` for

@@ -1,7 +1,7 @@
 """Generators and discriminators. An architecture builds a pair of networks for one image shape.
 
 A generator is called as `G(z, labels) -> images in [-1, 1]` and has `z_dim`; a discriminator is called as
-`D(images, labels) -> logits [batch]`, and what its last layer looks at is the output of its submodule `features`.
+`D(images, labels) -> logits [batch]`, and the input of its last layer is the output of its submodule `features`.
 Networks that are built without labels are called without.
 """
 

@@ -16,9 +16,9 @@ from .shape import Architecture, ImageShape, crop, grid, levels_to, pad
 def ebgan(g_width: int = 64, d_width: int = 64, z_dim: int = 100) -> Architecture:
     """DCGAN's generator against a convolutional auto-encoder (Zhao 2017, arXiv:1609.03126, App. D).
 
-    Three 4x4 convolutions of stride 2 to the code, their mirror back; the energy is the Euclidean length of the error
-    of reconstruction. For losses of energies, such as `energy` with `pulling_away` for the generator. Weights start
-    from N(0, 0.02).
+    Three 4x4 convolutions of stride 2 to the code, their mirror back; the energy is the Euclidean norm of the
+    reconstruction error. For losses of energies, such as `energy` with `pulling_away` for the generator. Weights are
+    initialised from N(0, 0.02).
     """
     check_range(at_least=1, g_width=g_width, d_width=d_width, z_dim=z_dim)
 
@@ -47,7 +47,7 @@ def ebgan_discriminator(shape: ImageShape, width: int) -> EuclideanAutoEncoder:
 def began(width: int = 128, z_dim: int = 64) -> Architecture:
     """A generator built like the decoder of an auto-encoder of 3x3 convolutions (Berthelot 2017, arXiv:1703.10717).
 
-    ELU everywhere, no normalisation, no tanh; the energy is the mean absolute error of reconstruction. For the loss
+    ELU everywhere, no normalisation, no tanh; the energy is the mean absolute reconstruction error. For the loss
     `boundary_equilibrium`. Latent values are uniform in [-1, 1] (made of normal ones).
     """
     check_range(at_least=1, width=width, z_dim=z_dim)

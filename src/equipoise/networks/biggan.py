@@ -1,4 +1,4 @@
-"""BigGAN (Brock 2019, arXiv:1809.11096): wide residual networks, a latent vector and a label heard in every block."""
+"""BigGAN (Brock 2019, arXiv:1809.11096): wide residual networks, each block conditioned on z and y."""
 
 from collections.abc import Sequence
 from itertools import cycle
@@ -13,14 +13,14 @@ from ..labels import Labels, LabelSpace
 from ..layers import ConditionalBatchNorm, SelfAttention
 from ..layers.conditional import embedding
 from .chain import Chain
-from .conditioning import Latents, check_told, way_of
+from .conditioning import Latents, check_labels, way_of
 from .init import orthogonal
 from .residual import up_block
 from .shape import Architecture, ImageShape, crop, grid
 from .sn_resnet import Attention, discriminator, to_image
 from .sn_resnet import generator as plain
 
-EMBEDDED = 128  # numbers of the embedding of a label, shared by all blocks
+EMBEDDED = 128  # dimension of the label's embedding, shared by all blocks
 
 
 class Table(NamedTuple):
@@ -45,14 +45,14 @@ def table(shape: ImageShape) -> Table:
 
 
 def biggan(width: int | None = None, z_dim: int | None = None) -> Architecture:
-    """Residual blocks that all hear of z and of a shared class embedding (Brock 2019, arXiv:1809.11096, App. B).
+    """Residual blocks conditioned on z and on a shared class embedding (Brock 2019, arXiv:1809.11096, App. B).
 
     From 48 pixels on z is split into a chunk for the first layer and one for each block, which with the embedding of
     the label makes its gains and biases; attention stands at the 64x64 map (half the size, in smaller images). At 32
-    pixels, as in the authors' code, neither; there gains and biases are those of each class, and start at 1 and 0,
-    where the code draws them from N(0, 0.02) around that. Other weights start orthogonal. `width` is the base width:
-    96, at 32 pixels 64. z has 20 numbers a chunk, at 32 pixels 128 in all. Give spectral normalisation to both
-    networks. For truncation, `equipoise sample --truncation`.
+    pixels, as in the authors' code, neither; there gains and biases are those of each class, initialised to 1 and 0,
+    where the code draws them from N(0, 0.02) around that. The initialisation of other weights is orthogonal. `width` is
+    the base width: 96, at 32 pixels 64. A chunk has dimension 20, at 32 pixels z has 128. Give spectral normalisation
+    to both networks. For truncation, `equipoise sample --truncation`.
     """
     check_range(at_least=1, width=1 if width is None else width, z_dim=1 if z_dim is None else z_dim)
 
@@ -69,16 +69,16 @@ def biggan(width: int | None = None, z_dim: int | None = None) -> Architecture:
 
 def generator(shape: ImageShape, widths: Sequence[int], attention: int, z_dim: int | None) -> "ChunkedGenerator":
     """A chunk of z for the first layer and for each block."""
-    hear = Chunks(shape, z_dim or 20 * len(widths), len(widths))
-    blocks = [Chain(up_block(hear.norm, i, o)) for i, o in zip(widths, widths[1:], strict=False)]
+    chunks = Chunks(shape, z_dim or 20 * len(widths), len(widths))
+    blocks = [Chain(up_block(chunks.norm, i, o)) for i, o in zip(widths, widths[1:], strict=False)]
     blocks[-1 - attention].append(SelfAttention(widths[-1 - attention]))
-    return ChunkedGenerator(shape, hear, widths, blocks)
+    return ChunkedGenerator(shape, chunks, widths, blocks)
 
 
 class Chunks(nn.Module):
-    """What the first layer and each block hear: their chunk of z, and beside it the embedding of the label.
+    """The conditions of the first layer and of each block: their chunk of z, and beside it the embedding of the label.
 
-    In BigGAN the first layer hears of z alone; with one chunk, in BigGAN-deep, all hear of all.
+    In BigGAN the first layer has its chunk alone; with one chunk, in BigGAN-deep, all have all of both.
     """
 
     def __init__(self, shape: ImageShape, z_dim: int, chunks: int) -> None:
@@ -92,37 +92,37 @@ class Chunks(nn.Module):
         self.inputs = self.modulating if chunks == 1 else z_dim // chunks
 
     def norm(self, channels: int) -> nn.Module:
-        """Batch normalisation with gains and biases linear in what is heard, which start orthogonal."""
+        """Batch normalisation with gains and biases linear in the condition, initialised orthogonal."""
         layer = ConditionalBatchNorm(channels, LabelSpace("vectors", self.modulating))
         nn.init.orthogonal_(layer.gain.weight)
         nn.init.orthogonal_(layer.bias.weight)
         return layer
 
     def forward(self, z: Float[Tensor, "b z"], labels: Labels | None) -> list[Tensor]:
-        """What the first layer hears, and then each block."""
-        check_told(self.labels, labels)
+        """The input of the first layer, then the condition of each block."""
+        check_labels(self.labels, labels)
         label = [] if self.embed is None else [self.embed(labels)]
-        heard = [torch.cat([chunk, *label], dim=1) for chunk in z.chunk(self.chunks, dim=1)]
-        return heard if self.chunks == 1 else [z[:, : self.inputs], *heard[1:]]
+        conditions = [torch.cat([chunk, *label], dim=1) for chunk in z.chunk(self.chunks, dim=1)]
+        return conditions if self.chunks == 1 else [z[:, : self.inputs], *conditions[1:]]
 
 
 class ChunkedGenerator(nn.Module):
-    """What is heard first -> dense -> blocks, each told of its own -> batch normalisation, ReLU, conv3, tanh."""
+    """The first chunk -> dense -> blocks, each with its condition -> batch normalisation, ReLU, conv3, tanh."""
 
-    def __init__(self, shape: ImageShape, hear: Chunks, widths: Sequence[int], blocks: Sequence[Chain]) -> None:
+    def __init__(self, shape: ImageShape, chunks: Chunks, widths: Sequence[int], blocks: Sequence[Chain]) -> None:
         super().__init__()
         levels = len(widths) - 1
         first = grid(shape, levels)
-        self.z_dim, self.hear = hear.z_dim, hear
-        dense = nn.Linear(hear.inputs, widths[0] * first[0] * first[1])
+        self.z_dim, self.chunks = chunks.z_dim, chunks
+        dense = nn.Linear(chunks.inputs, widths[0] * first[0] * first[1])
         self.first = nn.Sequential(dense, nn.Unflatten(1, (widths[0], *first)))
         self.blocks = nn.ModuleList(blocks)
         self.last = nn.Sequential(*to_image(shape, widths[-1]), crop(shape, levels))
 
     def forward(self, z: Float[Tensor, "b z"], labels: Labels | None = None) -> Float[Tensor, "b c h w"]:
         """Images in [-1, 1]."""
-        heard = self.hear(z, labels)
-        x = self.first(heard[0])
-        for block, told in zip(self.blocks, heard[1:] or cycle(heard), strict=False):
-            x = block(x, told)
+        first, *others = self.chunks(z, labels)
+        x = self.first(first)
+        for block, condition in zip(self.blocks, others or cycle([first]), strict=False):
+            x = block(x, condition)
         return cast(Tensor, self.last(x))

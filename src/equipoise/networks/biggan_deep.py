@@ -38,12 +38,12 @@ def biggan_deep(width: int = 128, z_dim: int = 128) -> Architecture:
 
 def generator(shape: ImageShape, widths: Sequence[int], attention: int, z_dim: int) -> ChunkedGenerator:
     """Two blocks for each doubling: one as it is, one that doubles."""
-    hear = Chunks(shape, z_dim, chunks=1)
+    chunks = Chunks(shape, z_dim, chunks=1)
     pairs = zip(widths, widths[1:], strict=False)
-    blocks = [Chain(up_block(hear.norm, i, i, False), up_block(hear.norm, i, o, True)) for i, o in pairs]
+    blocks = [Chain(up_block(chunks.norm, i, i, False), up_block(chunks.norm, i, o, True)) for i, o in pairs]
     if attention:
         blocks[-1 - attention].append(SelfAttention(widths[-1 - attention]))
-    return ChunkedGenerator(shape, hear, widths, blocks)
+    return ChunkedGenerator(shape, chunks, widths, blocks)
 
 
 def discriminator(shape: ImageShape, widths: Sequence[int], attention: int) -> Discriminator:

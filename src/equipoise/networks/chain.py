@@ -1,4 +1,4 @@
-"""How networks are put together: chains of layers, some of which are told of labels."""
+"""How networks are put together: chains of layers, some of which are conditioned on labels or latent vectors."""
 
 from abc import ABC, abstractmethod
 
@@ -8,19 +8,19 @@ from torch import Tensor, nn
 from ..layers import ConditionalBatchNorm, SelfModulation
 
 
-class Told(nn.Module, ABC):
-    """A part of a network that is told something, of labels or of the latent vector, besides its input."""
+class Conditional(nn.Module, ABC):
+    """A part of a network that takes a condition besides its input: labels, their embedding, a latent vector."""
 
     @abstractmethod
-    def forward(self, x: Tensor, told: Tensor | None = None) -> Tensor:
-        """The output, and what is told to the parts in it that listen."""
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """The output; the condition is handed on to all conditional parts inside."""
 
 
-LISTENING = (Told, ConditionalBatchNorm, SelfModulation)
+CONDITIONAL = (Conditional, ConditionalBatchNorm, SelfModulation)
 
 
-class Chain(Told):
-    """One layer after the other; those that listen are told what the chain is told.
+class Chain(Conditional):
+    """One layer after the other; conditional ones take the condition of the chain.
 
     >>> import torch
     >>> Chain(nn.Linear(3, 4), Chain(nn.ReLU()))(torch.randn(2, 3)).shape
@@ -36,23 +36,23 @@ class Chain(Told):
         """Puts one more layer at the end."""
         self.add_module(str(len(self._modules)), layer)
 
-    def forward(self, x: Tensor, told: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """The output of the last layer."""
         for layer in self.children():
-            x = layer(x) if told is None or not isinstance(layer, LISTENING) else layer(x, told)
+            x = layer(x) if condition is None or not isinstance(layer, CONDITIONAL) else layer(x, condition)
         return x
 
 
-class Residual(Told):
+class Residual(Conditional):
     """F(x) + S(x): a chain beside a shortcut (He 2016, arXiv:1512.03385)."""
 
     def __init__(self, chain: Chain, shortcut: nn.Module) -> None:
         super().__init__()
         self.chain, self.shortcut = chain, shortcut
 
-    def forward(self, x: Tensor, told: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Their sum."""
-        return self.chain(x, told) + self.shortcut(x)
+        return self.chain(x, condition) + self.shortcut(x)
 
 
 class Pool(nn.Module):
@@ -63,5 +63,5 @@ class Pool(nn.Module):
         self.mean = mean
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
-        """One number a channel."""
+        """One number per channel."""
         return x.mean((2, 3)) if self.mean else x.sum((2, 3))

@@ -1,4 +1,4 @@
-"""How networks hear of labels: the ways of `--g-condition` and `--d-condition`."""
+"""How networks are conditioned on labels: the ways of `--g-condition` and `--d-condition`."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from ..checks import check_choice
 from ..labels import Labels
 from ..layers import ConditionalBatchNorm, InstanceNorm, LayerNorm, PixelNorm, SelfModulation
 from ..layers.conditional import AnyBatchNorm, embedding
-from .chain import Told
+from .chain import Conditional
 from .init import glorot
 from .shape import ImageShape
 
@@ -30,15 +30,15 @@ def feature_norm(name: str, channels: int) -> nn.Module:
 
 
 class Latents(nn.Module):
-    """What a generator starts from, and what its normalisations are told.
+    """The input of a generator's first layer, and the condition of its normalisations.
 
     * "batch_norm": labels choose the gain and bias of every batch normalisation (Dumoulin 2017, arXiv:1610.07629;
       Miyato and Koyama 2018, arXiv:1802.05637).
-    * "concat": a vector for the label beside z (Mirza and Osindero 2014, arXiv:1411.1784).
-    * "self_modulation": z, and a vector for the label beside it, make gains and biases (Chen 2019, arXiv:1810.01365);
-      it needs no labels.
+    * "concat": an embedding of the label beside z (Mirza and Osindero 2014, arXiv:1411.1784).
+    * "self_modulation": z, with an embedding of the label beside it, makes gains and biases (Chen 2019,
+      arXiv:1810.01365); it needs no labels.
 
-    `inputs` is how many numbers the first layer gets. `normalize` is how features are normalised; without batch
+    `inputs` is the dimension of the first layer's input. `normalize` is how features are normalised; without batch
     normalisation labels can only be concatenated.
     """
 
@@ -50,7 +50,7 @@ class Latents(nn.Module):
         self.labels, self.z_dim, self.normalize = shape.labels, z_dim, normalize
         embedded = shape.labels and self.way != "batch_norm"
         self.embed = embedding(shape.labels, z_dim) if embedded else None
-        beside = 2 * z_dim if embedded else z_dim  # numbers of z and of the label beside it
+        beside = 2 * z_dim if embedded else z_dim  # the dimension of z with the label beside it
         self.inputs, self.modulating = (z_dim, beside) if self.way == "self_modulation" else (beside, 0)
 
     def norm(self, channels: int) -> nn.Module:
@@ -62,19 +62,18 @@ class Latents(nn.Module):
         return feature_norm(self.normalize, channels)
 
     def forward(self, z: Float[Tensor, "b z"], labels: Labels | None) -> tuple[Tensor, Tensor | None]:
-        """What the first layer gets, and what the others are told."""
+        """The input of the first layer, and the condition of the others."""
         beside = z if self.embed is None else torch.cat([z, self.embed(labels)], dim=1)
         if self.way == "self_modulation":
             return z, beside
         return beside, labels if self.way == "batch_norm" else None
 
 
-class LabelMaps(Told):
-    """[x, e(y)]: a vector for the label at every pixel, half as many channels as x (Miyato and Koyama 2018, Fig. 1b).
+class LabelMaps(Conditional):
+    """[x, e(y)]: an embedding of the label at every pixel, of half as many channels (Miyato and Koyama 2018, Fig. 1b).
 
     The paper has 128 beside the 256 behind its third block; here they come behind the first layer or block. `channels`
-    is how many there are then. Only where the discriminator hears of labels by "concat"; elsewhere nothing
-    is appended.
+    is how many there are then. Only where the discriminator is conditioned by "concat"; elsewhere nothing is appended.
     """
 
     def __init__(self, shape: ImageShape, channels: int, usual: str = "projection") -> None:
@@ -83,16 +82,16 @@ class LabelMaps(Told):
         self.embed = embedding(shape.labels, max(1, channels // 2)) if used else None
         self.channels = channels + max(1, channels // 2) * bool(used)
 
-    def forward(self, x: Float[Tensor, "b c *space"], told: Labels | None = None) -> Float[Tensor, "b c2 *space"]:
+    def forward(self, x: Float[Tensor, "b c *space"], condition: Labels | None = None) -> Float[Tensor, "b c2 *space"]:
         """The features, and the label beside them."""
         if self.embed is None:
             return x
-        vector = self.embed(told).to(x.dtype)
+        vector = self.embed(condition).to(x.dtype)
         return torch.cat([x, vector.reshape(*vector.shape, *[1] * (x.dim() - 2)).expand(-1, -1, *x.shape[2:])], dim=1)
 
 
-class Head(Told):
-    """w' h + b of features h, and how the discriminator hears of labels where they end.
+class Head(Conditional):
+    """w' h + b of features h, and how the discriminator is conditioned on labels there.
 
     * "projection": + e(y)' h (Miyato and Koyama 2018, arXiv:1802.05637, Eq. 3).
     * "auxiliary": besides, `class_logits` A h + c, for losses that ask for them (Odena 2017, arXiv:1610.09585).
@@ -108,12 +107,12 @@ class Head(Told):
         self.embed = glorot(embedding(shape.labels, features)) if shape.labels and way == "projection" else None
         self.class_logits = glorot(nn.Linear(features, shape.labels.size)) if way == "auxiliary" else None
 
-    def forward(self, h: Float[Tensor, "b f"], told: Labels | None = None) -> Float[Tensor, "b"]:
-        """One logit an image."""
+    def forward(self, h: Float[Tensor, "b f"], condition: Labels | None = None) -> Float[Tensor, "b"]:
+        """One logit per image."""
         if self.class_logits is not None:
-            self.class_logits(h)  # for the critic, who listens
+            self.class_logits(h)  # for the critic, which has a hook on it
         logits = self.logit(h).squeeze(1)
-        return logits if self.embed is None else logits + (self.embed(told).to(h.dtype) * h).sum(1)
+        return logits if self.embed is None else logits + (self.embed(condition).to(h.dtype) * h).sum(1)
 
 
 def way_of(asked: str | None, ways: list[str], network: str) -> str:
@@ -122,8 +121,8 @@ def way_of(asked: str | None, ways: list[str], network: str) -> str:
     return asked or ways[0]
 
 
-def check_told(expected: object, labels: Labels | None) -> None:
-    """Raises ValueError where labels are missing, and where a network that knows none is given some."""
+def check_labels(expected: object, labels: Labels | None) -> None:
+    """Raises ValueError where labels are missing, and where an unconditional network is given some."""
     if bool(expected) != (labels is not None):
         raise ValueError(
             "the network was built for labels and got none" if expected else "the network was built without labels"

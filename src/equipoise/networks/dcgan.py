@@ -18,7 +18,7 @@ def dcgan(
     """Strided 4x4 convolutions with batch norm, ReLU up and leaky ReLU 0.2 down (Radford 2016, arXiv:1511.06434).
 
     From a grid of about 4x4; one level more for each doubling of the image. The paper's figure has width 128, the code
-    64. Weights start from N(0, 0.02).
+    64. Weights are initialised from N(0, 0.02).
     """
     check_range(at_least=1, g_width=g_width, d_width=d_width, z_dim=z_dim)
 

@@ -21,7 +21,7 @@ def improved_gan(
     The networks of the authors' CIFAR code; its weight normalisation is the norm `weight`, to be given to the
     discriminator. `kernels=0` leaves minibatch discrimination out, as for `feature_matching`; `features` are what it
     looks at. Latent values are uniform (made of normal ones). Three doublings, whatever the size. In place of the
-    authors' first batch that sets all scales, the discriminator's weights start at a scale that keeps them.
+    authors' data-dependent initialisation, the discriminator has that of He 2015, which keeps the scale.
     """
     check_range(at_least=1, g_width=g_width, d_width=d_width, z_dim=z_dim)
     check_range(at_least=0, kernels=kernels)

@@ -1,4 +1,4 @@
-"""How weights start."""
+"""Weight initialisation."""
 
 from math import sqrt
 from typing import TypeVar
@@ -35,7 +35,7 @@ def without_bias(layer: Net) -> Net:
 def normal(net: Net) -> Net:
     """Weights from N(0, 0.02), gains of batch normalisation from N(1, 0.02), biases 0 (Radford 2016, Sec. 4).
 
-    Normalisations that hear of labels or latent vectors start as plain ones, and what embeds labels as it is.
+    Normalisations conditioned on labels or latent vectors, and embeddings of vectors, keep their own initialisation.
     """
     for child in net.children():
         if not isinstance(child, ConditionalBatchNorm | SelfModulation | VectorEmbedding):
@@ -52,7 +52,7 @@ def normal(net: Net) -> Net:
 def orthogonal(net: Net) -> Net:
     """Orthogonal weights, biases 0 (Saxe 2014, arXiv:1312.6120; Brock 2019, arXiv:1809.11096, App. C).
 
-    Normalisations that hear of labels or latent vectors stay as they are.
+    Normalisations conditioned on labels or latent vectors keep their own initialisation.
     """
     for child in net.children():
         if not isinstance(child, ConditionalBatchNorm | SelfModulation):

@@ -8,13 +8,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..labels import Labels
-from .chain import Chain, Told
-from .conditioning import Latents, check_told
+from .chain import Chain, Conditional
+from .conditioning import Latents, check_labels
 from .shape import ImageShape
 
 
 class Generator(nn.Module):
-    """(z, labels) -> images: a chain of layers from latent vectors of `z_dim` normal numbers."""
+    """(z, labels) -> images: a chain of layers from normal latent vectors of dimension `z_dim`."""
 
     def __init__(self, latents: Latents, layers: Chain) -> None:
         super().__init__()
@@ -22,20 +22,20 @@ class Generator(nn.Module):
 
     def forward(self, z: Float[Tensor, "b z"], labels: Labels | None = None) -> Float[Tensor, "b c h w"]:
         """Images in [-1, 1]."""
-        check_told(self.latents.labels, labels)
+        check_labels(self.latents.labels, labels)
         return cast(Tensor, self.layers(*self.latents(z, labels)))
 
 
 class Discriminator(nn.Module):
     """(images, labels) -> logits: a chain of layers to features, and a head."""
 
-    def __init__(self, shape: ImageShape, features: Chain, last: Told) -> None:
+    def __init__(self, shape: ImageShape, features: Chain, last: Conditional) -> None:
         super().__init__()
         self.labels, self.features, self.last = shape.labels, features, last
 
     def forward(self, images: Float[Tensor, "b c h w"], labels: Labels | None = None) -> Float[Tensor, "b"]:
-        """One logit an image."""
-        check_told(self.labels, labels)
+        """One logit per image."""
+        check_labels(self.labels, labels)
         return cast(Tensor, self.last(self.features(images, labels), labels))
 
 
@@ -52,20 +52,20 @@ class AutoEncoder(nn.Module, ABC):
         self.labels, self.features, self.decoder = shape.labels, encoder, decoder
 
     def forward(self, images: Float[Tensor, "b c h w"], labels: Labels | None = None) -> Float[Tensor, "b"]:
-        """Minus one energy an image."""
-        check_told(self.labels, labels)
+        """Minus the energy, one per image."""
+        check_labels(self.labels, labels)
         return -self.energy(self.decoder(self.features(images, labels)) - images)
 
     @abstractmethod
     def energy(self, error: Float[Tensor, "b c h w"]) -> Float[Tensor, "b"]:
-        """The size of an error of reconstruction."""
+        """The size of a reconstruction error."""
 
 
 class EuclideanAutoEncoder(AutoEncoder):
     """Energy |Dec(Enc(x)) - x|_2 over all values of an image (Zhao 2017, arXiv:1609.03126, Sec. 2.3)."""
 
     def energy(self, error: Float[Tensor, "b c h w"]) -> Float[Tensor, "b"]:
-        """Its length; 1e-12 under the root keeps the slope finite."""
+        """Its norm; 1e-12 under the root keeps the gradient finite."""
         return (error.float().square().flatten(1).sum(1) + 1e-12).sqrt()
 
 
@@ -81,7 +81,7 @@ class Uniform(nn.Module):
     """2 Phi(z) - 1 = erf(z / sqrt(2)): uniform in [-1, 1] where z is normal, as in papers that draw z so."""
 
     def forward(self, z: Float[Tensor, "b z"]) -> Float[Tensor, "b z"]:
-        """The same number of numbers."""
+        """Values of the same shape."""
         return torch.erf(z * 0.5**0.5)
 
 

@@ -25,7 +25,7 @@ GAIN = sqrt(2 / (1 + SLOPE**2))
 
 
 def r3(g_width: int = 768, d_width: int = 768, blocks: int = 2, z_dim: int = 64, full_to: int = 32) -> Architecture:
-    """Blocks conv1 - grouped conv3 - conv1 that start as the identity, no normalisation (Huang 2024, arXiv:2501.05441).
+    """Blocks conv1 - grouped conv3 - conv1, initialised to the identity, no norms (Huang 2024, arXiv:2501.05441).
 
     `blocks` at each grid from about 4x4 on, smooth resampling between; a learned basis of the first grid in the
     generator, its mirror in the discriminator. Grids of a side up to `full_to` have the full width, each doubling
@@ -60,7 +60,7 @@ def generator(shape: ImageShape, sizes: Sequence[int], blocks: int, latents: Lat
 
 
 def discriminator(shape: ImageShape, sizes: Sequence[int], blocks: int) -> Discriminator:
-    """1x1 convolution -> blocks at each grid, halved in between -> one number a channel -> dense."""
+    """1x1 convolution -> blocks at each grid, halved in between -> one number per channel -> dense."""
     levels, maps = len(sizes) - 1, LabelMaps(shape, sizes[-1])
     count, now = blocks * len(sizes), maps.channels
     layers: list[nn.Module] = [pad(shape, levels), he(nn.Conv2d(shape.channels, sizes[-1], 1), 1.0), maps]
@@ -74,7 +74,7 @@ def discriminator(shape: ImageShape, sizes: Sequence[int], blocks: int) -> Discr
 def block(channels: int, blocks: int) -> Residual:
     """x + conv1(act(conv3(act(conv1(x))))), the last convolution 0 at first, the others scaled for so many blocks.
 
-    The start is that of fixed-up initialisation (Zhang 2019, arXiv:1901.09321).
+    This is Fixup initialisation (Zhang 2019, arXiv:1901.09321).
     """
     inside, gain = EXPANSION * channels, GAIN * blocks**-0.25
     first = he(nn.Conv2d(channels, inside, 1), gain), nn.LeakyReLU(SLOPE)
@@ -110,7 +110,7 @@ class Resampling(nn.Module, ABC):
         self.register_buffer("triangle", torch.outer(line, line), persistent=False)
 
     def kernel(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "c 1 3 3"]:
-        """The same for each channel, in the format of `x`."""
+        """The same for each channel, in the dtype of `x`."""
         triangle = cast(Tensor, self.triangle)
         return triangle.to(x.dtype).expand(x.shape[1], 1, 3, 3)
 

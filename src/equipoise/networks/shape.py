@@ -14,7 +14,7 @@ from ..layers import CenterCrop, CenterPad
 
 
 class ImageShape(NamedTuple):
-    """Channels, height and width of an image, what its labels are, and how each network hears of them.
+    """Channels, height and width of an image, what its labels are, and how each network is conditioned on them.
 
     `g_condition` and `d_condition` are None for the usual way of an architecture; see `conditioning` for the others.
     """

@@ -19,7 +19,7 @@ def sn_cnn(
 
     The generator has batch normalisation; the discriminator has none of its own: give it a norm, or for the paper's
     comparison `d_feature_norm`. Many ports have wider discriminator layers than the paper's table, 5.9 M weights
-    instead of 2.9 M; this is the table. Weights start from N(0, 0.02) like DCGAN's.
+    instead of 2.9 M; this is the table. Weights are initialised from N(0, 0.02) like DCGAN's.
     """
     check_range(at_least=1, g_width=g_width, d_width=d_width, z_dim=z_dim)
 

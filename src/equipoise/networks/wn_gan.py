@@ -73,7 +73,7 @@ def strict(layer: nn.Module, normalize: str) -> nn.Module:
 
 
 def activation(channels: int, normalize: str) -> nn.Module:
-    """TPReLU where weights are normalised, else PReLU, one slope a channel."""
+    """TPReLU where weights are normalised, else PReLU, one slope per channel."""
     return TPReLU(channels) if normalize == "weight" else nn.PReLU(channels)
 
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from ..checks import check_range
 from ..layers import TPReLU
-from .chain import Chain, Told
+from .chain import Chain, Conditional
 from .conditioning import Head, LabelMaps, Latents
 from .pair import Discriminator, FromUnit, Generator
 from .shape import Architecture, ImageShape, crop, grid, levels_to, pad
@@ -20,8 +20,8 @@ EPS = 1e-6
 def wn_resnet(width: int = 64, z_dim: int = 128) -> Architecture:
     """Residual blocks of strictly normalised weights whose sums are normalised too (Xiang and Li, later code).
 
-    Each block halves or doubles the grid; the two addends have learned weights for each channel, of length 1, which
-    start with the shortcut alone. Widths are 1, 2, 4, 6, 8 times the first.
+    Each block halves or doubles the grid; the two addends have learned weights per channel, of norm 1, initialised to
+    the shortcut alone. Widths are 1, 2, 4, 6, 8 times the first.
     """
     check_range(at_least=1, width=width, z_dim=z_dim)
 
@@ -72,7 +72,7 @@ def up_block(inputs: int, outputs: int) -> nn.Module:
     return Chain(Weighted(outputs, Chain(first, TPReLU(inputs), second), Chain(*shortcut)), TPReLU(outputs))
 
 
-class Weighted(Told):
+class Weighted(Conditional):
     """(a F(x) + b S(x)) / sqrt(a^2 + b^2 + 1e-6), a and b of each channel learned, at first 0 and 1."""
 
     def __init__(self, channels: int, chain: Chain, shortcut: Chain) -> None:
@@ -80,8 +80,8 @@ class Weighted(Told):
         self.chain, self.shortcut = chain, shortcut
         self.weights = nn.Parameter(torch.stack([torch.zeros(channels), torch.ones(channels)]))
 
-    def forward(self, x: Float[Tensor, "b i h w"], told: Tensor | None = None) -> Float[Tensor, "b o h2 w2"]:
+    def forward(self, x: Float[Tensor, "b i h w"], condition: Tensor | None = None) -> Float[Tensor, "b o h2 w2"]:
         """The normalised sum."""
         a, b = self.weights * (self.weights.square().sum(0) + EPS).rsqrt()
-        residue = self.chain(x, told)
+        residue = self.chain(x, condition)
         return residue * a[:, None, None] + self.shortcut(x) * b[:, None, None]

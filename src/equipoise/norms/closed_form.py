@@ -30,15 +30,15 @@ class Weight(nn.Module):
         self.rows = rows
 
     def forward(self, g: Tensor, v: Tensor) -> Tensor:
-        """Rows of length g."""
-        return v * self.rows.spread(g / self.lengths(v), v)
+        """Rows of norm g."""
+        return v * self.rows.spread(g / self.row_norms(v), v)
 
     def right_inverse(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """g and v that give this weight."""
-        return self.lengths(weight), weight
+        return self.row_norms(weight), weight
 
-    def lengths(self, weight: Tensor) -> Tensor:
-        """One length a row, 1 for a row of zeros."""
+    def row_norms(self, weight: Tensor) -> Tensor:
+        """One norm per row, 1 for a row of zeros."""
         return one_for_zero(self.rows.matrix(weight).norm(dim=1))
 
 
@@ -69,7 +69,7 @@ class StrictWeight(nn.Module):
         self.rows, self.share, self.eps = rows, share, eps
 
     def forward(self, weight: Tensor) -> Tensor:
-        """Rows of length one."""
+        """Rows of norm one."""
         squares = self.rows.matrix(weight).square().sum(1) / self.share
         return weight * self.rows.spread((squares + self.eps).rsqrt(), weight)
 
@@ -87,14 +87,14 @@ class Frobenius(nn.Module):
     """The parametrization W -> W / |W|_F."""
 
     def forward(self, weight: Tensor) -> Tensor:
-        """A weight of length one."""
+        """A weight of norm one."""
         return weight / one_for_zero(weight.norm())
 
 
 def standardized(eps: float = 1e-5) -> Norm:
     """(w - mean) / (std + eps) / sqrt(fan in) for each output (Qiao 2019, arXiv:1903.10520, Eq. 4).
 
-    Rows have mean zero and, by the root that the paper leaves to other layers, length one.
+    Rows have mean zero and, by the root that the paper leaves to other layers, norm one.
     """
     return norm_by(lambda layer: Standardized(rows_of(layer), eps))
 
@@ -107,7 +107,7 @@ class Standardized(nn.Module):
         self.rows, self.eps = rows, eps
 
     def forward(self, weight: Tensor) -> Tensor:
-        """Rows of mean zero and length one."""
+        """Rows of mean zero and norm one."""
         matrix = self.rows.matrix(weight)
         std, mean = torch.std_mean(matrix, dim=1, correction=0)
         scale = 1 / ((std + self.eps) * matrix.shape[1] ** 0.5)
@@ -115,7 +115,7 @@ class Standardized(nn.Module):
 
 
 def equalized(gain: float | None = 2**0.5) -> Norm:
-    """w = c v, c = gain / sqrt(fan in), v ~ N(0, 1): one speed for all (Karras 2018, arXiv:1710.10196, Sec. 4.1).
+    """w = c v, c = gain / sqrt(fan in), v ~ N(0, 1): equalized learning rate (Karras 2018, arXiv:1710.10196).
 
     Draws the weight anew and sets the bias to 0; `gain` is 1 for layers without a ReLU after them. With `gain=None` the
     layer stays what it is, and c is the root mean square of its weights, as in the authors' Theano code.

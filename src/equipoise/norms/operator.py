@@ -18,7 +18,7 @@ class OperatorSpectral(PowerIteration):
     """The parametrization W -> W / |A_W|, A_W the layer's linear map from images [inputs, *size] to images.
 
     u and v are an output and an input image. The size is that of the layer's last input in training mode, before which
-    it is taken to be 16 in each direction; when it changes, the iteration goes on from near v at the new size.
+    it is taken to be 16 in each direction; when it changes, the iteration continues from near v at the new size.
     """
 
     def __init__(self, layer: nn.Module, settings: Settings) -> None:

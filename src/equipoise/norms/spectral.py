@@ -31,7 +31,7 @@ def spectral(
     by up to the square root of the kernel's area; `kind="operator"` iterates with the convolution itself (stride,
     padding and transposition included) on images of the input's size, and so sets the true norm, at the price of two
     convolutions of one image. `scale="learned"` multiplies by a trained number that starts at sigma (App. E), which
-    leaves the layer without a bound.
+    leaves the layer without a Lipschitz bound.
 
     >>> import torch
     >>> layer = spectral(iterations=50)(nn.Linear(6, 4))

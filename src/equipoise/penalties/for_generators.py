@@ -16,7 +16,7 @@ def pulling_away(weight: Rate = 0.1) -> Penalty:
     """w / (n (n - 1)) sum over i != j of cos^2(S_i, S_j), S features of the fakes (Zhao 2017, arXiv:1609.03126, Eq. 4).
 
     For the generator (EBGAN-PT): samples whose codes are alike are pushed apart. Asks the critic for features, which of
-    an auto-encoder are its codes; of several layers and heads they are one long code. 0 for a batch of one.
+    an auto-encoder are its codes; of several layers and heads they are concatenated. 0 for a batch of one.
 
     >>> from equipoise.critic import Critic
     >>> D = nn.Sequential(nn.Identity(), nn.Flatten(), nn.Linear(4, 1), nn.Flatten(0))
@@ -41,9 +41,9 @@ def pulling_away(weight: Rate = 0.1) -> Penalty:
 def path_length(weight: Rate = 2.0, decay: float = 0.01, every: int = 4) -> Penalty:
     """c E (|J' y| - a)^2, J' y = grad_w <G(w), y>, y ~ N(0, I) / sqrt(h w) (Karras 2020, arXiv:1912.04958, Eq. 4).
 
-    For the generator: a step in latent space changes the image by a constant length a, the running mean of the lengths
-    with rate `decay`; c is `weight`. Needs the latents that the fakes were made from, which require a gradient:
-    Critic(D, latents=w). In `training.steps` they are the intermediate w of a generator that has some, with modules
+    For the generator: a step in latent space moves the image by a constant distance a, the running mean of the norms
+    |J' y| with rate `decay`; c is `weight`. Needs the latents that the fakes were made from, which require a gradient:
+    Critic(D, latents=w). In `games.adversarial` they are the intermediate w of a generator that has some, with modules
     `mapping` and `synthesis`, else z.
     """
     check_range(at_least=0, weight=weight)
@@ -52,7 +52,7 @@ def path_length(weight: Rate = 2.0, decay: float = 0.01, every: int = 4) -> Pena
 
 
 class PathLength(nn.Module):
-    """The running mean of path lengths, and the distance of lengths from it."""
+    """The running mean of path lengths |J' y|, and their distance from it."""
 
     mean: Tensor
 

@@ -1,4 +1,4 @@
-"""What a penalty is, lazy evaluation, and memories that are made on first use."""
+"""What a penalty is, lazy evaluation, and state that is made on first use."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ Penalty = Callable[[CriticLike, Images, Fakes], Scalar]
 def detached(images: Images) -> Images:
     """The images detached, so that no gradient reaches the generator.
 
-    Images that no network made are used as they are, so that a critic which remembers them answers without another run.
+    Images that no network made are used as they are, so that a critic which remembers them needs no second run.
     """
     return images if images.is_leaf else images.detach()
 

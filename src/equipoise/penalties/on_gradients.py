@@ -39,7 +39,7 @@ def gradient(critic: CriticLike, images: Images) -> Images:
 def wgan_gp(weight: Rate = 10.0, target: float = 1.0, sided: Sides = "two", every: int = 1) -> Penalty:
     """w E (|grad D(x')| - t)^2, x' = e x + (1 - e) G(z), e ~ U(0, 1) (Gulrajani 2017, arXiv:1704.00028, Eq. 3).
 
-    One norm a sample. `sided="one"` punishes only norms above the target, w E max(0, |grad D(x')| - t)^2 (Sec. 4), and
+    One norm per sample. `sided="one"` penalises norms above the target alone, w E max(0, |grad D(x')| - t)^2 (Sec. 4);
     "one_unsquared" leaves out the square. Progressive growing's (Karras 2018) target g is `target=g, weight=10 / g**2`.
     `every=16` evaluates it on each 16th step, 16 times as strong; the optimiser's lr is then to be multiplied by
     c = 16 / 17 and its betas to be raised to the power of c (Karras 2020, arXiv:1912.04958, App. B).
@@ -137,7 +137,7 @@ def dragan(weight: Rate = 10.0, target: float = 1.0, scale: float = 0.5, every: 
         real = real.detach()
         Critic.of(critic).require_whole_batch("dragan, which takes the standard deviation of the batch,")
         noise = scale * real.std(correction=0) * torch.rand_like(real)
-        near = real + one_a_sample(real) * noise
+        near = real + one_per_sample(real) * noise
         return now(weight, critic) * (_norm(gradient(critic, near)) - target).square().mean()
 
     return lazily(every, penalty)
@@ -145,11 +145,11 @@ def dragan(weight: Rate = 10.0, target: float = 1.0, scale: float = 0.5, every: 
 
 def between(real: Images, fake: Images) -> Images:
     """A random point on the line between each real and its fake."""
-    return torch.lerp(fake.detach(), real.detach(), one_a_sample(real))
+    return torch.lerp(fake.detach(), real.detach(), one_per_sample(real))
 
 
-def one_a_sample(images: Images) -> Tensor:
-    """U(0, 1), one number a sample, in a shape that broadcasts against the images."""
+def one_per_sample(images: Images) -> Tensor:
+    """U(0, 1), one number per sample, in a shape that broadcasts against the images."""
     return torch.rand(len(images), *[1] * (images.ndim - 1), device=images.device, dtype=images.dtype)
 
 

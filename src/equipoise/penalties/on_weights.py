@@ -77,12 +77,12 @@ def orthonormal(weight: Rate = 1e-4) -> Penalty:
 def orthogonal_offdiagonal(weight: Rate = 1e-4) -> Penalty:
     """w sum of |WW' * (1 - I)|^2 over all layers, W = [outputs, rest] (Brock 2019, arXiv:1809.11096, Eq. 3).
 
-    Different outputs look at different things, at any length; meant for the generator. The exact gradient is
+    Filters become orthogonal, whatever their norms; meant for the generator. The exact gradient is
     4 w (WW' * (1 - I)) W, twice that of the authors' PyTorch code. Embeddings, whose rows are no filters, are left out.
 
     >>> D = nn.Linear(3, 3)
     >>> D.weight.data = 2 * torch.eye(3)
-    >>> orthogonal_offdiagonal()(D, torch.zeros(1, 3), torch.zeros(1, 3)).item()  # lengths are free
+    >>> orthogonal_offdiagonal()(D, torch.zeros(1, 3), torch.zeros(1, 3)).item()  # norms are free
     0.0
     """
     check_range(at_least=0, weight=weight)

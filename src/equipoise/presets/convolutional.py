@@ -1,4 +1,4 @@
-"""Systems of probabilities and of divergences, most with DCGAN's networks."""
+"""GANs whose discriminator estimates probabilities or divergences, most with DCGAN's networks."""
 
 from dataclasses import replace
 

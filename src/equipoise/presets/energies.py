@@ -1,4 +1,4 @@
-"""Systems whose discriminator is an energy or a loss, not a classifier."""
+"""GANs whose discriminator is an energy or a loss, not a classifier."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ def ebgan() -> Recipe:
     """EBGAN-PT: an auto-encoder as discriminator, codes of fakes pulled apart (Zhao 2017, arXiv:1609.03126).
 
     Published: pictures and histograms alone. To train the auto-encoder on real images first:
-    --loss "pretrained(loss='energy(margin=20.0)', images=20000)".
+    --loss "pretrained(loss=energy(margin=20.0), images=20000)".
     """
     return published(
         network="ebgan",

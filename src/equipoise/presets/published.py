@@ -1,4 +1,4 @@
-"""What published systems have in common, where they differ from the default."""
+"""What published GANs have in common, where they differ from the default."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""SN-GAN, and the systems that build on spectral normalisation."""
+"""SN-GAN, and the GANs that build on spectral normalisation."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Systems of the Wasserstein distance, in which the discriminator is a critic."""
+"""GANs of the Wasserstein distance, whose discriminator is a critic."""
 
 from dataclasses import replace
 

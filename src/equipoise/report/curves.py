@@ -38,17 +38,17 @@ SHARED = (
     Shared(
         "Losses",
         {"loss": ""},
-        "Healthy: all settle into a band. When the discriminator's falls to its lowest and stays there, it has won.",
+        "Healthy: all settle into a band. A discriminator loss that stays at its minimum: the generator cannot follow.",
     ),
     Shared(
         "Mean logits",
         {"real": "real images", "fake": "generated images"},
-        "Healthy: real stays a little above generated. A gap that keeps growing is a discriminator running away.",
+        "Healthy: real stays a little above generated. A growing gap: the discriminator overfits or is too strong.",
     ),
     Shared(
         "Gradient norms",
         {"gradient": ""},
-        "Healthy: each within about a power of ten. Spikes or a steady climb come before a collapse.",
+        "Healthy: each within about an order of magnitude. Spikes or a steady climb come before a collapse.",
         log=True,
     ),
 )

@@ -6,7 +6,7 @@ SCALES = ((1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 
 def count(number: int | float | None) -> str:
-    """Thousands set apart.
+    """With separators of thousands.
 
     >>> count(200000)
     '200,000'
@@ -27,7 +27,7 @@ def short(number: int | float) -> str:
 
 
 def value(number: int | float | None) -> str:
-    """Three digits that count.
+    """Three significant digits.
 
     >>> value(321.4), value(14.23), value(0.51291)
     ('321', '14.2', '0.513')
@@ -70,7 +70,7 @@ def size(number: int | float) -> str:
 
 
 def speed(images: int | float, seconds: int | float) -> str:
-    """Images in a second.
+    """Images per second.
 
     >>> speed(200000, 230)
     '870 images/s'

@@ -113,7 +113,7 @@ def by_features(rows: list[Row]) -> dict[str, list[Row]]:
 
 
 def features_key(row: Row) -> str:
-    """What tells features apart."""
+    """The hash of the features."""
     return str(row.get("features_hash", ""))
 
 

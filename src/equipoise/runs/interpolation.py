@@ -1,4 +1,4 @@
-"""Ways from one point to another."""
+"""Interpolation between points."""
 
 import torch
 from jaxtyping import Float
@@ -31,4 +31,4 @@ def slerp(a: Points, b: Points, t: Float[Tensor, "*#b"]) -> Float[Tensor, "*b z"
     return torch.where(straight, torch.lerp(x, y, s), arc).to(a.dtype)
 
 
-WAYS = {"spherical": slerp, "linear": lerp}
+INTERPOLATIONS = {"spherical": slerp, "linear": lerp}

@@ -38,7 +38,7 @@ class Scorer:
         self.features: Features = build(features, feature_module)
         self.keys = [key_of(name) for name in self.names]
         if len(set(self.keys)) < len(self.keys):
-            raise ValueError(f"metrics of one name cannot be told apart: {', '.join(self.names)}")
+            raise ValueError(f"each metric needs a name of its own: {', '.join(self.names)}")
         self._meters(self.names)  # a wrong one is refused before anything is written
 
     @cached_property
@@ -192,12 +192,12 @@ def _keep(file: Path, tensors: dict[str, Tensor]) -> None:
 
 
 def identity(dataset: Dataset) -> str:
-    """Tells what runs learn from apart: images, and labels where there are some."""
+    """A hash of what a run learns from: images, and labels where there are some."""
     return "-".join([fingerprint(dataset), *([] if dataset.labels is None else [dataset.labels.digest()])])
 
 
 def fingerprint(dataset: Dataset) -> str:
-    """Tells sets of images apart: by their pixels where they are in memory, else by a sample of them."""
+    """A hash of a set of images: of all pixels where they are in memory, else of a sample of images."""
     indices = np.unique(np.linspace(0, len(dataset) - 1, 256).astype(int))
     images = dataset.take(indices) if dataset.images is None else dataset.images
     digest = hashlib.sha256(f"{len(dataset)} {tuple(images.shape)}".encode())

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..checks import check_choice
 from ..labels import in_turn
-from .interpolation import WAYS, lerp
+from .interpolation import INTERPOLATIONS, lerp
 from .sampling import Sampler
 
 COUNT, IN_A_ROW, ROWS = 64, 8, 8
@@ -33,13 +33,13 @@ def sheet(
 ) -> Sheet:
     """`count` images with the named labels in turn; with `rows` or `interpolate`, rows of `count` images.
 
-    `rows`: a row a label, of the same latent points. `interpolate`: each row goes from one latent point to the next;
-    or, where two or more labels are named, from one of these to the next, at a latent point of its own. Both: a row a
+    `rows`: a row per label, of the same latent points. `interpolate`: each row goes from one latent point to the next;
+    or, where two or more labels are named, from one of these to the next, at a latent point of its own. Both: a row per
     label, all from one latent point to another.
     """
     if count is not None and count < 1 + bool(interpolate):
         raise ValueError(f"count must be at least {1 + bool(interpolate)}, not {count}")
-    check_choice(str(interpolate), ["None", *WAYS], f"there is no way {interpolate!r} between points")
+    check_choice(str(interpolate), ["None", *INTERPOLATIONS], f"there is no interpolation {interpolate!r}")
     chosen, draw = sampler.chosen(names), lambda points: sampler.latents(points, seed, truncation)
     if not (rows or interpolate):
         images = COUNT if count is None else count
@@ -56,16 +56,16 @@ def sheet(
 
 def paths(points: Float[Tensor, "points z"], way: str, steps: int) -> Float[Tensor, "rows steps z"]:
     """From each point to the next one."""
-    return WAYS[way](points[:-1, None], points[1:, None], torch.linspace(0, 1, steps))
+    return INTERPOLATIONS[way](points[:-1, None], points[1:, None], torch.linspace(0, 1, steps))
 
 
 def in_rows(z: Float[Tensor, "rows steps z"], labels: Shaped[Tensor, "rows ..."] | None) -> Sheet:
-    """A label a row."""
+    """A label per row."""
     width = z.shape[1]
     return Sheet(z.flatten(0, 1), None if labels is None else labels.repeat_interleave(width, 0), width)
 
 
 def between_labels(z: Float[Tensor, "rows z"], labels: Float[Tensor, "labels k"], steps: int) -> Sheet:
-    """From each label to the next one, at a latent point a row."""
+    """From each label to the next one, at one latent point per row."""
     mixed = lerp(labels[:-1, None], labels[1:, None], torch.linspace(0, 1, steps))
     return Sheet(z.repeat_interleave(steps, 0), mixed.flatten(0, 1), steps)
