@@ -225,7 +225,7 @@ def test_cutout_is_a_rectangle_around_a_uniform_point(height, width):
 
 def test_parts_are_applied_in_the_order_of_the_policy():
     images = torch.ones(32, 1, 16, 16)
-    first, last = augment.diffaug("color, cutout"), augment.diffaug("cutout, color")
+    first, last = augment.diffaug(("color", "cutout")), augment.diffaug(("cutout", "color"))
     assert (first(images) == 0).flatten(1).any(dim=1).all()  # what is cut stays zero
     assert not (last(images) == 0).flatten(1).any(dim=1).any()
 
@@ -236,7 +236,7 @@ def test_parts_are_applied_in_the_order_of_the_policy():
         ("diffaug(policy='colour')", r"policy has no 'colour' \(did you mean 'color'\?\); choices: color, t"),
         ("diffaug(policy='')", r"policy has no ''; choices: color, translation, cutout"),
         ("diffaug(strength=-1.0)", r"strength must be at least 0, not -1.0"),
-        ("ada(pipe='blit,filter')", r"pipe has no 'filter'.*; choices: blit, geometry, color"),
+        ("ada(pipe=('blit', 'filter'))", r"pipe has no 'filter'.*; choices: blit, geometry, color"),
         ("ada(target=2.0)", r"target must be at least -1 and at most 1, not 2.0"),
         ("ada(every=0)", r"every must be at least 1, not 0"),
         ("ada(images=0)", r"images must be at least 1, not 0"),

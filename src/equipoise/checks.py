@@ -1,6 +1,6 @@
 """Checks of hyper-parameters, which say what was wrong and what is possible."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from math import inf, isfinite, isinf
 from typing import Any
@@ -42,13 +42,13 @@ def check_choice(name: str, choices: list[str], problem: str) -> None:
     raise ValueError(f"{problem}{hint}; choices: {', '.join(choices)}")
 
 
-def check_words(text: str, choices: Iterable[str], parameter: str) -> list[str]:
-    """The comma-separated words of `text`, each of which must be one of `choices`.
+def check_choices(names: str | Sequence[str], choices: Iterable[str], parameter: str) -> list[str]:
+    """One name or several, each of which must be one of `choices`.
 
-    >>> check_words("color, cutout", ["color", "translation", "cutout"], "policy")
-    ['color', 'cutout']
+    >>> check_choices("color", ["color", "cutout"], "policy")
+    ['color']
     """
-    words = [word.strip() for word in text.split(",")]
-    for word in words:
-        check_choice(word, [*choices], f"{parameter} has no {word!r}")
-    return words
+    several = [names] if isinstance(names, str) else [*names]
+    for name in several:
+        check_choice(name, [*choices], f"{parameter} has no {name!r}")
+    return several

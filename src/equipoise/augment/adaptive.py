@@ -1,9 +1,11 @@
 """Adaptive discriminator augmentation (Karras, Aittala, Hellsten, Laine, Lehtinen and Aila 2020)."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-from ..checks import check_range, check_words
+from ..checks import check_choices, check_range
 from ..critic import Logits, heads
 from ..numerics import wide, without_autocast
 from ..schedules import Rate, at
@@ -44,13 +46,13 @@ class Transforms(nn.Module):
         return transformed(images, self.p, self.groups)
 
 
-def transforms(p: Rate = 0.5, pipe: str = "blit,geometry,color") -> Transforms:
+def transforms(p: Rate = 0.5, pipe: str | Sequence[str] = GROUPS) -> Transforms:
     """Each transform of `ada` with probability p, which does not adapt (Karras 2020, arXiv:2006.06676, Sec. 2).
 
     `p` may be a schedule, as R3GAN's (Huang 2024, arXiv:2501.05441), of which `follow` sets the value.
     """
     check_range(at_least=0, at_most=1, p=p)
-    return Transforms(p, check_words(pipe, GROUPS, "pipe"))
+    return Transforms(p, check_choices(pipe, GROUPS, "pipe"))
 
 
 class Ada(nn.Module):
@@ -90,7 +92,7 @@ class Ada(nn.Module):
             count.masked_fill_(due, 0)
 
 
-def ada(target: float = 0.6, every: int = 4, images: int = 500_000, pipe: str = "blit,geometry,color") -> Ada:
+def ada(target: float = 0.6, every: int = 4, images: int = 500_000, pipe: str | Sequence[str] = GROUPS) -> Ada:
     """p <- p + sign(E sign D(x) - target) n / images, 0 <= p <= 1 (Karras 2020, arXiv:2006.06676, Sec. 3).
 
     A module: hand `observe_reals` the logits of each batch of augmented reals, those of all processes where there are
@@ -114,4 +116,4 @@ def ada(target: float = 0.6, every: int = 4, images: int = 500_000, pipe: str = 
     """
     check_range(at_least=-1, at_most=1, target=target)
     check_range(at_least=1, every=every, images=images)
-    return Ada(target, every, images, check_words(pipe, GROUPS, "pipe"))
+    return Ada(target, every, images, check_choices(pipe, GROUPS, "pipe"))

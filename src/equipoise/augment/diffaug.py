@@ -1,15 +1,17 @@
 """Differentiable augmentation (Zhao, Liu, Lin, Zhu and Han 2020)."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor, nn
 
-from ..checks import check_range, check_words
+from ..checks import check_choices, check_range
 from ..schedules import Rate, at
 from .draws import Images, beside, uniform
 
 
-def diffaug(policy: str = "color,translation,cutout", strength: Rate = 1.0) -> "Diffaug":
+def diffaug(policy: str | Sequence[str] = ("color", "translation", "cutout"), strength: Rate = 1.0) -> "Diffaug":
     """T(x) = cutout(translation(color(x))), the same T for reals and fakes (Zhao 2020, arXiv:2006.10738).
 
     * `color`: brightness + U(-1/2, 1/2), saturation * U(0, 2), contrast * U(1/2, 3/2). Saturation is the distance from
@@ -27,7 +29,7 @@ def diffaug(policy: str = "color,translation,cutout", strength: Rate = 1.0) -> "
     (True, True)
     """
     check_range(at_least=0, strength=strength)
-    return Diffaug(check_words(policy, PARTS, "policy"), strength)
+    return Diffaug(check_choices(policy, PARTS, "policy"), strength)
 
 
 class Diffaug(nn.Module):

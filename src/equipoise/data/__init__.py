@@ -1,6 +1,6 @@
 """Images for training: any folder, zip file or published set becomes an endless stream of batches."""
 
-from .batches import Batch as Batch
+from .batches import LabelledImages as LabelledImages
 from .batches import batches as batches
 from .convert import BrokenImage as BrokenImage
 from .convert import Format as Format

@@ -20,7 +20,7 @@ from .readers import Arrays
 
 MOST_WORKERS = 8
 STREAM = int.from_bytes(b"noise")  # apart from other randomness that is drawn from a seed and a position
-Batch = tuple[Float[Tensor, "b c h w"], Labels | None]
+LabelledImages = tuple[Float[Tensor, "b c h w"], Labels | None]
 Step = tuple[Int64[np.ndarray, " b"], Bool[np.ndarray, " b"]]
 Decoded = tuple[UInt8[Tensor, "b c h w"], Int64[Tensor, " b"], dict[int, str], Bool[Tensor, " b"]]
 Raw = tuple[UInt8[Tensor, "b c h w"], Int64[Tensor, " b"], Bool[Tensor, " b"]]
@@ -35,7 +35,7 @@ def batches(
     dequantize: bool = False,
     device: torch.device | str = "cpu",
     workers: int | None = None,
-) -> Iterator[Batch]:
+) -> Iterator[LabelledImages]:
     """Images in [-1, 1] and their labels on a device, after the first `start` images; global random state is untouched.
 
     `mirror` flips every second image on average. `dequantize` adds uniform noise of the size of one grey level (Miyato
@@ -130,7 +130,9 @@ def _ignore_interrupt(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _finished(dataset: Dataset, raw: Iterator[Raw], mirror: bool, noise: tuple[int, int] | None) -> Iterator[Batch]:
+def _finished(
+    dataset: Dataset, raw: Iterator[Raw], mirror: bool, noise: tuple[int, int] | None
+) -> Iterator[LabelledImages]:
     labels = None
     for images, indices, mirrored in raw:
         if labels is None and dataset.labels is not None:
