@@ -107,11 +107,11 @@ def small(own, **changes):
         ({"loss": "auxiliary_classifier"}, NONE, "is about labels and needs data with some"),
         ({"loss": "multi_hinge", "network": "own:pair(classifier=True)"}, NONE, "is about labels and needs data with"),
         ({"loss": "auxiliary_classifier"}, CLASSES, "this needs the discriminator's class logits, but D has no"),
-        ({"network": "own:pair(classifier=True)"}, CLASSES, "hinge never asks the discriminator's classifier, which w"),
+        ({"network": "own:pair(classifier=True)"}, CLASSES, "hinge never uses the discriminator's classifier, which w"),
         (
             {"network": "own:pair(classifier=True)", "penalties": ("spectral_regularization",)},
             CLASSES,
-            "hinge never asks the discriminator's classifier",
+            "hinge never uses the discriminator's classifier",
         ),
         (
             {"network": "own:pair(classifier=True)", "loss": "multi_hinge"},
@@ -150,7 +150,7 @@ def test_a_rehearsal_plays_the_game_after_pretraining_too(own, stated):
     if "auxiliary" in stated:
         rehearse(recipe, CLASSES, CPU)
     else:
-        with pytest.raises(ValueError, match="never asks the discriminator's classifier"):
+        with pytest.raises(ValueError, match="never uses the discriminator's classifier"):
             rehearse(recipe, CLASSES, CPU)
     rehearse(replace(recipe, network=f"{own}:auto", loss="pretrained(images=3)"), NONE, CPU)
 

@@ -404,7 +404,7 @@ def test_a_damaged_reference_is_made_again(arrays, caplog):
 
 
 def test_parts_that_cannot_work_together_are_refused(arrays, tmp_path):
-    with pytest.raises(ValueError, match="looks at as many reals in a step of the generator: g_batch must be 4, not 8"):
+    with pytest.raises(ValueError, match="pairs fakes with reals in the generator's step: g_batch must be 4, not 8"):
         finish(small(PLAIN, arrays, loss="relativistic", g_batch=8), tmp_path / "x")
     assert not list(tmp_path.glob("*/checkpoints"))
 

@@ -457,7 +457,7 @@ def test_frozen_layers_stay_frozen_and_optimizers_may_be_the_users():
     [
         ({"ema_images": -5}, "ema_images must be at least 0, not -5"),
         ({"pieces": 0}, "pieces must be at least 1, not 0"),
-        ({"pieces": 3}, "pieces must divide the batch: 4 samples cannot be in 3 equal pieces"),
+        ({"pieces": 3}, "pieces must divide the batch: 4 samples cannot be split into 3 equal pieces"),
     ],
 )
 def test_impossible_options_are_refused(options, problem):

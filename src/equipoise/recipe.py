@@ -87,7 +87,7 @@ class Recipe:
     batch: int | None = None
     """Real images in a step of the discriminator, and as many fakes."""
     pieces: int = 1
-    """Equal parts of a batch that are looked at one after the other, to save memory."""
+    """Equal parts that a batch is split into, processed one after the other, to save memory."""
     g_batch: int | None = None
     """Fakes in a step of the generator."""
     d_steps: NumberOrSchedule = 1
@@ -97,16 +97,16 @@ class Recipe:
     lr_d: NumberOrSchedule = "decay(1e-3, share=0.5)"
     """Learning rate of the discriminator: a number or a schedule."""
     optimizer: str = "adam(beta1=0.0, beta2=0.99)"
-    """How both players step along their gradients."""
+    """The optimizer of both players."""
     ema_images: NumberOrSchedule | None = None
     """Half-life of the EMA generator: a number or a schedule."""
     precision: Literal["float32", "tf32", "bfloat16"] | None = None
-    """What networks run in; penalties, power iteration, averages and metrics are float32 in any case."""
+    """The precision of networks; penalties, power iteration, averages and metrics are float32 in any case."""
     seed: int = 0
     """The seed of weights, data order and noise: the same seed, the same run."""
 
     features: str | None = None
-    """What looks at images for scores: builtin, random, pixels, inception."""
+    """Features for scores: builtin, random, pixels, inception."""
     metrics: tuple[str, ...] = ("fd", "kid")
     """Scores; the first one chooses the best checkpoint."""
     score_every: int | None = None

@@ -53,7 +53,9 @@ def split(batch: Any, pieces: int) -> list[Any]:
     if pieces == 1:
         return [batch]
     if size(batch) % pieces:
-        raise ValueError(f"pieces must divide the batch: {size(batch)} samples cannot be in {pieces} equal pieces")
+        raise ValueError(
+            f"pieces must divide the batch: {size(batch)} samples cannot be split into {pieces} equal pieces"
+        )
     return [map_leaves(partial(_piece, pieces, number), batch) for number in range(pieces)]
 
 

@@ -101,7 +101,9 @@ class Adversarial:
         fake, latents = generate(G, z, labels)
         critic = Critic(D, labels, self.augment, G, latents, G, seen=turn.seen, piece=turn.piece)
         terms = {"loss": self.loss.g(critic, real.detach(), fake)}
-        asked = self.g_penalties if terms["loss"].requires_grad else {}  # a generator that rests has no terms either
+        asked = (
+            self.g_penalties if terms["loss"].requires_grad else {}
+        )  # a generator that is not updated has no penalties
         with without_autocast(real):
             return terms | {name: penalty(critic, real.detach(), fake) for name, penalty in asked.items()}
 

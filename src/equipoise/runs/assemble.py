@@ -160,11 +160,13 @@ def check(recipe: Recipe, loss: object, labels: LabelSpace) -> None:
     batch, g_batch = recipe.batch, recipe.g_batch
     if loss.paired and g_batch not in (None, batch):
         raise ValueError(
-            f"{recipe.loss} looks at as many reals in a step of the generator: g_batch must be {batch}, not {g_batch}"
+            f"{recipe.loss} pairs fakes with reals in the generator's step: g_batch must be {batch}, not {g_batch}"
         )
     for name in ("batch", "g_batch"):
         if (count := getattr(recipe, name)) is not None and count % recipe.pieces:
-            raise ValueError(f"pieces must divide {name}: {count} images are not in {recipe.pieces} equal pieces")
+            raise ValueError(
+                f"pieces must divide {name}: {count} images cannot be split into {recipe.pieces} equal pieces"
+            )
     for name in ("g_condition", "d_condition"):
         way = getattr(recipe, name)
         if not labels and way not in (None, "self_modulation"):  # which depends on latent vectors too

@@ -82,17 +82,17 @@ def check_numbers(stats: Stats) -> None:
     """Raises ValueError for rounds without finite losses and gradients."""
     bad = ", ".join(f"{name} {value.item()}" for name, value in stats.items() if not value.isfinite())
     if bad:
-        raise ValueError(f"these parts break in their first step, on noise: {bad}; look at norms and penalties first")
+        raise ValueError(f"not finite in the first rounds, on noise: {bad}; check norms and penalties first")
 
 
 def check_classifier(assembled: Assembled, recipe: Recipe, batch: Batch) -> Stats:
-    """Plays; raises ValueError for a discriminator whose classifier the loss never asks."""
+    """Plays; raises ValueError for a discriminator whose classifier the loss never uses."""
     classifier = dict(Critic(assembled.D).marked()).get("class_logits", nn.Identity())
     with gradients_through(classifier) as passed:
         stats = play(assembled, recipe, batch)
     if not passed and any(True for _ in classifier.parameters()):
         raise ValueError(
-            f"{recipe.loss} never asks the discriminator's classifier, which would learn nothing: choose another "
+            f"{recipe.loss} never uses the discriminator's classifier, which would learn nothing: choose another "
             f"d_condition than 'auxiliary', or a loss that asks it, auxiliary_classifier(loss=...) or multi_hinge"
         )
     return stats
@@ -123,7 +123,7 @@ def check_penalties(assembled: Assembled, recipe: Recipe, images: Tensor, labels
 def check_labels_matter(assembled: Assembled, recipe: Recipe, image: Tensor, labels: LabelSpace) -> None:
     """Moves all weights off their start; raises ValueError for a network to which another label is the same.
 
-    A discriminator may know labels by its classifier alone; in an energy they may weigh too little to be seen.
+    A discriminator may be conditioned through its classifier alone; in an energy they may weigh too little to be seen.
     """
     if not labels or labels == LabelSpace("classes", 1):
         return
@@ -138,7 +138,9 @@ def check_labels_matter(assembled: Assembled, recipe: Recipe, image: Tensor, lab
     asked = [("generator", G, z)] if elsewhere else [("generator", G, z), ("discriminator", D, image)]
     if same := [name for name, net, x in asked if alike(net, x, one, other)]:
         who = " and ".join(same)
-        raise ValueError(f"{recipe.network}: to the {who} one label is as another; train without labels, or use them")
+        raise ValueError(
+            f"{recipe.network}: the output of the {who} does not depend on the label; train without labels, or use them"
+        )
 
 
 def alike(net: Any, x: Tensor, one: Tensor, other: Tensor) -> bool:

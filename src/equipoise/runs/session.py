@@ -100,7 +100,7 @@ class Session:
             yield from self.advance(stop)
 
     def restore(self) -> None:
-        """Writes the recipe into a new folder, or goes back to the newest checkpoint of an old one."""
+        """Writes the recipe into a new folder, or resumes from the newest checkpoint of an old one."""
         folder = self.folder
         if not folder.recipe_file.exists():
             context = {"chosen": self.reasons, "labels": self.dataset.meaning.to_json(), "images": self.identity}
@@ -190,7 +190,7 @@ class Session:
             self.folder.save_checkpoint(self.state.state_dict(), self.state.seen, self.recipe.keep)
 
     def picture(self) -> None:
-        """Writes samples of the EMA generator from latent points that never change; with labels a row a label."""
+        """Writes samples of the EMA generator from latent points that never change; with labels a row per label."""
         meaning, z, columns = self.dataset.meaning, latents(self.G, PICTURED, seed=0), None
         labels = meaning.known()
         if labels is not None:

@@ -1,4 +1,4 @@
-"""State that hides where no checkpoint finds it: in closures, bound arguments and attributes of a player's parts."""
+"""State that no checkpoint would keep: in closures, bound arguments and attributes of a player's parts."""
 
 from collections.abc import Iterable, Iterator
 from functools import partial

@@ -83,7 +83,7 @@ class Player:
     """Moves the weights of `nets` down `objective`, `updates` times a round.
 
     `objective(turn)` gives named terms, whose sum is minimised by a gradient with respect to the player's own weights
-    alone. A term for which there is nothing to learn may be left out; a player without a gradient rests.
+    alone. A term for which there is nothing to learn may be left out; a player without a gradient is not updated.
     """
 
     nets: tuple[str, ...]

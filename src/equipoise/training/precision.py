@@ -1,4 +1,4 @@
-"""The number format and the memory format that networks run in."""
+"""The dtype and the memory format of networks in training."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 # These keep random numbers apart that are drawn from one seed and position, such as those of the data.
-# These keep random numbers apart that are drawn from one seed and position, such as those of the data.
 STEPS = int.from_bytes(b"steps")
 LATENTS = int.from_bytes(b"latents")
 

@@ -31,7 +31,7 @@ class State:
 
     nets: nn.ModuleDict
     optimizers: dict[str, Optimizer]
-    """One a player, by the player's name."""
+    """One per player, by the player's name."""
     averages: nn.ModuleDict
     """The exponential moving averages (EMA) of networks, by the network's name."""
     components: nn.ModuleDict
@@ -54,7 +54,7 @@ class State:
     ) -> "State":
         """The state before the first round.
 
-        `optimizing` and the learning rates may be one for all players or one a player. What makes optimizers is from
+        `optimizing` and the learning rates may be one for all players or one per player. What makes optimizers is from
         `equipoise.optimizers`, or any function of (network, learning rate); then its settings stay as they are.
         """
         named = nn.ModuleDict(dict(nets))
@@ -129,7 +129,7 @@ def device_of(nets: nn.Module) -> torch.device:
 
 
 def checked_nets(name: str, player: Player, nets: nn.ModuleDict) -> tuple[str, ...]:
-    """The networks of a player; raises ValueError for one that there is not, and for weights that are not trained."""
+    """The networks of a player; raises ValueError for one that does not exist, and for weights that are not trained."""
     for net in player.nets:
         check_choice(net, [*nets], f"the player {name!r} moves {net!r}, but there is no such network")
     if not any(weight.requires_grad for net in player.nets for weight in nets[net].parameters()):

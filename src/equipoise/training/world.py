@@ -15,7 +15,7 @@ class World(NamedTuple):
     size: int = 1
 
     def average(self, tensors: Sequence[Tensor]) -> None:
-        """The mean over all processes, in place, in one message a number format."""
+        """The mean over all processes, in place, in one message per dtype."""
         for dtype in dict.fromkeys(x.dtype for x in tensors) if self.size > 1 else ():
             several = [x for x in tensors if x.dtype == dtype]
             together = torch.cat([x.flatten() for x in several])
