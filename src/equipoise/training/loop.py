@@ -35,8 +35,8 @@ def steps(
 
     In a round every player makes its updates in turn; each statistic is the mean over them, "d.loss", and stays on the
     device. `ema_images` is the half-life of the averages. `pieces` is into how many parts a batch is split, processed
-    one after the other, to save memory. The randomness of a round is drawn from (seed, rank, images seen), so that a resumed run
-    is the same run.
+    one after the other, to save memory. The randomness of a round is drawn from (seed, rank, images seen), so that a
+    resumed run is the same run.
     """
     check_range(at_least=1, pieces=pieces)
     check_range(at_least=0, ema_images=ema_images)
