@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.functional import avg_pool2d, interpolate, relu
 from torch.nn.utils.parametrizations import spectral_norm
 
-from equipoise import losses, networks, norms, optimizers
+from equipoise import games, losses, networks, norms, optimizers
 from equipoise.networks import ImageShape
 from equipoise.training import State, steps
 from equipoise.training.precision import choose
@@ -28,11 +28,11 @@ def ours(batch, device):
     precision, reason = choose(device)
     G, D = networks.sn_resnet()(SHAPE)
     norms.apply(norms.spectral(), D)
-    G, D = (precision.place(net, device) for net in (G, D))
-    adam = optimizers.adam()
-    state = State.start(G, D, adam(G, 2e-4), adam(D, 2e-4))
-    updates = steps(state, endless(batch, device), losses.hinge(), d_steps=D_STEPS, precision=precision)
-    return lambda: next(updates), f"{str(precision.dtype).removeprefix('torch.')}: {reason}"
+    nets = {name: precision.place(net, device) for name, net in (("G", G), ("D", D))}
+    players = games.adversarial(losses.hinge(), d_steps=D_STEPS)
+    state = State.start(nets, players, optimizers.adam(), 2e-4)
+    rounds = steps(state, endless(batch, device), players, precision=precision)
+    return lambda: next(rounds), f"{str(precision.dtype).removeprefix('torch.')}: {reason}"
 
 
 def plain(batch, device):

@@ -16,7 +16,7 @@ from copy import deepcopy
 import torch
 from torch.nn.utils.parametrizations import spectral_norm
 
-from equipoise import constraints, losses, networks, norms, optimizers, penalties
+from equipoise import constraints, games, losses, networks, norms, optimizers, penalties
 from equipoise.networks import ImageShape
 from equipoise.norms.fast import Together
 from equipoise.spec import build
@@ -157,13 +157,16 @@ def updates_of(norm, penalty, constraint, shape, batch):
     """Generator updates of a whole training loop."""
     G, D = networks.sn_resnet()(shape)
     norms.apply(torch_norm() if norm == "torch" else build(norm, norms), D)
-    adam = optimizers.adam()
-    state = State.start(G, D, adam(G, 1e-4), adam(D, 1e-4))
-    terms = [build(penalty, penalties)] if penalty else []
-    images = ((torch.rand(batch, *shape[:3]) * 2 - 1, None) for _ in iter(int, 1))
-    constraint = build(constraint, constraints)
-    updates = steps(state, images, losses.hinge(), terms, d_steps=D_STEPS, constraint=constraint)
-    return lambda: next(updates)
+    players = games.adversarial(
+        losses.hinge(),
+        [build(penalty, penalties)] if penalty else [],
+        constraint=build(constraint, constraints),
+        d_steps=D_STEPS,
+    )
+    state = State.start({"G": G, "D": D}, players, optimizers.adam(), 1e-4)
+    images = (torch.rand(batch, *shape[:3]) * 2 - 1 for _ in iter(int, 1))
+    rounds = steps(state, images, players)
+    return lambda: next(rounds)
 
 
 def comparison(rounds, batch, size):

@@ -1,7 +1,7 @@
 """An autoencoder with an adversarial loss: a PatchGAN discriminator, the hinge loss and spectral normalisation.
 
-The discriminator answers with a map of logits, one a patch (Isola 2017, arXiv:1611.07004). After a warm-up its weight
-follows the gradients at the decoder's last layer, as in VQGAN (Esser 2021, arXiv:2012.09841, Eq. 7).
+The discriminator returns a map of logits, one a patch (Isola 2017, arXiv:1611.07004). After a warm-up the adversarial
+loss is balanced at the decoder's last layer, as in VQGAN (Esser 2021, arXiv:2012.09841, Eq. 7).
 
 What is printed is the mean absolute error on held-out images, and their sharpness: the total variation of the
 reconstructions as a share of the originals'. The error alone leaves them blurred; the discriminator takes the blur away
@@ -15,7 +15,7 @@ from itertools import islice
 import torch
 from torch import nn
 
-from equipoise import data, losses, norms
+from equipoise import data, games, losses, norms
 
 BATCH, WIDTH, CODE = 32, 16, 2
 
@@ -40,12 +40,6 @@ def patch_discriminator():
         nn.Conv2d(WIDTH, 2 * WIDTH, 4, stride=2, padding=1), nn.LeakyReLU(0.2),
         nn.Conv2d(2 * WIDTH, 1, 3, padding=1),
     )  # fmt: skip
-
-
-def balance(reconstruction, adversarial, last_layer):
-    """|grad of the reconstruction loss| / |grad of the adversarial loss| at the last layer."""
-    slopes = [torch.autograd.grad(part, last_layer, retain_graph=True)[0] for part in (reconstruction, adversarial)]
-    return slopes[0].norm() / (slopes[1].norm() + 1e-4)
 
 
 def variation(images):
@@ -79,7 +73,7 @@ def main(steps=400, warm_up=None, weight=0.5, seed=0):
         objective = (fake - real).abs().mean()
         if weight and step > warm_up:
             adversarial = loss.g(D(real), D(fake))
-            objective = objective + weight * balance(objective, adversarial, A[-2].weight) * adversarial
+            objective = objective + weight * games.adaptive_weight(objective, adversarial, A[-2].weight) * adversarial
         opt_a.zero_grad()
         objective.backward()
         opt_a.step()
