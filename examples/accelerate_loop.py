@@ -72,7 +72,7 @@ def main(steps=200, seed=0, cpu=False):
     G, D, opt_g, opt_d, loader = accelerator.prepare(G, D, opt_g, opt_d, loader)
 
     loss, r1, r2 = losses.relativistic(), penalties.r1(weight=1.0), penalties.r2(weight=1.0)
-    shown = augment.diffaug(policy="translation,cutout")
+    shown = augment.diffaug(policy=("translation", "cutout"))
     critic = lambda x: D(shown(x))  # penalties take any function from images to logits
 
     first = score(accelerator, G, images.held_out.images)
