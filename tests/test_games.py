@@ -349,6 +349,18 @@ class TestHiddenState:
         with pytest.raises(ValueError, match=f"BatchNorm1d {self.MISSED}"):
             run.steps(1)
 
+    def test_a_module_in_a_global_variable_is_refused(self):
+        """As in a script, where nothing is a closure."""
+        script = {"nn": nn, "Player": Player}
+        exec(
+            "noise = nn.BatchNorm1d(6)\ndef deep(x):\n    return [noise(y) for y in (x,)][0]\n"
+            "def d(turn):\n    return {'loss': deep(turn.batch).mean() + turn.nets['D'](turn.batch).mean()}\n",
+            script,
+        )
+        run = Run({"d": Player(("D",), script["d"])}, nets={"D": nn.Linear(6, 1)})
+        with pytest.raises(ValueError, match=f"BatchNorm1d {self.MISSED}"):
+            run.steps(1)
+
     def test_a_loss_in_a_closure_of_ones_own_game_is_refused_until_it_is_handed_over(self):
         loss = losses.boundary_equilibrium()
         objective = lambda turn: {"loss": loss.d(turn.nets["D"](turn.batch), -turn.batch.abs().mean(1))}

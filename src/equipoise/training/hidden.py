@@ -1,8 +1,8 @@
-"""State that no checkpoint would keep: in closures, bound arguments and attributes of a player's parts."""
+"""State that no checkpoint would keep: in closures, global variables and attributes of a player's parts."""
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from types import CellType, FunctionType, MethodType, ModuleType
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from .state import State
 
 
 def check_kept(state: State, players: Players) -> None:
-    """Raises ValueError for state that checkpoints would miss, also where it hides in the closure of a function.
+    """Raises ValueError for state that checkpoints would miss, also in closures and global variables of functions.
 
     A module in eval mode without trained weights does not change and need not be kept.
     """
@@ -49,7 +49,7 @@ def value_of(thing: object) -> object:
 
 
 def held_by(player: Player) -> Iterator[object]:
-    """What a player's parts hold in closures, bound arguments, attributes and containers; of modules, functions."""
+    """What a player's parts hold in closures, global variables, attributes and containers; of modules, functions."""
     visited: dict[int, object] = {}
     waiting: list[object] = [player.objective, player.after, player.components]
     while waiting:
@@ -65,7 +65,8 @@ def held_by(player: Player) -> Iterator[object]:
 def parts_of(thing: object) -> Iterable[object]:
     """What an object holds."""
     if isinstance(thing, FunctionType):
-        return [cell.cell_contents for cell in thing.__closure__ or () if cell_is_full(cell)] + [thing.__defaults__]
+        cells = [cell.cell_contents for cell in thing.__closure__ or () if cell_is_full(cell)]
+        return [*cells, thing.__defaults__, *globals_of(thing)]
     if isinstance(thing, MethodType):
         return thing.__self__, thing.__func__
     if isinstance(thing, partial):
@@ -79,6 +80,22 @@ def parts_of(thing: object) -> Iterable[object]:
     attributes = vars(thing).values()
     functions = (FunctionType, MethodType, partial)
     return [part for part in attributes if isinstance(part, functions) or not isinstance(thing, nn.Module)]
+
+
+def globals_of(function: FunctionType) -> list[object]:
+    """The global variables that a function names; of functions those of the same file."""
+    named = {name for code in codes_in(function.__code__) for name in code.co_names}
+    values = [function.__globals__[name] for name in sorted(named) if name in function.__globals__]
+    elsewhere = lambda value: isinstance(value, FunctionType) and value.__module__ != function.__module__
+    return [value for value in values if not elsewhere(value)]
+
+
+def codes_in(code: CodeType) -> Iterator[CodeType]:
+    """The code of a function and of those that are written in it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from codes_in(constant)
 
 
 def cell_is_full(cell: CellType) -> bool:

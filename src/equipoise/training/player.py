@@ -28,7 +28,7 @@ class Turn:
     seen: int
     """Images that were seen when the round began, for whatever changes over time."""
     kept: dict[str, Any] = field(default_factory=dict)
-    """What this player leaves for later turns of the round, such as fakes: trees of tensors [batch, ...]."""
+    """What earlier turns of the round have left for later ones, such as fakes: trees of tensors [batch, ...]."""
     notes: dict[str, Tensor] = field(default_factory=dict)
     """Statistics that are reported and not minimised."""
     seed: int = 0
@@ -57,7 +57,7 @@ class Turn:
         """How many of so many samples of a whole step are this piece's."""
         if samples % self.piece[1]:
             raise ValueError(
-                f"pieces must divide the batch: {samples} samples cannot be in {self.piece[1]} equal pieces"
+                f"pieces must divide the batch: {samples} samples cannot be split into {self.piece[1]} equal pieces"
             )
         return samples // self.piece[1]
 

@@ -57,20 +57,20 @@ class State:
         `optimizing` and the learning rates may be one for all players or one per player. What makes optimizers is from
         `equipoise.optimizers`, or any function of (network, learning rate); then its settings stay as they are.
         """
-        named = nn.ModuleDict(dict(nets))
+        modules = nn.ModuleDict(dict(nets))
         optimizers: dict[str, Optimizer] = {}
         followers: list[Follower] = []
         for name, player in players.items():
-            own = nn.ModuleList(named[net] for net in checked_nets(name, player, named))
+            own = nn.ModuleList(modules[net] for net in checked_nets(name, player, modules))
             optimize = optimizing[name] if isinstance(optimizing, Mapping) else optimizing
             rate = lr[name] if isinstance(lr, Mapping) else lr
             optimizers[name] = optimize(own, rate)
             if isinstance(optimize, Optimizing):
                 followers.append(partial(optimize.follow, optimizers[name], rate))
-        moved = tuple(name for name in named if any(name in player.nets for player in players.values()))
-        averages = {name: deepcopy(named[name]).eval().requires_grad_(False) for name in averaged if name in named}
-        components = nn.ModuleDict(stateful(players)).to(device_of(named))
-        return cls(named, optimizers, nn.ModuleDict(averages), components, moved, followers)
+        moved = tuple(name for name in modules if any(name in player.nets for player in players.values()))
+        averages = {name: deepcopy(modules[name]).eval().requires_grad_(False) for name in averaged if name in modules}
+        components = nn.ModuleDict(stateful(players)).to(device_of(modules))
+        return cls(modules, optimizers, nn.ModuleDict(averages), components, moved, followers)
 
     def following(self) -> list[Follower]:
         """What follows the images seen: settings of optimizers, and all parts that have a method `follow`."""
