@@ -31,57 +31,67 @@ SHARED = (
 )
 SAMPLES, SCALE = 12, 2
 ASKED = 2_000  # images for the classifier of conditional runs
+
+
+def falling(lr_g, lr_d, share=0.5):
+    """Learning rates that fall to 0 over the last share of a run, as words of the command."""
+    return f"--lr-g 'decay({lr_g}, share={share})' --lr-d 'decay({lr_d}, share={share})'"
+
+
 SETTINGS = {  # what differs from the preset
-    "gan": "--network 'mlp(width=256, depth=2, z_dim=64)' --batch 8 --lr-g 0.05 --lr-d 0.02 --decay 0.5",
-    "dcgan": "--network 'dcgan(g_width=16, d_width=16)' --batch 32 --lr-g 5e-4 --lr-d 5e-4 --decay 0.5",
-    "lsgan": "--network 'dcgan(g_width=16, d_width=16)' --batch 16 --lr-g 1e-3 --lr-d 5e-4 --decay 0.5",
-    "f-gan": "--network 'dcgan(g_width=16, d_width=16)' --batch 16 --lr-g 1e-3 --lr-d 5e-4 --decay 0.5",
-    "dragan": "--network \"dcgan(g_width=16, d_width=16, d_feature_norm='none')\" --batch 16 --lr-g 1e-3 --lr-d 1e-3 "
-    "--decay 0.5",
-    "infogan-study": "--network 'infogan(width=16)' --batch 32 --lr-g 5e-4 --lr-d 5e-4 --decay 0.5",
-    "ls-gan": "--network 'dcgan(g_width=16, d_width=16)' --batch 16 --lr-g 1e-3 --lr-d 5e-4 --decay 0.5",
-    "acgan": "--network 'dcgan(g_width=16, d_width=16, z_dim=110)' --g-condition batch_norm --batch 16 --lr-g 1e-3 "
-    "--lr-d 5e-4 --decay 0.5",
-    "ebgan": "--network 'ebgan(g_width=16, d_width=16)' --batch 32 --lr-g 5e-4 --lr-d 5e-4 --decay 0.5",
-    "wgan": "--network 'dcgan(g_width=16, d_width=16)' --batch 8 --g-batch 32 --lr-g 5e-4 --lr-d 5e-4",
-    "wn-gan": "--network 'wn_gan(width=16)' --batch 8 --lr-g 1e-3 --lr-d 3e-4 --decay 1.0",
-    "sngan": "--network 'sn_cnn(g_width=16, d_width=16)' --batch 16 --lr-g 1e-3 --lr-d 1e-3 --decay 0.5",
-    "sn-regularization": "--network 'sn_cnn(g_width=16, d_width=16)' --batch 16 --lr-g 1e-3 --lr-d 5e-4 --decay 0.5",
-    "sngan-resnet": "--network 'sn_resnet(g_scale=0.125, d_scale=0.125)' --batch 8 --g-batch 32 --lr-g 1e-3 "
-    "--lr-d 1e-3 --decay 0.5",
-    "sngan-projection": "--network 'sn_resnet(g_scale=0.125, d_scale=0.125)' --batch 8 --g-batch 32 --lr-g 1e-3 "
-    "--lr-d 1e-3 --decay 0.5",
-    "improved-gan": "--network 'improved_gan(g_width=16, d_width=16, kernels=20)' --batch 16 --lr-g 5e-4 --lr-d 1e-4",
+    "gan": "--network 'mlp(width=256, depth=2, z_dim=64)' --batch 8 " + falling("0.05", "0.02"),
+    "dcgan": "--network 'dcgan(g_width=16, d_width=16)' --batch 32 " + falling("5e-4", "5e-4"),
+    "lsgan": "--network 'dcgan(g_width=16, d_width=16)' --batch 16 " + falling("1e-3", "5e-4"),
+    "f-gan": "--network 'dcgan(g_width=16, d_width=16)' --batch 16 " + falling("1e-3", "5e-4"),
+    "dragan": "--network \"dcgan(g_width=16, d_width=16, d_feature_norm='none')\" --batch 16 "
+    + falling("1e-3", "1e-3"),
+    "infogan-study": "--network 'infogan(width=16)' --batch 32 " + falling("5e-4", "5e-4"),
+    "ls-gan": "--network 'dcgan(g_width=16, d_width=16)' --batch 16 " + falling("1e-3", "5e-4"),
+    "acgan": "--network 'dcgan(g_width=16, d_width=16, z_dim=110)' --g-condition batch_norm --batch 16 "
+    + falling("1e-3", "5e-4"),
+    "ebgan": "--network 'ebgan(g_width=16, d_width=16)' --batch 32 " + falling("5e-4", "5e-4"),
+    "wgan": "--network 'dcgan(g_width=16, d_width=16)' --batch 8 --g-batch 32 --d-steps 5 --lr-g 5e-4 --lr-d 5e-4",
+    "wn-gan": "--network 'wn_gan(width=16)' --batch 8 " + falling("1e-3", "3e-4", share=1.0),
+    "sngan": "--network 'sn_cnn(g_width=16, d_width=16)' --batch 16 " + falling("1e-3", "1e-3"),
+    "sn-regularization": "--network 'sn_cnn(g_width=16, d_width=16)' --batch 16 " + falling("1e-3", "5e-4"),
+    "sngan-resnet": "--network 'sn_resnet(g_scale=0.125, d_scale=0.125)' --batch 8 --g-batch 32 "
+    + falling("1e-3", "1e-3"),
+    "sngan-projection": "--network 'sn_resnet(g_scale=0.125, d_scale=0.125)' --batch 8 --g-batch 32 "
+    + falling("1e-3", "1e-3"),
+    "improved-gan": "--network 'improved_gan(g_width=16, d_width=16, kernels=20)' --batch 16 "
+    + falling("5e-4", "1e-4", share=0.3333),
     "began": "--network 'began(width=16, z_dim=64)' --loss 'boundary_equilibrium(gamma=0.7, rate=0.05)' "
-    "--g-penalties 'pulling_away(weight=0.1)' --lr-g 5e-4 --lr-d 1e-3 --decay 0.5",
-    "sagan": "--network 'sagan(g_scale=0.125, d_scale=0.125)' --batch 32 --lr-g 5e-4 --lr-d 1e-3 --decay 0.5",
-    "biggan": "--network 'biggan(width=8)' --batch 16 --g-batch 32 --lr-g 1e-3 --lr-d 1e-3 --decay 0.5",
-    "biggan-deep": "--network 'biggan_deep(width=8)' --batch 16 --g-batch 32 --lr-g 5e-4 --lr-d 1e-3 --decay 0.5",
-    "wgan-gp": "--network 'wgan_gp_resnet(width=16)' --batch 16 --g-batch 32 --lr-g 1e-3 --lr-d 1e-3 --decay 0.5",
-    "ct-gan": "--network 'wgan_gp_resnet(width=16, dropout=(0.2, 0.5, 0.5))' --batch 8 --g-batch 32 --lr-g 1e-3 "
-    "--lr-d 1e-3 --decay 0.5",
+    "--g-penalties 'pulling_away(weight=0.1)' " + falling("5e-4", "1e-3"),
+    "sagan": "--network 'sagan(g_scale=0.125, d_scale=0.125)' --batch 32 " + falling("5e-4", "1e-3"),
+    "biggan": "--network 'biggan(width=8)' --batch 16 --g-batch 32 " + falling("1e-3", "1e-3"),
+    "biggan-deep": "--network 'biggan_deep(width=8)' --batch 16 --g-batch 32 " + falling("5e-4", "1e-3"),
+    "wgan-gp": "--network 'wgan_gp_resnet(width=16)' --batch 16 --g-batch 32 " + falling("1e-3", "1e-3"),
+    "ct-gan": "--network 'wgan_gp_resnet(width=16, dropout=(0.2, 0.5, 0.5))' --batch 8 --g-batch 32 "
+    + falling("1e-3", "1e-3"),
     "default": "",
-    "r3gan": "--network 'r3(g_width=64, d_width=64, blocks=1, full_to=4)' --batch 16 --lr-g 1e-3 --lr-d 1e-3 "
-    "--decay 0.5 --penalties 'r1(weight=3.0, every=4)' 'r2(weight=3.0, every=4)'",
+    "r3gan": "--network 'r3(g_width=64, d_width=64, blocks=1, full_to=4)' --batch 16 "
+    + falling("1e-3", "1e-3")
+    + " --penalties 'r1(weight=3.0, every=4)' 'r2(weight=3.0, every=4)' --augment ada "
+    "--optimizer 'adam(beta1=0.0, beta2=0.99)'",
 }
 NOTES = {  # what did not work first, measured at the same budget, and what does
-    "gan": "At learning rates of 0.02 and batches of 16: FID 13.0. Batches of 8 help: FID 9.00 at the paper's "
+    "gan": "At learning rates of 0.02 and batches of 16: FD 13.0. Batches of 8 help: FD 9.00 at the paper's "
     "learning rate, 0.1. The pixels of fully connected networks are learnt one by one, hence the noise.",
-    "lsgan": "At equal learning rates of 5e-4 and batches of 32: FID 7.73, with grids over the garments. Small "
+    "lsgan": "At equal learning rates of 5e-4 and batches of 32: FD 7.73, with grids over the garments. Small "
     "batches, hence more steps, and a generator that learns twice as fast help.",
-    "dragan": "At learning rates of 5e-4 and batches of 32 samples were blobs, FID 11.7; at 2e-3 and 16 many grey: "
-    "FID 21.1.",
+    "dragan": "At learning rates of 5e-4 and batches of 32 samples were blobs, FD 11.7; at 2e-3 and 16 many grey: "
+    "FD 21.1.",
     "ls-gan": "The margin, 2e-4 a value, belongs to 64x64 RGB; it learns so too.",
     "wgan": "With clipped weights it learns, if slowly: 1,000 steps of the generator, samples still coarse.",
-    "acgan": "With the label concatenated to z, as in the paper, each class became one picture: FID 6.6 to 13.1 "
+    "acgan": "With the label concatenated to z, as in the paper, each class became one picture: FD 6.6 to 13.1 "
     "in five runs with other learning rates, weights of the class loss and norms of D. With conditional batch "
     "normalisation, where the generator starts from z alone, classes stay varied; some samples are of another class.",
-    "wn-gan": "At learning rates of 5e-4 for both networks and batches of 32 many samples were nearly black: FID 8.81. "
+    "wn-gan": "At learning rates of 5e-4 for both networks and batches of 32 many samples were nearly black: FD 8.81. "
     "Small batches, a faster generator and a learning rate that falls from the start help.",
-    "improved-gan": "At equal learning rates of 5e-4 the discriminator wins and all samples are black: FID 44.2. A "
+    "improved-gan": "At equal learning rates of 5e-4 the discriminator wins and all samples are black: FD 44.2. A "
     "generator that learns five times as fast as the discriminator gets shapes, coarse ones.",
     "began": "With gamma 0.5 and k that moves ten times as fast as in the paper (rate 0.01) all samples were sneakers, "
-    "which are the easiest to reconstruct: FID 21.9. With gamma 1.0 and rate 0.05 all were shoes: FID 22.8. EBGAN's "
+    "which are the easiest to reconstruct: FD 21.9. With gamma 1.0 and rate 0.05 all were shoes: FD 22.8. EBGAN's "
     "pulling-away term keeps samples varied; they are flat shapes, not yet garments.",
     "ebgan": "The paper's margin, 20, works as it is.",
 }
@@ -91,14 +101,14 @@ HEAD = """# Gallery
 Every preset at reduced width on the built-in images, 10,000 of Fashion-MNIST at 28x28, for the same budget: {images:,}
 real images, which is modest: the lengths of the published systems are 30 to 15,000 times that. What differs from the
 preset's settings is in the command; `equipoise list presets` says what was published. Made by
-`python benchmarks/gallery.py`, which goes on where it was stopped, on 2 cores of an AMD EPYC, one thread a run, torch
+`python benchmarks/gallery.py`, which resumes where it was stopped, on 2 cores of an AMD EPYC, one thread a run, torch
 {torch}; other work shared the machine, so that times are upper bounds.
 
-FID on `builtin` features, not comparable with FID on Inception features: 2,000 images of the averaged generator against
-the 10,000 of the training set, before training and at the end. The 2,000 real images that were held out score 0.02. One
-seed. Pictures are samples of the averaged generator at the first latent points of a seed, none chosen; presets with
-labels show the ten classes in turn, T-shirt, trouser, pullover, dress, coat, sandal, shirt, sneaker, bag, ankle boot,
-and the first two again.
+FD (builtin) is the Frechet distance on `builtin` features, not comparable with FID, which is on Inception features:
+2,000 images of the EMA generator against the 10,000 of the training set, before training and at the end. The 2,000 real
+images that were held out score 0.02. One seed. Pictures are samples of the EMA generator at the first latent points of
+a seed, none chosen; presets with labels show the ten classes in turn, T-shirt, trouser, pullover, dress, coat, sandal,
+shirt, sneaker, bag, ankle boot, and the first two again.
 """
 
 ENTRY = """
@@ -131,7 +141,7 @@ def recipe(name):
 
 
 def train(name):
-    """Trains, or goes on, in a process of its own unless the run is finished; one that breaks is seen on the page."""
+    """Trains, or resumes, in a process of its own unless the run is finished; one that breaks is seen on the page."""
     folder = ROOT / "runs" / "gallery" / name
     if (folder / "recipe.json").exists() and read(folder).finished:
         return
@@ -144,7 +154,7 @@ def write_page(runs, page):
     records = {name: read(runs / name) for name in SETTINGS if (runs / name / "recipe.json").exists()}
     versions = {record.context["versions"]["torch"] for record in records.values()}
     head = HEAD.format(images=IMAGES, torch=", ".join(sorted(versions)))
-    page.with_suffix("").mkdir(exist_ok=True)
+    page.with_suffix("").mkdir(parents=True, exist_ok=True)
     entries = [entry(name, record, page.with_suffix("")) for name, record in records.items()]
     page.write_text(head + table(records) + "".join(entries))
 
@@ -152,14 +162,14 @@ def write_page(runs, page):
 def table(records):
     """All runs in a table."""
     rows = (f"| [{name}](#{name}) | {' | '.join(result(record))} |\n" for name, record in records.items())
-    return "\n| preset | FID at the start | at the end | seconds |\n|---|---|---|---|\n" + "".join(rows)
+    return "\n| preset | FD (builtin) at the start | at the end | seconds |\n|---|---|---|---|\n" + "".join(rows)
 
 
 def result(record):
-    """FID at the start and at the end, and the seconds between, as words."""
+    """The Frechet distance at the start and at the end, and the seconds between, as words."""
     first, last = record.training[0], record.training[-1]
-    end = f"{last['fid']:.2f}" if record.finished else f"broke off at {record.seen:,} images"
-    return f"{first['fid']:.1f}", end, f"{record.seconds:.0f}"
+    end = f"{last['fd']:.2f}" if record.finished else f"broke off at {record.seen:,} images"
+    return f"{first['fd']:.1f}", end, f"{record.seconds:.0f}"
 
 
 def entry(name, record, pictures):
@@ -170,7 +180,7 @@ def entry(name, record, pictures):
     sampler = Sampler(record.path)
     samples(sampler).save(pictures / f"{name}.png", optimize=True)
     paper = first_line(getattr(presets, name.replace("-", "_")))
-    text = f"FID {start} -> {end} in {seconds} s. {agreement(sampler)}{NOTES.get(name, '')}".strip()
+    text = f"FD (builtin) {start} -> {end} in {seconds} s. {agreement(sampler)}{NOTES.get(name, '')}".strip()
     return ENTRY.format(name=name, paper=paper, text=text, command=command(name))
 
 

@@ -1,6 +1,6 @@
 """The cost of spectral normalisation: what the algorithm needs, PyTorch's own, ours; and next to other stabilisers.
 
-    python benchmarks/spectral_norm.py [--rounds 20] [--updates 2] [--size 32] [--batch 64]
+    python benchmarks/spectral_norm.py [--rounds 20] [--calls 50] [--updates 2] [--size 32] [--scale 1] [--batch 64]
 
 The first table reads the weights of all layers of a discriminator and sends a gradient back through them, once for each
 way, in turns of some calls each in this process; times are those of the best call. `needed` is two matrix-vector
@@ -43,8 +43,9 @@ COMPARED = {  # norm, penalty, constraint
 }
 
 
-def discriminator(shape):
-    return networks.sn_resnet()(shape)[1]
+def pair(shape, scale):
+    """Generator and discriminator of SN-GAN, their widths scaled."""
+    return networks.sn_resnet(g_scale=scale, d_scale=scale)(shape)
 
 
 def needed(D):
@@ -124,27 +125,27 @@ def best(runs, rounds, calls=1):
     return {name: min(taken) for name, taken in times.items()}
 
 
-def cost_of_the_norm(rounds):
+def cost_of_the_norm(rounds, calls, scale):
     print(f"{'forward and backward of the norm alone':34}{'needed':>11}{'torch':>11}{'equipoise':>11}{'ratios':>20}")
     for name, shape in NETWORKS.items():
-        D = discriminator(shape)
+        _, D = pair(shape, scale)
         ours = norms.apply(norms.spectral(), deepcopy(D))
         theirs = norms.apply(torch_norm(), deepcopy(D))
         (together,) = (hook.__self__ for hook in ours._forward_pre_hooks.values())
         assert isinstance(together, Together)
         runs = {"needed": needed(D), "torch": through_weights(theirs), "ours": through_weights(ours, together)}
-        times = best(runs, rounds, calls=50 if shape.height == 32 else 3)
+        times = best(runs, rounds, calls=calls if shape.height == 32 else -(-calls // 16))
         count = sum(weight.numel() for weight in D.parameters())
         cells = "".join(f"{times[way] * 1e3:8.2f} ms" for way in runs)
         ratios = f"{times['torch'] / times['ours']:.1f}x faster, {times['ours'] / times['needed']:.1f}x needed"
         print(f"{name + f', {count / 1e6:.1f} M weights':34}{cells}  {ratios}")
 
 
-def share_of_a_step(rounds, batch):
+def share_of_a_step(rounds, batch, scale):
     print(f"\n{'discriminator step':34}{'no norm':>11}{'torch':>11}{'equipoise':>11}")
     for name, shape in NETWORKS.items():
         count = batch if shape.height == 32 else max(1, batch // 8)
-        D = discriminator(shape)
+        _, D = pair(shape, scale)
         nets = {"no norm": D, "torch": norms.apply(torch_norm(), deepcopy(D))}
         nets["ours"] = norms.apply(norms.spectral(), deepcopy(D))
         times = best({way: d_step(net, count, shape) for way, net in nets.items()}, rounds)
@@ -153,9 +154,9 @@ def share_of_a_step(rounds, batch):
         print(f"{name + f', batch {count}':34}{cells}  torch {more['torch']:+.1%}, equipoise {more['ours']:+.1%}")
 
 
-def updates_of(norm, penalty, constraint, shape, batch):
+def updates_of(norm, penalty, constraint, shape, batch, scale):
     """Generator updates of a whole training loop."""
-    G, D = networks.sn_resnet()(shape)
+    G, D = pair(shape, scale)
     norms.apply(torch_norm() if norm == "torch" else build(norm, norms), D)
     players = games.adversarial(
         losses.hinge(),
@@ -169,10 +170,10 @@ def updates_of(norm, penalty, constraint, shape, batch):
     return lambda: next(rounds)
 
 
-def comparison(rounds, batch, size):
+def comparison(rounds, batch, size, scale):
     shape = ImageShape(3, size, size)
     print(f"\n{f'sn_resnet at {size}x{size}, batch {batch}':34}{'100 G updates':>15}{'relative':>10}")
-    times = best({name: updates_of(*parts, shape, batch) for name, parts in COMPARED.items()}, rounds)
+    times = best({name: updates_of(*parts, shape, batch, scale) for name, parts in COMPARED.items()}, rounds)
     for name, seconds in times.items():
         print(f"{name:34}{seconds * 100:13.1f} s{seconds / times['none']:10.2f}")
 
@@ -180,15 +181,17 @@ def comparison(rounds, batch, size):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--calls", type=int, default=50, help="calls in turn in the first table")
     parser.add_argument("--updates", type=int, default=2)
     parser.add_argument("--size", type=int, default=32)
+    parser.add_argument("--scale", type=float, default=1.0, help="of the networks' widths, for a trial")
     parser.add_argument("--batch", type=int, default=64)
     options = parser.parse_args()
     torch.manual_seed(0)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads; best of {options.rounds} rounds")
-    cost_of_the_norm(options.rounds)
-    share_of_a_step(max(3, options.rounds // 4), options.batch)
-    comparison(options.updates, options.batch, options.size)
+    cost_of_the_norm(options.rounds, options.calls, options.scale)
+    share_of_a_step(min(options.rounds, max(3, options.rounds // 4)), options.batch, options.scale)
+    comparison(options.updates, options.batch, options.size, options.scale)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Trains the classifier behind the `builtin` features from the built-in Fashion-MNIST images, in minutes on one core.
 
-python scripts/train_classifier.py [target.safetensors]
+python scripts/train_classifier.py [target.safetensors] [--epochs 24] [--images 10000]
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import torch
@@ -14,34 +14,43 @@ from torch.nn.functional import cross_entropy, pad
 from equipoise import data
 from equipoise.metrics import classifier
 
-EPOCHS, BATCH, PEAK = 24, 100, 0.004
+BATCH, PEAK = 100, 0.004
 
 
-def main(target: Path = classifier.WEIGHTS) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("target", type=Path, nargs="?", default=classifier.WEIGHTS)
+    parser.add_argument("--epochs", type=int, default=24)
+    parser.add_argument("--images", type=int, help="the first so many alone, for a trial")
+    options = parser.parse_args()
+    train(options.target, options.epochs, options.images)
+
+
+def train(target: Path, epochs: int, count: int | None) -> None:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     clothes = data.load("builtin", data.Format(1, 28, 28), labels=True)
-    (images, labels), (held_out, truth) = read(clothes), read(clothes.held_out)
+    (images, labels), (held_out, truth) = read(clothes, count), read(clothes.held_out, count)
     net = classifier.network()
-    fit(net, images, labels)
+    fit(net, images, labels, epochs)
     print(f"right: {accuracy(net, images, labels):.4f} of its images, {accuracy(net, held_out, truth):.4f} held out")
     kept = {k: v.contiguous() for k, v in net.state_dict().items() if "num_batches" not in k}
     save_file(kept, target)
     print(f"{target.name}: {target.stat().st_size:,} bytes")
 
 
-def read(part: data.Dataset | None) -> tuple[Tensor, Tensor]:
+def read(part: data.Dataset | None, count: int | None) -> tuple[Tensor, Tensor]:
     if part is None or part.images is None or part.labels is None:
         raise ValueError("the built-in images are incomplete")
-    return classifier.scaled(part.images), part.labels.tensor()
+    return classifier.scaled(part.images[:count]), part.labels.tensor()[:count]
 
 
-def fit(net: nn.Module, images: Tensor, labels: Tensor) -> None:
+def fit(net: nn.Module, images: Tensor, labels: Tensor, epochs: int) -> None:
     optimizer = torch.optim.AdamW(net.parameters(), lr=PEAK, weight_decay=0.02)
-    steps = EPOCHS * (len(images) // BATCH)
+    steps = epochs * -(-len(images) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK, total_steps=steps)
-    for epoch in range(EPOCHS):
+    for epoch in range(epochs):
         order = torch.randperm(len(images))
         for rows in order.split(BATCH):
             loss = cross_entropy(net(augment(images[rows])), labels[rows], label_smoothing=0.05)
@@ -78,4 +87,4 @@ def accuracy(net: nn.Module, images: Tensor, labels: Tensor) -> float:
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))
+    main()

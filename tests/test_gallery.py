@@ -29,9 +29,16 @@ def test_every_setting_assembles_at_the_shared_budget(name):
     recipe = gallery.recipe(name)
     source = inspect(recipe.data, bool(recipe.labels), recipe.strict)
     recipe, _ = choose(recipe, source, torch.device("cpu"))
-    rehearse(recipe, load_dataset(recipe, source).meaning.space)
+    rehearse(recipe, load_dataset(recipe, source).meaning.space, torch.device("cpu"))
     assert recipe.images == gallery.IMAGES
-    assert recipe.d_steps == getattr(presets, name.replace("-", "_"))().d_steps
+    own = "--d-steps" in gallery.SETTINGS[name]
+    assert own or recipe.d_steps == getattr(presets, name.replace("-", "_"))().d_steps
+
+
+def test_the_page_in_the_repository_shows_these_commands():
+    page = (Path(__file__).parent.parent / "docs" / "gallery.md").read_text()
+    assert all(f"```sh\n{gallery.command(name)}\n```" in page for name in gallery.SETTINGS)
+    assert all(note in page for note in gallery.NOTES.values())
 
 
 @pytest.fixture
@@ -39,7 +46,7 @@ def runs(tmp_path, monkeypatch):
     """A folder with the run of one of two presets."""
     words = "--network 'mlp(width=8, depth=1, z_dim=2)' --batch 16"
     monkeypatch.setattr(gallery, "SETTINGS", {"gan": words, "dcgan": words})
-    monkeypatch.setattr(gallery, "SHARED", "--images 16 --precision float32 --features pixels --score-images 2")
+    monkeypatch.setattr(gallery, "SHARED", "--images 16 --precision float32 --features builtin --score-images 2")
     for _ in train(gallery.recipe("gan"), tmp_path / "gan"):
         pass
     return tmp_path
@@ -50,6 +57,7 @@ def test_the_page_is_made_from_run_folders(runs):
     page = (runs / "gallery.md").read_text()
     assert page.count("\n## ") == 1
     assert "equipoise train builtin --preset gan" in page
+    assert "\n| preset | FD (builtin) at the start |" in page
     assert "![Samples of gan](gallery/gan.png)" in page
     with Image.open(runs / "gallery" / "gan.png") as row:
         assert row.size == (12 * 28 * 2, 28 * 2)
@@ -57,5 +65,5 @@ def test_the_page_is_made_from_run_folders(runs):
 
 def test_the_page_refuses_a_run_with_other_settings(runs, monkeypatch):
     monkeypatch.setitem(gallery.SETTINGS, "gan", gallery.SETTINGS["gan"] + " --lr-g 0.5")
-    with pytest.raises(ValueError, match=r"remove it: lr_g: 0\.1 there, 0\.5 here"):
+    with pytest.raises(ValueError, match=r"remove it: lr_g: 'decay\(0\.1, share=0\.5\)' there, 0\.5 here"):
         gallery.write_page(runs, runs / "gallery.md")
