@@ -18,7 +18,7 @@ class TestInstanceNoise:
         layer = layers.InstanceNoise(linear(2.0, 0.0, images=40))
         stds = []
         for seen in (0, 20, 40, 100):
-            layer.follow(seen)
+            layer.follow_images(seen)
             layer(IMAGES)
             stds.append(layer.std.item())
         assert stds == [2.0, 1.0, 0.0, 0.0]
@@ -40,12 +40,12 @@ class TestInstanceNoise:
     def test_images_are_unchanged_at_the_end(self):
         layer, x = layers.InstanceNoise(linear(1.0, 0.0, images=10)), torch.randn(10, 3, 2, 2)
         assert not torch.equal(layer(x), x)
-        layer.follow(10)
+        layer.follow_images(10)
         assert torch.equal(layer(x), x)
 
     def test_a_resumed_run_has_the_noise_that_it_had(self):
         layer, resumed = (layers.InstanceNoise(linear(1.0, 0.0, images=40)) for _ in range(2))
-        layer.follow(10)
+        layer.follow_images(10)
         resumed.load_state_dict(layer.state_dict())
         assert resumed.std == 0.75
 

@@ -28,7 +28,7 @@ def transformed(images: Images, p: Chance, groups: list[str]) -> Images:
 
 
 class Transforms(nn.Module):
-    """Augments each sample, by each transform with probability `p`, which `follow` sets. See `transforms`."""
+    """Augments each sample, by each transform with probability `p`, which `follow_images` sets. See `transforms`."""
 
     p: Tensor
 
@@ -37,7 +37,7 @@ class Transforms(nn.Module):
         self.rate, self.groups = p, groups
         self.register_buffer("p", torch.tensor(float(at(p, 0))))
 
-    def follow(self, seen: int) -> None:
+    def follow_images(self, seen: int) -> None:
         """Sets the probability to what it is after so many images."""
         self.p.fill_(at(self.rate, seen))
 
@@ -49,7 +49,7 @@ class Transforms(nn.Module):
 def transforms(p: Rate = 0.5, pipe: str | Sequence[str] = GROUPS) -> Transforms:
     """Each transform of `ada` with probability p, which does not adapt (Karras 2020, arXiv:2006.06676, Sec. 2).
 
-    `p` may be a schedule, as R3GAN's (Huang 2024, arXiv:2501.05441), of which `follow` sets the value.
+    `p` may be a schedule, as R3GAN's (Huang 2024, arXiv:2501.05441), of which `follow_images` sets the value.
     """
     check_range(at_least=0, at_most=1, p=p)
     return Transforms(p, check_choices(pipe, GROUPS, "pipe"))

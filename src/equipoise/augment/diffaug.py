@@ -20,7 +20,7 @@ def diffaug(policy: str | Sequence[str] = ("color", "translation", "cutout"), st
     * `cutout`: a rectangle of half the height and width around a random point is set to zero.
 
     They are applied in the order in which `policy` names them. `strength` scales all ranges, 0 is the identity; it may
-    be a schedule, of which `follow` sets the value.
+    be a schedule, of which `follow_images` sets the value.
 
     >>> import torch
     >>> images = torch.ones(64, 1, 32, 32)
@@ -38,9 +38,9 @@ class Diffaug(nn.Module):
     def __init__(self, policy: list[str], strength: Rate) -> None:
         super().__init__()
         self.policy, self.rate = policy, strength
-        self.follow(0)
+        self.follow_images(0)
 
-    def follow(self, seen: int) -> None:
+    def follow_images(self, seen: int) -> None:
         """Sets the strength to what it is after so many images."""
         self.strength = at(self.rate, seen)
 

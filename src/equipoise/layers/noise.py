@@ -16,12 +16,12 @@ class InstanceNoise(nn.Module):
     both: make this the first layer of the discriminator. In eval mode there is none.
 
     `std` is a number or a schedule, usually one that falls to 0. It follows the images seen: `training.steps` calls
-    `follow` once a round, and a loop of your own has to.
+    `follow_images` once a round, and a loop of your own has to.
 
     >>> from equipoise.schedules import linear
     >>> layer = InstanceNoise(std=linear(1.0, 0.0, images=4))
     >>> for seen in (0, 4):
-    ...     layer.follow(seen)
+    ...     layer.follow_images(seen)
     ...     bool(layer(torch.zeros(2, 1, 8, 8)).any())
     True
     False
@@ -35,7 +35,7 @@ class InstanceNoise(nn.Module):
         self.rate = std
         self.register_buffer("std", torch.tensor(float(at(std, 0))))
 
-    def follow(self, seen: int) -> None:
+    def follow_images(self, seen: int) -> None:
         """Sets the standard deviation to what it is after so many images."""
         self.std.fill_(at(self.rate, seen))
 

@@ -73,9 +73,9 @@ class State:
         return cls(modules, optimizers, nn.ModuleDict(averages), components, moved, followers)
 
     def following(self) -> list[Follower]:
-        """What follows the images seen: settings of optimizers, and all parts that have a method `follow`."""
+        """What follows the images seen: settings of optimizers, and all parts that have a method `follow_images`."""
         modules = chain(self.nets.modules(), self.averages.modules(), self.components.modules())
-        parts = (getattr(module, "follow", None) for module in modules)
+        parts = (getattr(module, "follow_images", None) for module in modules)
         return [*self.followers, *(cast(Follower, follow) for follow in parts if callable(follow))]
 
     def average(self, images: int, half_life: int | float) -> None:
