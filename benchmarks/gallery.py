@@ -201,7 +201,7 @@ def samples(sampler):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=first_line(sys.modules[__name__]))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=SETTINGS, default=list(SETTINGS), metavar="NAME")
     parser.add_argument("--page", action="store_true", help="write the page alone")
     options = parser.parse_args()

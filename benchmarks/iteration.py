@@ -3,7 +3,7 @@
 Five discriminator steps and one generator step at 32x32, hinge loss, spectral normalisation. Both run in turn in this
 process, so that other work on the machine slows both alike; the ratio is of the best times.
 
-    python benchmarks/iteration.py [--batch 64] [--rounds 3]
+    python benchmarks/iteration.py [--batch 64] [--rounds 3] [--scale 1]
 """
 
 import argparse
@@ -23,10 +23,10 @@ SHAPE = ImageShape(3, 32, 32)
 D_STEPS = 5
 
 
-def ours(batch, device):
+def ours(batch, device, scale):
     """Our loop, in the precision that it chooses for this machine."""
     precision, reason = choose(device)
-    G, D = networks.sn_resnet()(SHAPE)
+    G, D = networks.sn_resnet(g_scale=scale, d_scale=scale)(SHAPE)
     norms.apply(norms.spectral(), D)
     nets = {name: precision.place(net, device) for name, net in (("G", G), ("D", D))}
     players = games.adversarial(losses.hinge(), d_steps=D_STEPS)
@@ -35,9 +35,9 @@ def ours(batch, device):
     return lambda: next(rounds), f"{str(precision.dtype).removeprefix('torch.')}: {reason}"
 
 
-def plain(batch, device):
+def plain(batch, device, scale):
     """The same networks and the same arithmetic, as one writes them by hand."""
-    G, D = PlainGenerator().to(device), PlainDiscriminator().to(device)
+    G, D = (net.to(device) for net in plain_pair(scale))
     opt_g, opt_d = (torch.optim.Adam(net.parameters(), 2e-4, betas=(0.0, 0.9)) for net in (G, D))
     images = endless(batch, device)
 
@@ -108,10 +108,15 @@ def endless(batch, device):
         yield images.clone(), None
 
 
-def check_sizes():
+def plain_pair(scale):
+    """Both networks, their widths scaled."""
+    return PlainGenerator(round(256 * scale)), PlainDiscriminator(round(128 * scale))
+
+
+def check_sizes(scale):
     """Both sides must have the same networks."""
     count = lambda net: sum(weight.numel() for weight in net.parameters())
-    assert [*map(count, networks.sn_resnet()(SHAPE))] == [count(PlainGenerator()), count(PlainDiscriminator())]
+    assert [*map(count, networks.sn_resnet(g_scale=scale, d_scale=scale)(SHAPE))] == [*map(count, plain_pair(scale))]
 
 
 def seconds(run, device):
@@ -126,12 +131,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--scale", type=float, default=1.0, help="of the networks' widths, for a trial")
     options = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(0)
-    fast, what = ours(options.batch, device)
-    slow = plain(options.batch, device)
-    check_sizes()
+    fast, what = ours(options.batch, device, options.scale)
+    slow = plain(options.batch, device, options.scale)
+    check_sizes(options.scale)
     times = {fast: [], slow: []}
     for round_number in range(options.rounds + 1):
         for run in times:

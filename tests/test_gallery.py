@@ -46,7 +46,7 @@ def runs(tmp_path, monkeypatch):
     """A folder with the run of one of two presets."""
     words = "--network 'mlp(width=8, depth=1, z_dim=2)' --batch 16"
     monkeypatch.setattr(gallery, "SETTINGS", {"gan": words, "dcgan": words})
-    monkeypatch.setattr(gallery, "SHARED", "--images 16 --precision float32 --features builtin --score-images 2")
+    monkeypatch.setattr(gallery, "SHARED", "--images 16 --precision float32 --features pixels --score-images 2")
     for _ in train(gallery.recipe("gan"), tmp_path / "gan"):
         pass
     return tmp_path
