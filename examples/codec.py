@@ -19,7 +19,6 @@ from torch import nn
 from torch.nn.functional import avg_pool1d, leaky_relu
 
 from equipoise import games, losses, optimizers
-from equipoise.critic import Critic
 from equipoise.training import Player, State, steps
 
 BATCH, TIME, WIDTH, CODE = 16, 240, 16, 4
@@ -88,7 +87,7 @@ def game(begin, weight=0.8, features=4.0):
     matching = losses.feature_matching(of="pairs")
 
     def codec(turn):
-        A, critic, x = turn.nets["A"], Critic(turn.nets["D"]), turn.batch
+        A, critic, x = turn.nets["A"], turn.critic("D"), turn.batch
         y = turn.kept["y"] = A(x)
         error = (y - x).abs().mean()
         if turn.seen < begin or not weight:
@@ -98,7 +97,7 @@ def game(begin, weight=0.8, features=4.0):
         return {"error": error, "adversarial": weight * balance * (fooling + features * matched)}
 
     def discriminator(turn):
-        critic = Critic(turn.nets["D"])
+        critic = turn.critic("D")
         return {"loss": loss.d(critic(turn.batch), critic(turn.kept["y"].detach()))}
 
     return {"codec": Player(("A",), codec), "d": Player(("D",), discriminator, fresh=False)}

@@ -19,7 +19,6 @@ import torch
 from torch import nn
 
 from equipoise import losses, optimizers, penalties
-from equipoise.critic import Critic
 from equipoise.training import Player, State, steps
 
 BATCH, WIDTH, WALK = 256, 64, 8
@@ -81,7 +80,7 @@ def game(weight):
 
     def student(turn):
         z = turn.latents(len(turn.batch), 2)
-        fake, critic = turn.nets["S"](z), Critic(turn.nets["D"])
+        fake, critic = turn.nets["S"](z), turn.critic("D")
         with torch.no_grad():
             wanted = turn.nets["T"](z)
         turn.kept["fake"] = fake.detach()
@@ -89,7 +88,7 @@ def game(weight):
         return {"error": (fake - wanted).square().mean(), "fooling": weight * fooling}
 
     def discriminator(turn):
-        critic, real, fake = Critic(turn.nets["D"]), turn.batch, turn.kept["fake"]
+        critic, real, fake = turn.critic("D"), turn.batch, turn.kept["fake"]
         return {"loss": loss.d(critic(real), critic(fake)), "r1": r1(critic, real, fake)}
 
     return {"s": Player(("S",), student), "d": Player(("D",), discriminator, fresh=False, components=(r1,))}

@@ -10,7 +10,7 @@ import torch.multiprocessing
 from test_training import assert_equal
 from torch import nn
 
-from equipoise import augment, games, layers, losses, optimizers, penalties, spec
+from equipoise import augment, games, layers, losses, optimizers, penalties, schedules, spec
 from equipoise.critic import Critic
 from equipoise.training import Player, State, World, steps
 
@@ -123,6 +123,18 @@ class TestStatistics:
         stats = run.steps(2)[-1]
         assert (stats["counting.count"], stats["counting_2.count"]) == (2, 20)
         assert {*run.state.state_dict()["components"]} == {"counting", "counting_2"}
+
+    def test_a_turn_makes_critics_that_know_the_time_and_the_piece(self):
+        seen = []
+
+        def objective(turn):
+            critic = turn.critic("D", features="1")
+            seen.append((critic.seen, critic.piece, critic.names["features"]))
+            return {"loss": critic(turn.batch).mean()}
+
+        D = nn.Sequential(nn.Linear(6, 1), nn.Flatten(0))
+        Run({"d": Player(("D",), objective)}, nets={"D": D}).steps(2, pieces=2)
+        assert seen == [(0, (0, 2), "1"), (0, (1, 2), "1"), (8, (0, 2), "1"), (8, (1, 2), "1")]
 
     def test_an_objective_may_note_what_it_does_not_minimise(self):
         def objective(turn):
@@ -390,12 +402,105 @@ def penalties_of(part):
     return Holder(part).objective
 
 
+def test_penalties_do_not_take_the_names_of_other_statistics():
+    def loss(critic, real, fake):
+        return 0 * critic(real).mean() if isinstance(critic(real), torch.Tensor) else torch.zeros(())
+
+    loss.__qualname__ = "loss"  # as of a function in a file
+    stats = Run(penalties=[loss, loss]).steps(1)[0]
+    assert stats["d.loss"] > 0
+    assert {"d.loss_2", "d.loss_3"} <= stats.keys()
+
+    def note(turn):
+        turn.note(loss=torch.zeros(()))
+        return {"loss": turn.nets["D"](turn.batch).mean()}
+
+    for objective in (note, lambda turn: {"gradient": turn.nets["D"](turn.batch).mean()}):
+        with pytest.raises(ValueError, match="terms and notes need names of their own"):
+            Run({"d": Player(("D",), objective)}, nets={"D": nn.Linear(6, 1)}).steps(1)
+
+
+def test_a_player_without_terms_rests():
+    players = {
+        "d": Player(("D",), lambda turn: {"loss": turn.nets["D"](turn.batch).mean()}),
+        "g": Player(("G",), lambda turn: {}, fresh=False),
+    }
+    run = Run(players)
+    run.players["d"] = Player(("G",), lambda turn: {"loss": turn.nets["G"](turn.batch[:, :3]).mean()})
+    assert run.steps(1)[0]["g.gradient"] == 0
+
+
+@pytest.mark.parametrize("d_steps", [0, schedules.steps((1, 0), at=(8,))], ids=["none", "none later"])
+def test_rounds_without_an_update_are_refused(d_steps):
+    with pytest.raises(ValueError, match="a round begins with an update on a fresh batch"):
+        Run(d_steps=d_steps).steps(3)
+
+
+def test_frozen_parts_in_eval_mode_stay_so():
+    backbone = nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.Dropout(0.5)).eval().requires_grad_(False)
+    D = nn.Sequential(backbone, nn.Linear(6, 1), nn.Dropout(0.1))
+    before = deepcopy(backbone.state_dict())
+    Run({"d": Player(("D",), lambda turn: {"loss": turn.nets["D"](turn.batch).mean()})}, nets={"D": D}).steps(1)
+    assert_equal(backbone.state_dict(), before)
+    assert not any(module.training for module in backbone.modules())
+    assert D[2].training
+
+
+def test_labels_of_a_whole_batch_refuse_pieces_where_fakes_are_more():
+    class Labelled(nn.Module):
+        z_dim = 3
+
+        def forward(self, x, labels):
+            return self.net(x)
+
+        def __init__(self, inputs, outputs):
+            super().__init__()
+            self.net = nn.Linear(inputs, outputs)
+
+    batches = ((x, torch.zeros(8, dtype=torch.int64)) for x in table())
+    run = Run(nets={"G": Labelled(3, 6), "D": Labelled(6, 1)}, g_batch=16)
+    with pytest.raises(ValueError, match="fakes take their labels from the whole batch"):
+        run.steps(1, batches, pieces=2)
+
+
+def test_losses_and_penalties_read_logits_out_of_pairs_without_a_critic():
+    class Pair(nn.Module):
+        def __init__(self, pair):
+            super().__init__()
+            torch.manual_seed(2)
+            self.first, self.last, self.pair = nn.Linear(6, 5), nn.Linear(5, 1), pair
+
+        def forward(self, x):
+            h = self.first(x).tanh()
+            return (self.last(h), 100 * h) if self.pair else self.last(h)
+
+    x, y = torch.randn(2, 8, 6)
+    values = []
+    for pair in (True, False):
+        D = Pair(pair)
+        torch.manual_seed(0)
+        terms = [losses.hinge().d(D(x), D(y)), losses.relativistic().g(D(x), D(y))]
+        named = ("r1", "r2", "wgan_gp", "zero_centered", "max_gradient", "dragan", "drift")
+        values.append(terms + [getattr(penalties, name)()(D, x, y) for name in named])
+    torch.testing.assert_close(*values)
+
+
+def test_two_heads_as_a_tuple_and_lists_of_lists_are_refused():
+    """Which of them would be features?"""
+    x = torch.randn(4, 6)
+    for output in ((x[:, 0], x[:, 1]), [[x, x[:, 0]], [x, x[:, 1]]]):
+        with pytest.raises(ValueError, match="a discriminator returns logits, a list of them, or logits with features"):
+            Critic(lambda images, output=output: output)(x)
+
+
 def test_mistakes_in_a_game_are_named():
     objective = lambda turn: {"loss": turn.nets["D"](turn.batch).mean()}
     with pytest.raises(ValueError, match="the player 'd' moves 'C', but there is no such network; choices: D"):
         Run({"d": Player(("C",), objective)}, nets={"D": nn.Linear(6, 1)})
     with pytest.raises(ValueError, match="the player 'd' has nothing to move: no weight of D is trained"):
         Run({"d": Player(("D",), objective)}, nets={"D": nn.Linear(6, 1).requires_grad_(False)})
+    with pytest.raises(ValueError, match="there is no network 'Gee' to average; choices: D"):
+        State.start({"D": nn.Linear(6, 1)}, {"d": Player(("D",), objective)}, sgd, 0.1, averaged=["Gee"])
     with pytest.raises(ValueError, match="the first player of a round takes a fresh batch"):
         Run({"d": Player(("D",), objective, fresh=False)}, nets={"D": nn.Linear(6, 1)}).steps(1)
 

@@ -29,6 +29,7 @@ def test_a_recipe_survives_json(recipe):
         ({"lr_g": float("inf")}, "lr_g must be above 0 and finite, not inf"),
         ({"lr_g": "cosin(1e-3)"}, r"schedules has no 'cosin' \(did you mean 'cosine'\?\)"),
         ({"lr_g": "decay(1e-3, share=1.5)"}, "share must be at least 0 and at most 1, not 1.5"),
+        ({"lr_g": "decay(1e-3, images=0)"}, "images must be at least 1, not 0"),
         ({"d_steps": 0}, "d_steps must be at least 1, not 0"),
         ({"d_steps": "steps((5, 0), at=(9,))"}, "d_steps must be at least 1, not 0"),
         ({"pieces": 0}, "pieces must be at least 1, not 0"),

@@ -765,7 +765,7 @@ def bigan(loss=None, weight=1.0):
 def test_a_game_of_ones_own_is_a_run_like_any_other(arrays, tmp_path):
     (tmp_path / "mine.py").write_text(OWN_GAME)
     own = {"network": f"{tmp_path}/mine.py:nets", "game": f"{tmp_path}/mine.py:bigan(weight=0.5)", "d_norm": "none"}
-    recipe = replace(small(PLAIN, arrays), **own)
+    recipe = replace(small(PLAIN, arrays), **own, penalties=None, augment=None)
     finish(recipe, tmp_path / "whole")
     steps = []
     [*runs.train(recipe, tmp_path / "x", stop=lambda: len(steps) == 2 or steps.append(1))]

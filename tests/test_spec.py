@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from equipoise import losses, penalties, schedules, spec
+from equipoise.checks import check_range
 from equipoise.critic import Critic
 
 
@@ -94,3 +95,8 @@ def test_odd_strings_give_no_warnings():
         spec.parse("hinge(margin=0x1for x in 'a')")
     with pytest.raises(ValueError, match="not of the form"):
         spec.parse("hinge(margin='\\d' is 3)")
+
+
+def test_what_is_no_number_is_named():
+    with pytest.raises(ValueError, match="lr must be a number, not 'a'"):
+        check_range(at_least=0, lr="a")

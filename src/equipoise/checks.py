@@ -22,6 +22,8 @@ def check_range(
     """
     numbers = ((name, number) for name, value in values.items() for number in _numbers(value))
     for name, value in numbers:
+        if not isinstance(value, int | float):
+            raise ValueError(f"{name} must be a number, not {value!r}")
         if not (at_least <= value <= at_most and above < value < below):
             bounds = {"at least": at_least, "above": above, "at most": at_most, "below": below}
             rules = [f"{rule} {bound:g}" for rule, bound in bounds.items() if isfinite(bound)]
@@ -29,7 +31,7 @@ def check_range(
             raise ValueError(f"{name} must be {' and '.join(rules)}, not {value}")
 
 
-def _numbers(value: Any) -> Iterable[int | float]:
+def _numbers(value: Any) -> Iterable[Any]:
     return getattr(value, "ends", ()) if callable(value) else (value,)
 
 

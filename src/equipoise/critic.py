@@ -49,12 +49,12 @@ def generate(G: Callable[..., Any], z: Tensor, labels: Tensor | None) -> tuple[T
 
 
 def heads(logits: Logits) -> list[Tensor]:
-    """The logits of each head.
+    """The logits of each head, also of an output that holds features besides.
 
     >>> [head.shape[0] for head in heads([torch.zeros(4), torch.zeros(4, 1, 3, 3)])]
     [4, 4]
     """
-    return leaves(logits)
+    return leaves(taken_apart(logits).logits)
 
 
 def mean(logits: Logits) -> Scalar:
@@ -235,10 +235,10 @@ def taken_apart(output: Any) -> Output:
     if named.get("logits") is not None:
         logits = named["logits"]
         return Output(logits if isinstance(logits, Tensor) else leaves(logits), *_parts(named))
-    if isinstance(output, tuple) and len(output) == 2:
+    if isinstance(output, tuple) and len(output) == 2 and not _alike(*output):
         logits = output[0] if isinstance(output[0], Tensor) else leaves(output[0])
         return Output(logits, leaves(output[1]), [])
-    if isinstance(output, list) and output:
+    if isinstance(output, list) and output and not any(isinstance(head, list) for head in output):
         several = [taken_apart(head) for head in output]
         flat = (leaves([getattr(head, name) for head in several]) for name in Output._fields)
         return Output(*flat)
@@ -246,6 +246,11 @@ def taken_apart(output: Any) -> Output:
         f"a discriminator returns logits, a list of them, or logits with features as a pair or by name, "
         f"not a {type(output).__name__}{f' of {len(output)}' if isinstance(output, tuple) else ''}"
     )
+
+
+def _alike(logits: Any, features: Any) -> bool:
+    """Whether a pair may be two heads instead, which are to stand in a list."""
+    return isinstance(logits, Tensor) and isinstance(features, Tensor) and logits.shape == features.shape
 
 
 def _parts(named: dict[str, Any]) -> tuple[list[Tensor], list[Tensor]]:

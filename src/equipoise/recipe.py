@@ -93,9 +93,9 @@ class Recipe:
     d_steps: NumberOrSchedule = 1
     """Steps of the discriminator for one of the generator: a number or a schedule, "steps((100, 5), at=(160000,))"."""
     lr_g: NumberOrSchedule = "decay(1e-3, share=0.5)"
-    """Learning rate of the generator: a number or a schedule."""
+    """Learning rate of all players but the discriminator's: a number or a schedule."""
     lr_d: NumberOrSchedule = "decay(1e-3, share=0.5)"
-    """Learning rate of the discriminator: a number or a schedule."""
+    """Learning rate of the player that moves the discriminator: a number or a schedule."""
     optimizer: str = "adam(beta1=0.0, beta2=0.99)"
     """The optimizer of both players."""
     ema_images: NumberOrSchedule | None = None

@@ -84,8 +84,10 @@ def decay(value: Number = 1.0, share: Number = 0.5, images: int | None = None) -
     [1.0, 1.0, 0.5, 0.0]
     """
     check_range(at_least=0, at_most=1, share=share)
+    check_range(at_least=1, images=1 if images is None else images)
     falls = lambda seen: min(1.0, max(0.0, 1 - seen / _length(images)) / share) if share else 1.0
-    return Schedule(f"decay({value}, {share})", (0.0, value), lambda seen: value * falls(seen))
+    length = "" if images is None else f", images={images}"
+    return Schedule(f"decay({value}, {share}{length})", (0.0, value), lambda seen: value * falls(seen))
 
 
 def steps(values: tuple[Number, ...] = (1.0, 0.1), at: tuple[int, ...] = (1_000_000,)) -> Schedule:
@@ -94,6 +96,8 @@ def steps(values: tuple[Number, ...] = (1.0, 0.1), at: tuple[int, ...] = (1_000_
     >>> [steps((100, 5), at=(1600,))(seen) for seen in (0, 1599, 1600)]
     [100, 100, 5]
     """
+    for image in at:
+        check_range(at_least=0, at=image)
     if len(values) != len(at) + 1 or list(at) != sorted(at):
         raise ValueError(f"steps have one value more than images at which they change, in order: {values} and {at}")
     return Schedule(f"steps({values}, {at})", tuple(values), lambda seen: values[sum(seen >= image for image in at)])

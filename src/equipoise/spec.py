@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from inspect import Parameter, signature
+from itertools import chain, count
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
@@ -105,24 +106,27 @@ def kind(module: ModuleType) -> str:
     return module.__name__.rpartition(".")[2]
 
 
-def named(components: Iterable[object]) -> dict[str, Any]:
-    """Components by the names of what made them; a second one of a name has a number.
+def named(components: Iterable[object], taken: Iterable[str] = ()) -> dict[str, Any]:
+    """Components by the names of what made them; where a name is taken it gets a number.
 
     >>> from equipoise import penalties
     >>> [*named([penalties.r1(), penalties.r1(every=16), penalties.lecam()])]
     ['r1', 'r1_2', 'lecam']
     """
     result: dict[str, Any] = {}
+    used = {*taken}
     for component in components:
         name = _name_of(component)
-        used = sum(other.rpartition("_")[0] == name or other == name for other in result)
-        result[f"{name}_{used + 1}" if used else name] = component
+        numbered = (f"{name}_{number}" for number in count(2))
+        chosen = next(candidate for candidate in chain([name], numbered) if candidate not in used)
+        result[chosen] = component
+        used.add(chosen)
     return result
 
 
 def _name_of(component: object) -> str:
     """The name of the function that made it; of a module that of its class."""
-    made_by = str(getattr(component, "__qualname__", "")).partition(".")[0]
+    made_by = str(getattr(component, "__qualname__", "")).partition(".")[0].lstrip("_")
     name = made_by or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(component).__name__).lower()
     return name if name.isidentifier() else "term"
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..augment import Augmentation
 from ..constraints import Constraint
 from ..constraints import none as unconstrained
-from ..critic import Critic, Logits, ask, centred, generate, mean
+from ..critic import Logits, ask, centred, generate, mean
 from ..labels import in_turn
 from ..losses import CriticLoss, Loss, hinge, of_critic
 from ..numerics import wide, without_autocast
@@ -19,6 +19,8 @@ from ..schedules import Rate
 from ..spec import named
 from ..training import Batch, Player, Terms, Turn
 from ..trees import map_leaves, size
+
+TAKEN = ("loss", "real", "fake", "gradient")  # names of statistics that no penalty may have
 
 
 def adversarial(
@@ -42,8 +44,8 @@ def adversarial(
     """
     game = Adversarial(
         of_critic(hinge() if loss is None else loss),
-        named(penalties),
-        named(g_penalties),
+        named(penalties, TAKEN),
+        named(g_penalties, TAKEN),
         constraint or unconstrained(),
         augment,
         g_batch,
@@ -68,14 +70,14 @@ class Adversarial:
 
     def d(self, turn: Turn) -> Terms:
         """The discriminator's terms."""
-        G, D = turn.nets["G"], turn.nets["D"]
+        G = turn.nets["G"]
         real, labels = images_and_labels(turn.batch)
         z = turn.latents(len(real), z_dim(G))
         with torch.no_grad():
             fake = wide(ask(G, z, labels))
         if self.penalties and not torch.is_autocast_enabled(real.device.type):  # they can share the loss's run of D
             real, fake = real.detach().requires_grad_(), fake.requires_grad_()
-        critic = Critic(D, labels, self.augment, G, z, D, seen=turn.seen, piece=turn.piece)
+        critic = turn.critic("D", labels=labels, augment=self.augment, generator=G, latents=z, learner=turn.nets["D"])
         terms = {"loss": self.loss.d(critic, real, fake)}
         logits = {"real": critic(real), "fake": critic(fake)}
         turn.kept["logits"] = map_leaves(Tensor.detach, logits)
@@ -93,17 +95,18 @@ class Adversarial:
 
     def g(self, turn: Turn) -> Terms:
         """The generator's terms. Each fake has a label taken from the real batch, in turn."""
-        G, D = turn.nets["G"], turn.nets["D"]
+        G = turn.nets["G"]
         real, labels = images_and_labels(turn.batch)
         count = len(real) if self.g_batch is None else turn.share(self.g_batch)
+        if labels is not None and count != len(real) and turn.piece[1] > 1:
+            raise ValueError("fakes take their labels from the whole batch: in pieces, g_batch must be batch")
         labels = None if labels is None else in_turn(labels, count)
         z = turn.latents(count, z_dim(G)).requires_grad_(bool(self.g_penalties))
         fake, latents = generate(G, z, labels)
-        critic = Critic(D, labels, self.augment, G, latents, G, seen=turn.seen, piece=turn.piece)
+        critic = turn.critic("D", labels=labels, augment=self.augment, generator=G, latents=latents, learner=G)
         terms = {"loss": self.loss.g(critic, real.detach(), fake)}
-        asked = (
-            self.g_penalties if terms["loss"].requires_grad else {}
-        )  # a generator that is not updated has no penalties
+        # A generator that is not updated has no penalties either.
+        asked = self.g_penalties if terms["loss"].requires_grad else {}
         with without_autocast(real):
             return terms | {name: penalty(critic, real.detach(), fake) for name, penalty in asked.items()}
 

@@ -52,9 +52,12 @@ class Loss:
         return self._over_heads(self._g, real, fake)
 
     def _over_heads(self, of: Callable[..., Scalar], real: Logits, fake: Logits) -> Scalar:
+        reals, fakes = heads(real), heads(fake)
+        if len(reals) != len(fakes):
+            raise ValueError(f"{len(reals)} heads for reals and {len(fakes)} for fakes cannot be compared")
         if self.together:
-            return of(heads(real), heads(fake))
-        pairs = zip(heads(real), heads(fake), strict=True)
+            return of(reals, fakes)
+        pairs = zip(reals, fakes, strict=True)
         return torch.stack([of(of_real, of_fake) for of_real, of_fake in pairs]).sum()
 
 

@@ -38,16 +38,18 @@ class SpectralRegularization(Remembering):
     def forward(self, critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
         """The penalty, after one step of power iteration in training mode."""
         asked = Critic.of(critic)
-        moving = self.training and asked.completes_batch
-        sigmas = [self.sigma(name, matrix, moving) for name, matrix in matrices(layers(asked.learner))]
-        return at(self.weight, asked.seen) / 2 * torch.stack(sigmas).square().sum()
+        index, pieces = asked.piece
+        if index:  # once a batch, as strong as for all of its pieces
+            return torch.zeros((), device=real.device)
+        sigmas = [self.sigma(name, matrix) for name, matrix in matrices(layers(asked.learner))]
+        return pieces * at(self.weight, asked.seen) / 2 * torch.stack(sigmas).square().sum()
 
-    def sigma(self, name: str, matrix: Tensor, moving: bool) -> Scalar:
+    def sigma(self, name: str, matrix: Tensor) -> Scalar:
         """u' W v."""
         u = self.recall(f"u.{name}", lambda: normalize(torch.randn_like(matrix[:, 0]), dim=0))
         with torch.no_grad():
             v = normalize(matrix.mT @ u, dim=0)
-            if moving:
+            if self.training:
                 u.copy_(normalize(matrix @ v, dim=0))
         return torch.dot(u.clone(), matrix @ v)
 

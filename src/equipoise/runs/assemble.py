@@ -54,7 +54,7 @@ def assemble(recipe: Recipe, labels: LabelSpace, device: torch.device) -> Assemb
     players = build_game(recipe, arguments)
     if "G" not in nets:
         raise ValueError(f"a run samples and scores the network G, but {recipe.network} has only {', '.join(nets)}")
-    lr = {name: recipe.rate("lr_d" if name.startswith("d") else "lr_g") for name in players}
+    lr = {name: recipe.rate("lr_d" if "D" in player.nets else "lr_g") for name, player in players.items()}
     state = State.start(nets, players, build(recipe.optimizer, optimizers, lasting(recipe)), lr)
     return Assembled(state, players, arguments, precision)
 

@@ -3,13 +3,16 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from inspect import signature
 from typing import Any, NamedTuple
 
 import torch
 
+from .. import games
 from ..data import Source
 from ..recipe import Recipe, known
 from ..schedules import at
+from ..spec import find
 from ..training.precision import choose as choose_precision
 
 LARGEST = 128  # pixels; larger images have to be asked for
@@ -107,7 +110,14 @@ def _average(recipe: Recipe) -> Choice:
     return Choice(min(longest, usual), reason)
 
 
+def _takes(recipe: Recipe, argument: str) -> bool:
+    """Whether the game has a use for it."""
+    return argument in signature(find(recipe.game, games)).parameters
+
+
 def _penalties(recipe: Recipe, device: torch.device) -> Choice:
+    if not _takes(recipe, "penalties"):
+        return Choice((), "the game takes none")
     weight = round(3.0 * max(1.0, _side(recipe) / 32) ** 2, 1)
     if device.type == "cuda":
         return Choice((f"r1(weight={weight!r})", f"r2(weight={weight!r})"), "stronger for larger images")
@@ -116,6 +126,8 @@ def _penalties(recipe: Recipe, device: torch.device) -> Choice:
 
 
 def _augment(recipe: Recipe, source: Source) -> Choice:
+    if not _takes(recipe, "augment"):
+        return Choice("none", "the game takes none")
     epochs = known(recipe.images) / source.count
     if source.count < FEW:
         return Choice("diffaug", f"{source.count:,} images are soon memorised")

@@ -27,8 +27,8 @@ def rehearse(recipe: Recipe, labels: LabelSpace, device: torch.device) -> None:
     Raises ValueError for parts that do not work together.
     """
     pieces = min(2, recipe.pieces)
-    batch = min(2 * pieces, known(recipe.batch))
-    g_batch = min(batch, recipe.g_batch or batch)
+    batch = pieces * min(2, known(recipe.batch) // recipe.pieces)
+    g_batch = pieces * min(2, (recipe.g_batch or known(recipe.batch)) // recipe.pieces)
     small = replace(recipe, batch=batch, g_batch=g_batch, pieces=pieces, d_steps=1, precision="float32")
     assembled = assemble(small, labels, device)
     shape = known(recipe.channels), *known(recipe.height_width())

@@ -143,7 +143,7 @@ def evaluate(
         dataset.labels = dataset.labels.like(sampler.meaning)
     if identity(dataset) != sampler.folder.context()["images"]:
         raise ValueError(f"{run} was trained on other images or labels than {sampler.recipe.data} holds now")
-    scorer = Scorer(dataset, features or str(sampler.recipe.features), sampler.device)
+    scorer = Scorer(dataset, features or str(sampler.recipe.features), sampler.device, sampler.recipe.metrics)
     if count is not None and count < 2:
         raise ValueError(f"count must be at least 2, not {count}")
     groups = intra.groups(dataset, count) if per_class else []

@@ -1,5 +1,6 @@
 """State that no checkpoint would keep: in closures, global variables and attributes of a player's parts."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import partial
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
@@ -24,7 +25,7 @@ def check_kept(state: State, players: Players) -> None:
             if module not in kept and changes and (module.state_dict() or isinstance(module, Remembering)):
                 raise ValueError(
                     f"{type(module).__name__} has a state that checkpoints would miss: hand it to the player {name!r}, "
-                    f"Player(..., components=(...,)), or put it in eval mode where it does not change"
+                    f"Player(..., components=(...,)), or freeze it if it never changes: eval(), requires_grad_(False)"
                 )
     for name, net in state.nets.items():
         if name not in state.moved and net.training and [*net.buffers()]:
@@ -66,18 +67,19 @@ def parts_of(thing: object) -> Iterable[object]:
     """What an object holds."""
     if isinstance(thing, FunctionType):
         cells = [cell.cell_contents for cell in thing.__closure__ or () if cell_is_full(cell)]
-        return [*cells, thing.__defaults__, *globals_of(thing)]
+        return [*cells, thing.__defaults__, thing.__kwdefaults__, *globals_of(thing)]
     if isinstance(thing, MethodType):
         return thing.__self__, thing.__func__
     if isinstance(thing, partial):
         return [thing.func, *thing.args, *thing.keywords.values()]
     if isinstance(thing, dict):
         return thing.values()
-    if isinstance(thing, list | tuple | set):
+    if isinstance(thing, list | tuple | set | deque):
         return thing
-    if isinstance(thing, Tensor) or not hasattr(thing, "__dict__"):
+    if isinstance(thing, Tensor):
         return ()
-    attributes = vars(thing).values()
+    slots = [getattr(thing, name, None) for kind in type(thing).__mro__ for name in getattr(kind, "__slots__", ())]
+    attributes = [*getattr(thing, "__dict__", {}).values(), *slots]
     functions = (FunctionType, MethodType, partial)
     return [part for part in attributes if isinstance(part, functions) or not isinstance(thing, nn.Module)]
 
@@ -101,6 +103,7 @@ def codes_in(code: CodeType) -> Iterator[CodeType]:
 def cell_is_full(cell: CellType) -> bool:
     """Whether a variable of a closure has a value yet."""
     try:
-        return cell.cell_contents is not None
+        cell.cell_contents  # noqa: B018
     except ValueError:
         return False
+    return True

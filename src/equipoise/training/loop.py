@@ -34,16 +34,19 @@ def steps(
     """Plays rounds for as long as it is iterated, until the batches end; yields the statistics of each.
 
     In a round every player makes its updates in turn; each statistic is the mean over them, "d.loss", and stays on the
-    device. `ema_images` is the half-life of the averages. `pieces` is into how many parts a batch is split, processed
-    one after the other, to save memory. The randomness of a round is drawn from (seed, rank, images seen), so that a
-    resumed run is the same run.
+    device. `ema_images` is the half-life of the averages. Latents are drawn from (seed, images seen), other randomness
+    from (seed, rank, images seen), so that a resumed run is the same run.
+
+    `pieces` is into how many parts a batch is split, processed one after the other, to save memory. The result is that
+    of the whole batch, but for what a forward changes or what looks at its batch: batch normalisation and minibatch
+    statistics are those of a piece, power iteration takes a step per piece, augmentations draw per piece.
     """
     check_range(at_least=1, pieces=pieces)
     check_range(at_least=0, ema_images=ema_images)
     check_players(players)
     check_kept(state, players)
     for part in (*(state.nets[name] for name in state.moved), state.components):
-        part.train()
+        train(part)
     stream, batch, following = iter(batches), None, state.following()
     while True:
         begin, means, kept = state.seen, Means(), [dict[str, Any]() for _ in range(pieces)]
@@ -51,6 +54,8 @@ def steps(
         fresh = [*islice(stream, sum(players[name].fresh for name in plan))]
         if len(fresh) < sum(players[name].fresh for name in plan):
             return
+        if not plan or not players[plan[0]].fresh:
+            raise ValueError("a round begins with an update on a fresh batch: its updates must be at least 1")
         unseen, device = iter(fresh), first(fresh[0]).device
         with seeded(mixed(seed, world.rank, begin, STEPS), device), precision.settings(device):
             for follow in following:
@@ -80,15 +85,29 @@ def move(
     for piece in turn.in_pieces(kept):
         with precision.autocast(turn.device):
             terms = player.objective(piece)
-        total = torch.stack([*terms.values()]).sum()
+        total = torch.stack([*terms.values()]).sum() if terms else torch.zeros(())
         if total.requires_grad:
             (total / len(kept)).backward(inputs=weights)
+        if {"gradient", *piece.notes} & {*terms} or "gradient" in piece.notes:
+            raise ValueError(
+                f"terms and notes need names of their own, other than 'gradient': {[*terms, *piece.notes]}"
+            )
         means.add(dict(terms) | piece.notes)
     gradients = [weight.grad for weight in weights if weight.grad is not None]
     turn.world.average(gradients)
     if gradients:
         optimizer.step()
     return {**means.means(), "gradient": nn.utils.get_total_norm(gradients).to(turn.device)}
+
+
+def train(module: nn.Module) -> None:
+    """Puts a module in training mode, but for parts of it that are frozen and in eval mode, such as a backbone."""
+    weights = [*module.parameters()]
+    if weights and not module.training and not any(weight.requires_grad for weight in weights):
+        return
+    module.training = True
+    for child in module.children():
+        train(child)
 
 
 def check_players(players: Players) -> None:

@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from ..critic import Critic
 from ..schedules import Rate
 from ..trees import first, join, split
 from .randomness import LATENTS, mixed, normal
@@ -48,6 +49,10 @@ class Turn:
         seed = mixed(self.seed, LATENTS, next(self._draws))
         whole = normal(seed, count * pieces * processes, size, self.device)
         return whole.chunk(processes)[rank].chunk(pieces)[index]
+
+    def critic(self, net: str = "D", **known: Any) -> Critic:
+        """The network as losses and penalties see it, at this time and in this piece; `known` as for `Critic`."""
+        return Critic(self.nets[net], seen=self.seen, piece=self.piece, **known)
 
     def note(self, **statistics: Tensor) -> None:
         """Reports statistics beside the terms of the objective."""

@@ -50,10 +50,11 @@ class State:
         players: Players,
         optimizing: Optimize | Mapping[str, Optimize],
         lr: Rate | Mapping[str, Rate],
-        averaged: Iterable[str] = ("G",),
+        averaged: Iterable[str] | None = None,
     ) -> "State":
         """The state before the first round.
 
+        `averaged` are the networks of which averages are kept, "G" unless told otherwise where there is one.
         `optimizing` and the learning rates may be one for all players or one per player. What makes optimizers is from
         `equipoise.optimizers`, or any function of (network, learning rate); then its settings stay as they are.
         """
@@ -61,14 +62,22 @@ class State:
         optimizers: dict[str, Optimizer] = {}
         followers: list[Follower] = []
         for name, player in players.items():
-            own = nn.ModuleList(modules[net] for net in checked_nets(name, player, modules))
+            nets_of = checked_nets(name, player, modules)
+            own = modules[nets_of[0]] if len(nets_of) == 1 else nn.ModuleList(modules[net] for net in nets_of)
             optimize = optimizing[name] if isinstance(optimizing, Mapping) else optimizing
             rate = lr[name] if isinstance(lr, Mapping) else lr
+            if callable(rate) and not isinstance(optimize, Optimizing):
+                raise ValueError(
+                    f"the learning rate of {name!r} is a schedule, which equipoise.optimizers alone follow"
+                )
             optimizers[name] = optimize(own, rate)
             if isinstance(optimize, Optimizing):
                 followers.append(partial(optimize.follow, optimizers[name], rate))
         moved = tuple(name for name in modules if any(name in player.nets for player in players.values()))
-        averages = {name: deepcopy(modules[name]).eval().requires_grad_(False) for name in averaged if name in modules}
+        chosen = [name for name in modules if name == "G"] if averaged is None else [*averaged]
+        for name in chosen:
+            check_choice(name, [*modules], f"there is no network {name!r} to average")
+        averages = {name: deepcopy(modules[name]).eval().requires_grad_(False) for name in chosen}
         components = nn.ModuleDict(stateful(players)).to(device_of(modules))
         return cls(modules, optimizers, nn.ModuleDict(averages), components, moved, followers)
 
@@ -79,7 +88,7 @@ class State:
         return [*self.followers, *(cast(Follower, follow) for follow in parts if callable(follow))]
 
     def average(self, images: int, half_life: int | float) -> None:
-        """Moves the averages towards the networks, whose weight in them doubles in so many images."""
+        """average <- d average + (1 - d) network, d = 2^(-images / half_life); a half-life of 0 copies."""
         for name, average in self.averages.items():
             update_average(average, self.nets[name], 0.5 ** (images / half_life) if half_life > 0 else 0.0)
 
