@@ -8,9 +8,10 @@ from scipy.linalg import sqrtm
 from torch import Tensor
 
 from equipoise import metrics
-from equipoise.metrics import Metric, Moments, fd, kid
-from equipoise.metrics.frechet import distance, moments
+from equipoise.metrics import Metric, fd, kid
+from equipoise.metrics.frechet import distance
 from equipoise.metrics.kernel import block_mean, discrepancy
+from equipoise.metrics.statistics import Moments
 from equipoise.spec import names
 
 CHOICES = [getattr(metrics, name) for name in names(metrics)]
@@ -181,7 +182,7 @@ def test_fd_of_samples_is_that_of_numpy_s_moments() -> None:
 def test_fd_of_fewer_rows_than_dimensions_is_finite_and_exact() -> None:
     rows, other = normal(10, 64, 1), normal(12, 64, 2)
     assert feed(fd(), rows, rows) < 1e-11
-    a, b = moments(rows), moments(other)
+    a, b = Moments.of(rows), Moments.of(other)
     overlap = torch.linalg.svdvals(centred(rows) @ centred(other).T).sum()
     expected = (a.mean - b.mean).square().sum() + a.covariance.trace() + b.covariance.trace() - 2 * overlap
     assert feed(fd(), rows, other) == pytest.approx(expected.item(), rel=1e-12)
@@ -205,7 +206,7 @@ def test_fd_survives_half_precision_rows_and_a_large_mean() -> None:
 
 def test_moments_add_up_to_those_of_all_rows() -> None:
     rows = normal(90, 5, 1, 3.0)
-    total = moments(rows[:20]) + moments(rows[20:21]) + moments(rows[21:])
+    total = Moments.of(rows[:20]) + Moments.of(rows[20:21]) + Moments.of(rows[21:])
     assert total.count == 90
     np.testing.assert_allclose(total.mean, rows.numpy().astype(float).mean(0), rtol=1e-12)
     np.testing.assert_allclose(total.covariance, np.cov(rows.numpy().astype(float).T), rtol=1e-10)

@@ -11,8 +11,21 @@ True
 """
 
 from . import classifier, features, inception
-from .frechet import Moments, fd
+from .classes import inception_score
+from .frechet import fd, fd_infinity, fid, intra_fd
 from .kernel import kid
-from .metric import Metric
+from .metric import Metric, SetMetric
 
-__all__ = ["Metric", "Moments", "classifier", "fd", "features", "inception", "kid"]
+__all__ = [
+    "Metric",
+    "SetMetric",
+    "classifier",
+    "fd",
+    "fd_infinity",
+    "features",
+    "fid",
+    "inception",
+    "inception_score",
+    "intra_fd",
+    "kid",
+]

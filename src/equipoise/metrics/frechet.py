@@ -1,114 +1,124 @@
 """The Frechet distance between the Gaussians of two sets of features."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import partial, reduce
+from operator import add
 
+import numpy as np
 import torch
-from jaxtyping import Float, Float64
 from torch import Tensor
 
-from .metric import Metric, check_dims, check_keys, check_sides, finite, float64
+from .intervals import jackknife, of_mean
+from .metric import Intervals, SetMetric, Values, check_shapes, class_moments, moments
+from .statistics import BLOCK, ClassMoments, MomentGroups, Moments
+
+FEWEST = 5  # groups that give an interval
 
 
-def fd() -> Metric:
+def fd() -> SetMetric:
     """|m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)) (Heusel et al. 2017, arXiv:1706.08500, eq. 6).
 
-    On Inception features it is the FID.
+    On Inception features it is the FID. For n generated images it is too large by about c / n: compare equal counts, or
+    take `fd_infinity`. The interval is that of a jackknife over ten groups.
     """
-    return FrechetDistance()
+    return SetMetric("fd", moments, partial(_fd, "fd"), partial(_fd_interval, "fd"))
 
 
-@dataclass(frozen=True)
-class Moments:
-    """Count, mean and scatter sum (x - m)(x - m)^T of feature rows in float64; they add up, hence any batching."""
-
-    count: int
-    mean: Float64[Tensor, " d"]
-    scatter: Float64[Tensor, "d d"]
-
-    @property
-    def covariance(self) -> Float64[Tensor, "d d"]:
-        """C = scatter / (n - 1), the unbiased estimate."""
-        return self.scatter / (self.count - 1)
-
-    def __add__(self, other: "Moments") -> "Moments":
-        """S = S_a + S_b + (n_a n_b / n) e e^T with e = m_b - m_a (Chan, Golub, LeVeque 1983): stable for any mean."""
-        other = other.to(self.mean.device)
-        count, apart = self.count + other.count, other.mean - self.mean
-        between = apart.outer(apart) * (self.count * other.count / count)
-        return Moments(count, self.mean + apart * (other.count / count), self.scatter + other.scatter + between)
-
-    def to(self, device: torch.device) -> "Moments":
-        """The same on another device."""
-        return Moments(self.count, self.mean.to(device), self.scatter.to(device))
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Plain tensors: count, mean, covariance; all that a file of reference statistics needs."""
-        return {"count": torch.tensor(self.count), "mean": self.mean, "covariance": self.covariance}
-
-    @classmethod
-    def from_state_dict(cls, tensors: dict[str, Tensor]) -> "Moments":
-        """The inverse of `state_dict`."""
-        check_keys("fd", tensors, {"count", "mean", "covariance"})
-        count = int(tensors["count"])
-        return cls(count, tensors["mean"].double(), tensors["covariance"].double() * (count - 1))
+def fid() -> SetMetric:
+    """The Frechet distance on Inception features, which alone is called FID (Heusel et al. 2017, arXiv:1706.08500)."""
+    return SetMetric("fid", moments, partial(_fd, "fid"), partial(_fd_interval, "fid"), features="inception")
 
 
-class FrechetDistance:
-    """The moments of the sides, real (True) and generated (False), that have been fed."""
+def fd_infinity() -> SetMetric:
+    """FD of infinitely many generated images: g FD - (g - 1) mean FD_i, without group i of g (Quenouille 1956).
 
-    def __init__(self) -> None:
-        self.sides: dict[bool, Moments] = {}
-
-    def update(self, features: Float[Tensor, "n d"], real: bool) -> None:
-        """Adds the moments of these rows to one side."""
-        for side in self.sides.values():
-            check_dims("fd", len(side.mean), features.shape[1])
-        if len(features):
-            new = moments(features)
-            self.sides[real] = self.sides[real] + new if real in self.sides else new
-
-    def compute(self) -> dict[str, float]:
-        """{"fd": distance}, from at least two rows on either side."""
-        check_sides("fd", self._count(True), self._count(False))
-        return finite("fd", distance(self.sides[True], self.sides[False]))
-
-    def reference(self) -> dict[str, Tensor]:
-        """Count, mean and covariance of the real side."""
-        check_sides("a reference of fd", self._count(True))
-        return self.sides[True].state_dict()
-
-    def load_reference(self, tensors: dict[str, Tensor]) -> None:
-        """Takes the real side from `reference()` of an earlier run."""
-        self.sides[True] = Moments.from_state_dict(tensors)
-
-    def _count(self, real: bool) -> int:
-        return self.sides[real].count if real in self.sides else 0
+    It extrapolates FD in 1 / n, as Chong and Forsyth do by a line through many n (2020, arXiv:1911.07023), and so has no
+    bias of first order; it may be slightly negative.
+    """
+    return SetMetric("fd_infinity", moments, _fd_infinity, _fd_infinity_interval)
 
 
-def moments(features: Float[Tensor, "n d"]) -> Moments:
-    """n, m = sum x / n and sum (x - m)(x - m)^T of the rows, in float64."""
-    rows = float64(features)
-    mean = rows.mean(0)
-    return Moments(len(rows), mean, (rows - mean).T @ (rows - mean))
+def intra_fd() -> SetMetric:
+    """The mean over classes of FD(real | y, G(z, y)) (Miyato and Koyama 2018, arXiv:1802.05637, Sec. 4).
+
+    The distance of each class is there besides. They are of fewer images than `fd`, hence larger.
+    """
+    return SetMetric("intra_fd", class_moments, _intra_fd, labelled=True)
 
 
 def distance(a: Moments, b: Moments) -> float:
-    """|m_a - m_b|^2 + tr C_a + tr C_b - 2 tr (C_a C_b)^(1/2) (Dowson and Landau 1982), finite for singular C too.
+    """|m_a - m_b|^2 + tr C_a + tr C_b - 2 tr (C_a C_b)^(1/2) (Dowson and Landau 1982), finite for singular C too."""
+    return distances(a, [b])[0]
 
-    With C_a = A A^T and C_b = B B^T the last trace is the sum of the singular values of A^T B: no root of a product, no
-    imaginary parts. Computed on the device of `b`.
+
+def distances(a: Moments, others: Sequence[Moments]) -> list[float]:
+    """The distance of each of several from `a`, on their device.
+
+    With C_a = A A^T the last trace is the sum of the roots of the eigenvalues of A^T C_b A, which is symmetric: no root
+    of a product, no imaginary parts.
     """
-    check_dims("fd", len(a.mean), len(b.mean))
-    a = a.to(b.mean.device)
-    apart = (a.mean - b.mean).square().sum() + a.covariance.trace() + b.covariance.trace()
-    if not apart.isfinite():
-        return apart.item()
-    shared = torch.linalg.svdvals(_factor(a.covariance).T @ _factor(b.covariance)).sum()
-    return max((apart - 2 * shared).item(), 0.0)
+    check_shapes("fd", a.mean.shape, others[0].mean.shape)
+    a = a.to(others[0].mean.device)
+    if not (a.scatter.isfinite().all() and all(b.scatter.isfinite().all() for b in others)):
+        return [float("nan")] * len(others)
+    A = factor(a.covariance)
+    return [_distance(a, A, b) for b in others]
 
 
-def _factor(covariance: Tensor) -> Tensor:
-    """A of C = A A^T without the directions whose variance is rounding: their roots would add up."""
+def factor(covariance: Tensor) -> Tensor:
+    """A of C = A A^T: Cholesky's, or where C is singular that of its eigenvectors but those that are rounding."""
+    lower, failed = torch.linalg.cholesky_ex(covariance)
+    if not failed:
+        return lower
     values, vectors = torch.linalg.eigh(covariance)
     kept = values > values[-1] * len(values) * torch.finfo(values.dtype).eps
     return vectors[:, kept] * values[kept].sqrt()
+
+
+def _distance(a: Moments, A: Tensor, b: Moments) -> float:
+    squares = torch.linalg.eigvalsh(A.T @ b.covariance @ A)
+    noise = squares[-1:] * len(squares) * torch.finfo(squares.dtype).eps
+    shared = squares[squares > noise].sqrt().sum()
+    apart = (a.mean - b.mean).square().sum() + a.covariance.trace() + b.covariance.trace()
+    return max((apart - 2 * shared).item(), 0.0)
+
+
+def leaving_out(real: MomentGroups, generated: MomentGroups) -> tuple[float, list[float]]:
+    """The distance of all generated images, and that of all but each group."""
+    groups = generated.groups()
+    but_one = [reduce(add, groups[:number] + groups[number + 1 :]) for number in range(len(groups))]
+    whole, *without = distances(real.total(), [generated.total(), *but_one])
+    return whole, without
+
+
+def _fd(name: str, real: MomentGroups, generated: MomentGroups) -> Values:
+    return {name: distance(real.total(), generated.total())}
+
+
+def _fd_interval(name: str, real: MomentGroups, generated: MomentGroups) -> Intervals:
+    return {name: jackknife(*leaving_out(real, generated))} if len(generated.groups()) >= FEWEST else {}
+
+
+def _fd_infinity(real: MomentGroups, generated: MomentGroups) -> Values:
+    return {"fd_infinity": float(np.mean(_corrected(real, generated)))}
+
+
+def _fd_infinity_interval(real: MomentGroups, generated: MomentGroups) -> Intervals:
+    return {"fd_infinity": of_mean(_corrected(real, generated))}
+
+
+def _corrected(real: MomentGroups, generated: MomentGroups) -> list[float]:
+    """g v - (g - 1) v_i of each group, whose mean has no bias of first order."""
+    count = len(generated.groups())
+    if count < FEWEST:
+        raise ValueError(f"fd_infinity needs at least {FEWEST * BLOCK} generated images, got {generated.count}")
+    whole, without = leaving_out(real, generated)
+    return [count * whole - (count - 1) * value for value in without]
+
+
+def _intra_fd(real: ClassMoments, generated: ClassMoments) -> Values:
+    few = [number for number, group in real.classes.items() if min(group.count, generated.count_of(number)) < 2]
+    if few:
+        raise ValueError(f"intra_fd needs 2 real and 2 generated images of each class; class {few[0]} has fewer")
+    values = {number: distance(group, generated.classes[number]) for number, group in sorted(real.classes.items())}
+    return {"intra_fd": float(np.mean([*values.values()]))} | {f"intra_fd.{n}": v for n, v in values.items()}

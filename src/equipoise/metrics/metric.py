@@ -1,57 +1,122 @@
 """What a metric is: two sides, real and not, fed in batches of any size; its value is a function of the two."""
 
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, field
 from math import isfinite
-from typing import Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
-from jaxtyping import Float, Float64, Shaped
+import torch
+from jaxtyping import Shaped
 from torch import Tensor
+
+from .statistics import ClassMoments, Labels, MomentGroups, Rows
+
+Values = dict[str, float]
+Intervals = dict[str, tuple[float, float]]
 
 
 @runtime_checkable
 class Metric(Protocol):
-    """A distance between two sets of feature rows, independent of how they were cut into batches."""
+    """A score of two sets of images, independent of how they were cut into batches.
 
-    def update(self, features: Float[Tensor, "n d"], real: bool) -> None:
+    It is fed what it `sees` of images, by default their features, and labels besides if it is `labelled`; `higher` says
+    that more is better. One of your own needs no more than these two methods.
+    """
+
+    def update(self, rows: Shaped[Tensor, "n ..."], real: bool) -> None:
         """Adds rows to one side."""
 
-    def compute(self) -> dict[str, float]:
-        """The value of all rows so far, by the name of the metric: the score, smaller is better; others by theirs."""
+    def compute(self) -> Values:
+        """Values by name, first the score that ranks generators."""
+
+
+@dataclass
+class SetMetric:
+    """A metric made of functions: an empty statistic for a side, and values and intervals of two statistics.
+
+    Metrics with the same statistic of the same rows share it in an evaluation. Intervals, at 95 per cent, are those of
+    another draw of generated images against the same real ones. `features` are the only ones that a metric is defined
+    on, if its name says so.
+    """
+
+    name: str
+    statistic: Callable[[bool], Any]
+    value: Callable[[Any, Any], Values]
+    interval: Callable[[Any, Any], Intervals] = lambda real, generated: {}
+    _: KW_ONLY
+    sees: Literal["features", "logits", "images"] = "features"
+    labelled: bool = False
+    higher: bool = False
+    needs_real: bool = True
+    features: str | None = None
+    sides: dict[bool, Any] = field(default_factory=dict)
+    shape: torch.Size | None = None
+
+    def update(self, rows: Shaped[Tensor, "n ..."], real: bool, labels: Labels | None = None) -> None:
+        """Adds rows to one side."""
+        check_shapes(self.name, self.shape or rows.shape[1:], rows.shape[1:])
+        self.shape = rows.shape[1:]
+        if self.labelled and labels is None:
+            raise ValueError(f"{self.name} needs labels with the images")
+        self.sides.setdefault(real, self.statistic(real)).update(rows, labels)
+
+    def compute(self) -> Values:
+        """The values, from at least two rows on either side."""
+        values = self.value(*self._both())
+        if not all(map(isfinite, values.values())):
+            raise ValueError(f"{self.name} needs finite {self.sees}, got nan or inf among them")
+        return values
+
+    def intervals(self) -> Intervals:
+        """The 95 per cent interval of each value that has one."""
+        return self.interval(*self._both())
 
     def reference(self) -> dict[str, Tensor]:
         """The real side as tensors, to be stored and used again."""
+        self._check_counts(f"a reference of {self.name}", real=True)
+        return self.sides[True].state_dict()
 
     def load_reference(self, tensors: dict[str, Tensor]) -> None:
         """Makes a stored real side the real side."""
+        self.sides[True] = self.statistic(True)
+        self.sides[True].load_state_dict(tensors)
+
+    def _both(self) -> tuple[Any, Any]:
+        needed = {"real": True, "generated": False} if self.needs_real else {"generated": False}
+        self._check_counts(self.name, **needed)
+        return self.sides.get(True), self.sides[False]
+
+    def _check_counts(self, name: str, **needed: bool) -> None:
+        """Raises ValueError unless each side has two rows: there is no covariance, and no pair, of one."""
+        counts = {word: self.sides[real].count if real in self.sides else 0 for word, real in needed.items()}
+        if min(counts.values()) < 2:
+            got = " and ".join(f"{count} {word}" for word, count in counts.items())
+            raise ValueError(f"{name} needs at least 2 rows on a side, got {got}")
 
 
-def float64(rows: Shaped[Tensor, "n d"]) -> Float64[Tensor, "n d"]:
-    """The rows in double precision, on the CPU where their device has none (Apple's)."""
-    return (rows.cpu() if rows.device.type == "mps" else rows).double()
+def moments(real: bool) -> MomentGroups:
+    """Sums for means and covariances; of generated rows in ten groups, for an interval."""
+    return MomentGroups(1) if real else MomentGroups()
 
 
-def check_sides(name: str, real: int, fake: int | None = None) -> None:
-    """Raises ValueError unless every side has two rows, without which there is no covariance and no pair."""
-    counts = {"real": real} | ({} if fake is None else {"generated": fake})
-    if min(counts.values()) < 2:
-        got = " and ".join(f"{count} {side}" for side, count in counts.items())
-        raise ValueError(f"{name} needs at least 2 rows on a side, got {got}")
+def class_moments(real: bool) -> ClassMoments:
+    """Sums for means and covariances of each class."""
+    return ClassMoments()
 
 
-def check_dims(name: str, old: int, new: int) -> None:
+def rows(real: bool) -> Rows:
+    """The first 50,000 rows."""
+    return Rows()
+
+
+def pair_of_rows(name: str, real: Rows, generated: Rows) -> tuple[Tensor, Tensor]:
+    """The rows of both sides on one device, of one dimension."""
+    check_shapes(name, real.rows.shape[1:], generated.rows.shape[1:])
+    return real.rows.to(generated.rows.device), generated.rows
+
+
+def check_shapes(name: str, old: torch.Size, new: torch.Size) -> None:
     """Raises ValueError when rows of different dimensions meet."""
     if old != new:
-        message = f"{name} compares vectors of one dimension, got {new} after {old}"
-        raise ValueError(f"{message}; use the same features for all")
-
-
-def check_keys(name: str, tensors: dict[str, Tensor], keys: set[str]) -> None:
-    """Raises ValueError when stored tensors are not the reference of this metric."""
-    if set(tensors) != keys:
-        raise ValueError(f"a reference of {name} holds {sorted(keys)}, got {sorted(tensors)}")
-
-
-def finite(name: str, value: float) -> dict[str, float]:
-    """{name: value}; raises ValueError when it is not a number, which only features that are not finite cause."""
-    if not isfinite(value):
-        raise ValueError(f"{name} needs finite features, got nan or inf among them")
-    return {name: value}
+        was, now = ("x".join(map(str, shape)) or "1" for shape in (old, new))
+        raise ValueError(f"{name} compares rows of one dimension, got {now} after {was}; use the same features for all")

@@ -1,0 +1,200 @@
+"""What is kept of one side of a comparison: sums that add up, or the vectors themselves; independent of batching."""
+
+from collections.abc import Set
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import Protocol
+
+import torch
+from jaxtyping import Float, Float64, Int64, Shaped
+from torch import Tensor
+
+GROUPS, BLOCK = 10, 200
+MOST = 50_000  # rows
+Labels = Int64[Tensor, " n"]
+
+
+class Statistic(Protocol):
+    """What is kept of the rows of one side."""
+
+    count: int
+
+    def update(self, rows: Shaped[Tensor, "n ..."], labels: Labels | None = None) -> None:
+        """Adds rows."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The statistic as tensors."""
+
+    def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
+        """The inverse of `state_dict`."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Count, mean and scatter sum (x - m)(x - m)^T of feature rows in float64; they add up, hence any batching."""
+
+    count: int
+    mean: Float64[Tensor, " d"]
+    scatter: Float64[Tensor, "d d"]
+
+    @classmethod
+    def of(cls, rows: Float[Tensor, "n d"]) -> "Moments":
+        """n, m = sum x / n and sum (x - m)(x - m)^T of the rows, in float64."""
+        rows = float64(rows)
+        mean = rows.mean(0)
+        return cls(len(rows), mean, (rows - mean).T @ (rows - mean))
+
+    @property
+    def covariance(self) -> Float64[Tensor, "d d"]:
+        """C = scatter / (n - 1), the unbiased estimate."""
+        return self.scatter / (self.count - 1)
+
+    def __add__(self, other: "Moments") -> "Moments":
+        """S = S_a + S_b + (n_a n_b / n) e e^T with e = m_b - m_a (Chan, Golub, LeVeque 1983): stable for any mean."""
+        other = other.to(self.mean.device)
+        count, apart = self.count + other.count, other.mean - self.mean
+        between = apart.outer(apart) * (self.count * other.count / count)
+        return Moments(count, self.mean + apart * (other.count / count), self.scatter + other.scatter + between)
+
+    def to(self, device: torch.device) -> "Moments":
+        """The same on another device."""
+        return Moments(self.count, self.mean.to(device), self.scatter.to(device))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Plain tensors: count, mean, covariance; all that a file of reference statistics needs."""
+        return {"count": torch.tensor(self.count), "mean": self.mean, "covariance": self.covariance}
+
+    @classmethod
+    def from_state_dict(cls, tensors: dict[str, Tensor]) -> "Moments":
+        """The inverse of `state_dict`."""
+        check_keys(tensors, {"count", "mean", "covariance"})
+        count = int(tensors["count"])
+        return cls(count, tensors["mean"].double(), tensors["covariance"].double() * (count - 1))
+
+
+class MomentGroups:
+    """The moments of so many groups of rows; blocks of 200 consecutive rows go to the groups in turn."""
+
+    def __init__(self, groups: int = GROUPS) -> None:
+        self.count = self._blocks = 0
+        self._groups: list[Moments | None] = [None] * groups
+        self._waiting: list[Tensor] = []
+
+    def update(self, rows: Float[Tensor, "n d"], labels: Labels | None = None) -> None:
+        """Adds the moments of every block that these rows complete."""
+        self.count += len(rows)
+        self._waiting.append(rows.detach().clone())
+        if sum(map(len, self._waiting)) >= BLOCK:
+            *blocks, rest = torch.cat(self._waiting).split(BLOCK)
+            full = [*blocks, rest] if len(rest) == BLOCK else blocks
+            for block in full:
+                self._groups = self._with(block)
+                self._blocks += 1
+            self._waiting = [] if len(rest) == BLOCK else [rest.clone()]
+
+    def _with(self, rows: Tensor) -> list[Moments | None]:
+        """The groups when these rows are the next block."""
+        groups, turn = [*self._groups], self._blocks % len(self._groups)
+        held, new = groups[turn], Moments.of(rows)
+        groups[turn] = new if held is None else held + new
+        return groups
+
+    def groups(self) -> list[Moments]:
+        """The moments of every group that has rows."""
+        groups = self._with(torch.cat(self._waiting)) if sum(map(len, self._waiting)) else self._groups
+        return [group for group in groups if group is not None]
+
+    def total(self) -> Moments:
+        """The moments of all rows."""
+        return reduce(add, self.groups())
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Count, mean and covariance of all rows."""
+        return self.total().state_dict()
+
+    def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
+        """All rows as one group."""
+        total = Moments.from_state_dict(tensors)
+        self.count, self._blocks, self._waiting = total.count, 1, []
+        self._groups = [total, *[None] * (len(self._groups) - 1)]
+
+
+class ClassMoments:
+    """The moments of each class."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.classes: dict[int, Moments] = {}
+
+    def update(self, rows: Float[Tensor, "n d"], labels: Labels | None = None) -> None:
+        """Adds rows to the classes that they are of."""
+        self.count += len(rows)
+        for number in torch.unique(labels).tolist() if labels is not None else ():
+            new = Moments.of(rows[labels == number])
+            self.classes[number] = self.classes[number] + new if number in self.classes else new
+
+    def count_of(self, number: int) -> int:
+        """The rows of one class."""
+        return self.classes[number].count if number in self.classes else 0
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Count, mean and covariance of each class, by its number."""
+        parts = {number: moments.state_dict() for number, moments in self.classes.items()}
+        return {f"{number}.{name}": tensor for number, part in parts.items() for name, tensor in part.items()}
+
+    def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
+        """The inverse of `state_dict`."""
+        numbers = sorted({int(name.partition(".")[0]) for name in tensors})
+        part = lambda number: {name: tensors[f"{number}.{name}"] for name in ("count", "mean", "covariance")}
+        self.classes = {number: Moments.from_state_dict(part(number)) for number in numbers}
+        self.count = sum(moments.count for moments in self.classes.values())
+
+
+class Rows:
+    """The first so many rows, and their labels where there are some."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self.count, self.most = 0, most
+        self._rows: list[Tensor] = []
+        self._labels: list[Tensor] = []
+
+    def update(self, rows: Shaped[Tensor, "n ..."], labels: Labels | None = None) -> None:
+        """Keeps a copy of these rows, as long as there is room."""
+        room = self.most - self.count
+        self._rows.append(rows[:room].detach().clone())
+        self._labels += [] if labels is None else [labels[:room].detach().clone()]
+        self.count += len(self._rows[-1])
+
+    @property
+    def rows(self) -> Shaped[Tensor, "n ..."]:
+        """All rows."""
+        self._rows = [torch.cat(self._rows)]
+        return self._rows[0]
+
+    @property
+    def labels(self) -> Labels:
+        """The label of each row."""
+        return torch.cat(self._labels)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The rows, and their labels."""
+        return {"rows": self.rows} | ({"labels": self.labels} if self._labels else {})
+
+    def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
+        """The inverse of `state_dict`."""
+        check_keys(tensors, {"rows"}, {"labels"})
+        self._rows, self._labels = [], []
+        self.count = 0
+        self.update(tensors["rows"], tensors.get("labels"))
+
+
+def float64(rows: Shaped[Tensor, "n d"]) -> Float64[Tensor, "n d"]:
+    """The rows in double precision, on the CPU where their device has none (Apple's)."""
+    return (rows.cpu() if rows.device.type == "mps" else rows).double()
+
+
+def check_keys(tensors: dict[str, Tensor], keys: set[str], optional: Set[str] = frozenset()) -> None:
+    """Raises ValueError when stored tensors are not what a statistic stores."""
+    if not keys <= set(tensors) <= keys | optional:
+        raise ValueError(f"this statistic holds {sorted(keys)}, got {sorted(tensors)}")
