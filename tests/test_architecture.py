@@ -30,6 +30,7 @@ SHARED = {
     "critic",
     "labels",
     "numerics",
+    "randomness",
     "schedules",
     "trees",
     "weights",

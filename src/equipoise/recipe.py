@@ -106,9 +106,9 @@ class Recipe:
     """The seed of weights, data order and noise: the same seed, the same run."""
 
     features: str | None = None
-    """Features for scores: builtin, random, pixels, inception."""
-    metrics: tuple[str, ...] = ("fd", "kid")
-    """Scores; the first one chooses the best checkpoint."""
+    """Features for scores: equipoise list features."""
+    score: tuple[str, ...] = ("fd", "kid")
+    """Metrics during training, "fd,kid,precision_recall"; the first one chooses the best checkpoint."""
     score_every: int | None = None
     """Images between two scores during training."""
     score_images: int | None = None
@@ -130,8 +130,8 @@ class Recipe:
                 check_choice(getattr(self, name), [*choices], f"{name} cannot be {getattr(self, name)!r}")
         for name in ("lr_g", "lr_d", "d_steps", "ema_images"):
             self._check_rate(name)
-        if not self.metrics:
-            raise ValueError("metrics must name at least one score: the first one chooses the best checkpoint")
+        if not self.score:
+            raise ValueError("score must name at least one metric: the first one chooses the best checkpoint")
         self.height_width()
 
     def _check_rate(self, name: str) -> None:

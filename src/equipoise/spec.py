@@ -45,7 +45,7 @@ def build(spec: str, module: ModuleType, also: Mapping[str, Callable[..., Any]] 
 
 def find(spec: str, module: ModuleType) -> Callable[..., Any]:
     """The factory that `spec` names, found in `module` or in the file that it gives."""
-    name, source = parse(spec.rpartition(".py:")[2]).name, home(spec, module)
+    name, source = name_of(spec), home(spec, module)
     needy = source is not module and callable(getattr(source, name, None))
     lack = f"{kind(module) if source is module else Path(str(source.__file__)).name} has no {name!r}"
     check_choice(name, names(source), lack + " that can be called without arguments" * needy)
@@ -79,6 +79,30 @@ def _call(spec: str, factory: Callable[..., Any], call: Call, inside: Mapping[st
         return factory(*bound.args, **bound.kwargs)
     except (TypeError, AttributeError, RuntimeError) as error:  # a value of the wrong type
         raise ValueError(f"{spec!r}: {error}; its hyper-parameters: {parameters(factory)}") from error
+
+
+def name_of(spec: str) -> str:
+    """The name in a call.
+
+    >>> name_of("kid(subsets=50)"), name_of("mine.py:score")
+    ('kid', 'score')
+    """
+    return parse(spec.rpartition(".py:")[2]).name
+
+
+def several(text: str) -> list[str]:
+    """The calls in a list of them; a comma within brackets belongs to its call.
+
+    >>> several("fid, kid(subsets=50, size=100),mine.py:score")
+    ['fid', 'kid(subsets=50, size=100)', 'mine.py:score']
+    """
+    calls: list[str] = []
+    call = ""
+    for piece in text.split(","):
+        call = f"{call},{piece}" if call else piece
+        if call.count("(") == call.count(")"):
+            calls, call = [*calls, call], ""
+    return [call.strip() for call in [*calls, call] if call.strip()]
 
 
 def names(module: ModuleType) -> list[str]:

@@ -13,12 +13,13 @@ from tyro import MISSING_NONPROP
 from .. import __version__, presets
 from ..checks import check_choice
 from ..spec import build, first_line
-from .commands import Command, Evaluate, List, Report, Sample, Train
+from .commands import Command, Evaluate, List, Report, Sample, Stats, Train
 
 COMMANDS: dict[str, type[Command]] = {
     "train": Train,
     "sample": Sample,
     "evaluate": Evaluate,
+    "stats": Stats,
     "report": Report,
     "list": List,
 }

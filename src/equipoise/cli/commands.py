@@ -2,7 +2,9 @@
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,6 +15,8 @@ from tyro.conf import Positional
 from .. import report, runs
 from ..recipe import Recipe
 from ..runs import pictures
+from ..runs.references import Watch
+from ..spec import several
 from . import display
 from .stopping import Stop
 
@@ -20,7 +24,7 @@ COMPONENTS = (
     *("game", "network", "loss", "d_norm", "g_norm", "d_activation", "g_activation"),
     *("constraint", "augment", "optimizer", "features"),
 )
-TERMS = ("penalties", "g_penalties", "metrics")
+TERMS = ("penalties", "g_penalties", "score")
 OWN_FILE = re.compile(r"^(.*\.py):")
 
 Run = Annotated[Positional[Path], tyro.conf.arg(help="folder of a run")]
@@ -128,23 +132,34 @@ class Sample(Command):
 
 @dataclass(kw_only=True)
 class Evaluate(Command):
-    """Score a run's generator (Frechet and kernel distance) and add the values with their card to metrics.jsonl.
+    """Score a run's generator, or any set of images: values with 95 per cent intervals and with their card.
 
     equipoise evaluate runs/x
-    equipoise evaluate runs/x --features inception --count 50000 --checkpoint best
-    equipoise evaluate runs/x --per-class
+    equipoise evaluate runs/x --metrics "fid,kid(subsets=50),precision_recall" --count 50000 --checkpoint best
+    equipoise evaluate samples/ --against photos/ --features inception --json
+    equipoise evaluate images.npz --against reference.npz --metrics fid
+
+    The values of a run are added to its metrics.jsonl. What they are compared with is a set of images or a file of
+    statistics: of `equipoise stats`, pytorch-fid, TTUR or StyleGAN.
     """
 
-    run_folder: Annotated[Run, tyro.conf.arg(metavar="RUN")]
-    count: Annotated[
-        int | None,
-        tyro.conf.arg(
-            help="generated images, with --per-class those of each class; default: as many as real ones, up to 10000, "
-            "of each class up to 5000"
-        ),
+    images: Annotated[
+        Positional[Path], tyro.conf.arg(metavar="RUN|IMAGES", help="folder of a run, or what train takes as data")
+    ]
+    against: Annotated[
+        Path | None, tyro.conf.arg(help="real images or their statistics; default: what the run was trained on")
     ] = None
-    per_class: Annotated[bool, tyro.conf.arg(help="the Frechet distance of each class besides, and their mean")] = False
-    features: Annotated[str | None, tyro.conf.arg(help="equipoise list features; default: the run's")] = None
+    metrics: Annotated[
+        tuple[str, ...], tyro.conf.arg(help="equipoise list metrics; default: those of the run, or fd,kid")
+    ] = ()
+    features: Annotated[
+        str | None, tyro.conf.arg(help="equipoise list features; default: those of the run, or what suits the images")
+    ] = None
+    count: Annotated[
+        int | None, tyro.conf.arg(help="images to generate; default: as many as real ones, up to 10000")
+    ] = None
+    labels: Annotated[bool, tyro.conf.arg(help="sets of images: use their labels, for metrics of classes")] = False
+    json: Annotated[bool, tyro.conf.arg(help="print one line of JSON")] = False
     raw: Raw = False
     checkpoint: Checkpoint = "latest"
     seed: Annotated[int, tyro.conf.arg(help="seed of the generated images")] = 0
@@ -152,11 +167,55 @@ class Evaluate(Command):
 
     def run(self) -> int:
         """Prints the values with their card."""
-        device = chosen_device(self.device)
-        row = runs.evaluate(
-            self.run_folder, self.count, self.features, self.raw, self.checkpoint, self.seed, device, self.per_class
+        with display.passes() as watch:
+            row = self.of_run(watch) if (self.images / "recipe.json").exists() else self.of_images(watch)
+        print(dumps(row)) if self.json else display.scores(row)
+        return 0
+
+    def of_run(self, watch: Watch) -> dict[str, Any]:
+        """Scores a generator."""
+        return runs.evaluate(
+            self.images,
+            self.against,
+            listed(self.metrics),
+            self.count,
+            self.features,
+            self.raw,
+            self.checkpoint,
+            self.seed,
+            chosen_device(self.device),
+            watch,
         )
-        display.card(row)
+
+    def of_images(self, watch: Watch) -> dict[str, Any]:
+        """Scores a set of images."""
+        if self.against is None:
+            raise ValueError(f"{self.images} is no run folder; images are scored --against others or their statistics")
+        device = chosen_device(self.device)
+        return runs.evaluate_images(
+            self.images, self.against, listed(self.metrics), self.features, self.labels, device, watch
+        )
+
+
+@dataclass(kw_only=True)
+class Stats(Command):
+    """Write the statistics of real images, mu and sigma of their features, for `evaluate --against`.
+
+    equipoise stats photos/ --out photos.npz
+    equipoise stats cifar-10-python.tar.gz --out cifar10.npz --features inception
+    """
+
+    data: Annotated[Positional[str], tyro.conf.arg(help="what train takes as data")]
+    out: Annotated[Path, tyro.conf.arg(help="the .npz file to write")]
+    features: Annotated[str | None, tyro.conf.arg(help="equipoise list features; default: what suits the images")] = (
+        None
+    )
+    device: Device = "auto"
+
+    def run(self) -> int:
+        """Writes the file; refuses to overwrite."""
+        with display.passes() as watch:
+            print(runs.write_statistics(self.data, self.out, self.features, chosen_device(self.device), watch))
         return 0
 
 
@@ -200,11 +259,16 @@ def chosen_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def listed(words: Sequence[str]) -> tuple[str, ...]:
+    """The calls in words, each of which may hold several: "fd,kid"."""
+    return tuple(call for word in words for call in several(word))
+
+
 def located(recipe: Recipe) -> Recipe:
     """The recipe with all paths absolute, of data and of the user's own files: a run finds them from everywhere."""
     absolute = lambda path: str(Path(path).expanduser().resolve())
     own = lambda spec: OWN_FILE.sub(lambda match: absolute(match[1]) + ":", spec)
     changes: dict[str, Any] = {name: own(getattr(recipe, name)) for name in COMPONENTS if getattr(recipe, name)}
-    changes |= {name: tuple(map(own, getattr(recipe, name) or ())) for name in TERMS if getattr(recipe, name)}
+    changes |= {name: tuple(map(own, listed(getattr(recipe, name)))) for name in TERMS if getattr(recipe, name)}
     changes["data"] = recipe.data if recipe.data == "builtin" else absolute(recipe.data)
     return replace(recipe, **changes)

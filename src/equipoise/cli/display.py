@@ -2,7 +2,7 @@
 
 import inspect
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from torch import nn
 
@@ -30,10 +30,12 @@ from .. import (
 )
 from ..checks import check_choice
 from ..metrics import features
+from ..metrics.evaluation import Batch
+from ..metrics.titles import title
 from ..recipe import Recipe, known
 from ..runs import Progress as RunProgress
 from ..runs import Session
-from ..runs.scoring import shown
+from ..runs.references import Watch
 from ..spec import first_line, kind, names, parameters
 
 MODULES = (
@@ -107,8 +109,8 @@ def _words(now: RunProgress) -> dict[str, str]:
         losses = {key.removesuffix(".loss"): value for key, value in now.row.items() if key.endswith(".loss")}
         words["losses"] = "  ".join(f"{player} loss {value:.2f}" for player, value in losses.items())
     if now.score:
-        first = now.score["metrics"][0]
-        words["score"] = f"{shown(first, now.score['features'])} {now.score[first]:.4g}"
+        first = next(iter(now.score["scores"]))
+        words["score"] = f"{title(first, now.score)} {now.score[first]:.4g}"
     return words
 
 
@@ -141,22 +143,42 @@ def count_weights(net: nn.Module) -> int:
     return sum(weight.numel() for weight in net.parameters())
 
 
-def card(row: dict[str, Any]) -> None:
-    """A row of metrics.jsonl."""
-    table = _table("", "")
-    name_of = lambda key: shown(key, row["features"])
-    names = {key: name_of(key) for key in row["metrics"]} | {"intra_fd": f"{name_of('fd')} of each class, mean"}
-    names |= {f"real_{key}": f"{name_of(key)} of real images" for key in row["metrics"]}
-    groups = zip(row.get("per_class", ()), row.get("class_fd", ()), strict=False)
-    classes = {
-        f"{name_of('fd')} of {group['class']}": f"{value:.4g} ({group['n_fake']} against {group['n_real']})"
-        for group, value in groups
-    }
-    plain = {names.get(key, key): row[key] for key in row if key not in ("metrics", "per_class", "class_fd")}
-    for name, value in (plain | classes).items():
-        text = f"{value:.4g}" if isinstance(value, float) else str(value)
-        table.add_row(name, ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else text)
+def scores(row: dict[str, Any]) -> None:
+    """The values of a row with their intervals, those of real images beside them, and the card below."""
+    table = _table("", "value", "95 % interval", *(["of held-out images"] if "real_n" in row else []))
+    for key in row["scores"]:
+        low, high = row["intervals"].get(key, (None, None))
+        interval = "" if low is None else f"{low:.4g} to {high:.4g}"
+        floor = [f"{row[f'real_{key}']:.4g}"] if f"real_{key}" in row else []
+        table.add_row(title(key, row), f"{row[key]:.4g}", interval, *floor)
     console.print(table)
+    console.print(_card(row))
+
+
+def _card(row: dict[str, Any]) -> Table:
+    """How the values of a row were measured."""
+    table = _table("", "")
+    values = {"scores", "intervals", "classes", *row["scores"], *(f"real_{key}" for key in row["scores"])}
+    for name, value in row.items():
+        if name not in values:
+            pairs = [f"{key} {part}" for key, part in value.items()] if isinstance(value, dict) else value
+            table.add_row(name, ", ".join(pairs) if isinstance(pairs, list) else str(pairs))
+    return table
+
+
+@contextmanager
+def passes() -> Iterator[Watch]:
+    """A function that shows, in a terminal, how far each pass over images is."""
+    columns = [TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeRemainingColumn()]
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+
+        def watch(batches: Iterable[Batch], name: str, count: int) -> Iterator[Batch]:
+            task = bar.add_task(name, total=count)
+            for batch in batches:
+                yield batch
+                bar.advance(task, len(batch[0] if isinstance(batch, tuple) else batch))
+
+        yield watch
 
 
 def components(only: str | None) -> None:

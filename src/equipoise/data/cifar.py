@@ -1,7 +1,5 @@
 """CIFAR-10 and CIFAR-100 as published (Krizhevsky 2009): pickles in a folder or a tar file; no code in them is run."""
 
-import io
-import pickle
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -14,6 +12,7 @@ from jaxtyping import Int64, UInt8
 
 from .convert import one_line
 from .label_tables import LabelTable, classes
+from .pickles import read_pickle
 
 FOLDERS = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
 TRAIN: dict[str, tuple[str, ...]] = {"cifar10": tuple(f"data_batch_{k}" for k in range(1, 6)), "cifar100": ("train",)}
@@ -46,40 +45,6 @@ def read_cifar(
     names = tuple(name.decode() for name in _entry(path / META[kind], records[META[kind]], label_names, list))
     images, numbers = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return images, classes(numbers, names)
-
-
-def read_pickle(content: bytes, name: str) -> dict[bytes, Any]:
-    """The dictionary in a pickle of plain data and numpy arrays; a pickle that asks for anything else is refused."""
-    try:
-        record = _Unpickler(io.BytesIO(content), encoding="bytes").load()
-    except Exception as error:  # damaged pickles raise nearly anything
-        raise ValueError(f"{name} is not a pickle of plain data: {one_line(error)}") from None
-    if not isinstance(record, dict):
-        raise ValueError(f"{name} holds a {type(record).__name__}, not the dictionary of a CIFAR batch")
-    return {key.encode() if isinstance(key, str) else key: value for key, value in record.items()}
-
-
-def _latin1(text: str, encoding: str) -> bytes:
-    """How protocol 2 writes bytes."""
-    if encoding not in ("latin1", "latin-1"):
-        raise ValueError(f"it asks for the encoding {encoding!r}, which is not allowed")
-    return text.encode("latin1")
-
-
-ALLOWED = {
-    ("_codecs", "encode"): _latin1,
-    ("numpy", "dtype"): np.dtype,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
-    ("numpy._core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
-}
-
-
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in ALLOWED:
-            raise ValueError(f"it asks for {module}.{name}, which is not allowed")
-        return ALLOWED[module, name]
 
 
 def _names(kind: str) -> tuple[str, ...]:

@@ -6,9 +6,10 @@ from math import isfinite
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Shaped
-from torch import Tensor
+from jaxtyping import Shaped, UInt8
+from torch import Tensor, nn
 
+from .features import Features
 from .statistics import ClassMoments, Labels, MomentGroups, Rows
 
 Values = dict[str, float]
@@ -25,6 +26,28 @@ class Metric(Protocol):
 
     def update(self, rows: Shaped[Tensor, "n ..."], real: bool) -> None:
         """Adds rows to one side."""
+
+    def compute(self) -> Values:
+        """Values by name, first the score that ranks generators."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A generator whose own behaviour is measured: z [n, z_dim] and labels, drawn for n, to images in [-1, 1]."""
+
+    G: nn.Module
+    labels: Callable[[int], Tensor | None] = lambda count: None
+    held_out: UInt8[Tensor, "n c h w"] | None = None
+    held_out_labels: Tensor | None = None
+    seed: int = 0
+
+
+@runtime_checkable
+class GeneratorMetric(Protocol):
+    """A score of a generator itself, for which a set of its images is not enough."""
+
+    def measure(self, subject: Subject, features: Features) -> None:
+        """Looks at the generator."""
 
     def compute(self) -> Values:
         """Values by name, first the score that ranks generators."""

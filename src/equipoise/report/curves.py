@@ -8,7 +8,20 @@ import numpy as np
 
 from . import numbers
 from .plots import Line, Mark, Plot
-from .record import Record, Row, Values, best, by_features, called, column, number, real_floor, scores_in
+from .record import (
+    Record,
+    Row,
+    Values,
+    best,
+    by_card,
+    called,
+    column,
+    features_key,
+    is_higher_better,
+    number,
+    real_floor,
+    scores_in,
+)
 
 COLOURS = ("first", "second", "third")
 SCORES = ("third", "first", "second")
@@ -120,21 +133,29 @@ def _statistic(record: Record, axis: Axis, key: str, name: str, colour: str) -> 
 
 def _scores(record: Record, axis: Axis, metric: str) -> Plot | None:
     known = [row for row in record.training if number(row, metric) is not None]
-    groups = by_features(known)
+    groups = [*by_card(known).values()]
     if not groups:
         return None
-    lines = [_line(axis, metric, key, rows, at) for at, (key, rows) in enumerate(groups.items())]
-    last, rows = list(groups.items())[-1]
-    top = best(rows, metric)
-    floor = real_floor(record, last, metric)
+    lines = [_line(axis, metric, rows, at) for at, rows in enumerate(groups)]
+    top = best(groups[-1], metric)
+    floor = real_floor(record, features_key(known[-1]), metric)
     heights = [*np.concatenate([line.y for line in lines]), *([] if floor is None else [floor])]
     log = min(heights) > 0 and max(heights) > 10 * min(heights)
     mark = _best_mark(axis, top, metric) if top else None
-    return Plot(called(metric, *known), _caption(floor, len(groups)), axis.label, lines, log, mark, floor)
+    return Plot(
+        called(metric, *known),
+        _caption(floor, len(groups), is_higher_better(metric, known[-1])),
+        axis.label,
+        lines,
+        log,
+        mark,
+        floor,
+    )
 
 
-def _line(axis: Axis, metric: str, key: str, rows: list[Row], at: int) -> Line:
-    name = f"{rows[0].get('features', 'unnamed')} features {key[:8]}".strip()
+def _line(axis: Axis, metric: str, rows: list[Row], at: int) -> Line:
+    row = rows[0]
+    name = f"{row.get('features', 'unnamed')} features {features_key(row)[:8]}, {row.get('n_fake')} images".strip()
     return Line(name, SCORES[at % len(SCORES)], axis.of(column(rows, "seen")), column(rows, metric))
 
 
@@ -143,10 +164,11 @@ def _best_mark(axis: Axis, top: Row, metric: str) -> Mark:
     return Mark(x, top[metric], f"best {numbers.value(top[metric])}")
 
 
-def _caption(floor: float | None, lines: int) -> str:
-    parts = ["Healthy: falls fast, then slowly; lower is better."]
+def _caption(floor: float | None, lines: int, higher: bool) -> str:
+    course, better = ("rises", "higher") if higher else ("falls", "lower")
+    parts = [f"Healthy: {course} fast, then slowly; {better} is better."]
     if floor is not None:
         parts.append(f"Dashed: {numbers.value(floor)}, what held-out real images score.")
     if lines > 1:
-        parts.append("Different features: the lines cannot be compared with each other.")
+        parts.append("Measured differently: the lines cannot be compared with each other.")
     return " ".join(parts)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..metrics.titles import title
 from ..runs.folder import RunFolder, read_rows
-from ..runs.scoring import shown
 
 Row = dict[str, Any]
 Values = NDArray[np.float64]
@@ -70,7 +70,7 @@ class Record:
         for metric in scores_in(self.training):
             rows = [row for row in self.training if number(row, metric) is not None]
             if rows:
-                return metric, by_features(rows)[features_key(rows[-1])]
+                return metric, by_card(rows)[card_key(rows[-1])]
         return "", []
 
 
@@ -104,12 +104,20 @@ def column(rows: list[Row], key: str) -> Values:
     return np.array([np.nan if n is None else n for n in found], dtype=np.float64)
 
 
-def by_features(rows: list[Row]) -> dict[str, list[Row]]:
-    """Rows that may be compared with each other, by what looked at the images."""
+def by_card(rows: list[Row]) -> dict[str, list[Row]]:
+    """Rows that may be compared with each other, by their cards."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
-        groups.setdefault(features_key(row), []).append(row)
+        groups.setdefault(card_key(row), []).append(row)
     return groups
+
+
+CARD = ("features_hash", "resizer", "metrics", "n_real", "n_fake", "reference", "precision")
+
+
+def card_key(row: Row) -> str:
+    """What has to be equal for values to be comparable."""
+    return " ".join(str(row.get(name, "")) for name in CARD)
 
 
 def features_key(row: Row) -> str:
@@ -118,20 +126,27 @@ def features_key(row: Row) -> str:
 
 
 def scores_in(rows: list[Row]) -> list[str]:
-    """The keys of the scores that rows have, the one to speak of first; smaller is better."""
-    named = (row.get("metrics", []) for row in rows)
-    return list(dict.fromkeys(key for keys in named if isinstance(keys, list) for key in map(str, keys)))
+    """The keys of the scores that rows have, first that to speak of; parts of one, "intra_fd.3", are left out."""
+    named = (row.get("scores", {}) for row in rows)
+    return list(dict.fromkeys(key for keys in named if isinstance(keys, dict) for key in keys if "." not in key))
 
 
 def called(metric: str, *rows: Row) -> str:
     """What a score is called in rows that have it."""
-    return ", ".join(dict.fromkeys(shown(metric, str(row.get("features", "unnamed"))) for row in rows))
+    return ", ".join(dict.fromkeys(title(metric, row) for row in rows))
 
 
 def best(rows: list[Row], metric: str) -> Row | None:
-    """The row with the smallest score; of equal ones the last, as the run keeps it."""
+    """The row with the best score; of equal ones the last, as the run keeps it."""
     known = [row for row in reversed(rows) if number(row, metric) is not None]
-    return min(known, key=lambda row: float(row[metric]), default=None)
+    sign = -1 if any(is_higher_better(metric, row) for row in known) else 1
+    return min(known, key=lambda row: sign * float(row[metric]), default=None)
+
+
+def is_higher_better(metric: str, row: Row) -> bool:
+    """Whether more of this score is better."""
+    about = row.get("scores", {}).get(metric, {})
+    return bool(about.get("higher", False))
 
 
 def real_floor(record: Record, features: str, metric: str) -> float | None:

@@ -59,8 +59,7 @@ class Scores(NamedTuple):
     """What was measured while training and by evaluations."""
 
     cards: list[Card]
-    measured: tables.Measured | None
-    training: tables.Table | None
+    training: list[tables.Table]
     evaluations: list[tables.Table]
 
 
@@ -145,9 +144,8 @@ def _in_words(plot: Plot) -> str:
 
 def scores(record: Record) -> Scores:
     """First, best and last score of training, and all evaluations."""
-    measured, training = tables.scores(record) if record.training else (None, None)
-    found = [tables.evaluations(record), tables.of_classes(record)] if record.evaluations else []
-    return Scores(_first_best_last(record), measured, training, [table for table in found if table])
+    found = [*tables.evaluations(record), tables.of_classes(record)]
+    return Scores(_first_best_last(record), tables.scores(record), [table for table in found if table])
 
 
 def _first_best_last(record: Record) -> list[Card]:

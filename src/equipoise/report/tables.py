@@ -2,9 +2,10 @@
 
 from typing import Any, NamedTuple
 
+from ..metrics.titles import title
 from . import numbers
 from .next_steps import given
-from .record import Record, Row, called, column, number, scores_in
+from .record import Record, Row, by_card, called, column, number, scores_in
 
 CLASSES = 30  # names that are shown
 
@@ -19,20 +20,20 @@ class Measured(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A row of a table: its name, its other cells, and how its values were measured where that is shown."""
+    """A row of a table: its name and its other cells."""
 
     name: str
     cells: list[str]
-    measured: Measured | None = None
 
 
 class Table(NamedTuple):
-    """A table; the cells in the columns of these numbers matter most."""
+    """A table, its most important columns, and how its values were measured where they were."""
 
     caption: str
     head: list[str]
     entries: list[Entry]
     strong: tuple[int, ...] = ()
+    measured: Measured | None = None
 
 
 class Choices(NamedTuple):
@@ -69,17 +70,22 @@ def plain(value: Any) -> str:
     return numbers.count(value) if isinstance(value, int) and value >= 1_000 else str(value)
 
 
-def evaluations(record: Record) -> Table:
-    """A row for each evaluation, with what has to be known before two are compared."""
-    rows = record.evaluations
+def evaluations(record: Record) -> list[Table]:
+    """A table for each way of measuring, since values of different ways are not to be compared."""
+    return [_evaluations(rows) for rows in by_card(record.evaluations).values()]
+
+
+def _evaluations(rows: list[Row]) -> Table:
     metrics = scores_in(rows)
-    names = [_title(metric, rows) for metric in metrics]
-    head = ["Images seen", "Weights", *(column for name in names for column in (name, "of real images"))]
+    head = ["Images seen", "Weights", "Seed"]
+    head += [column for metric in metrics for column in (_title(metric, rows), "95 % interval", "of real images")]
     entries = [
-        Entry(numbers.count(row["seen"]), [str(row.get("weights", "")), *_values(row, metrics)], measured(row))
+        Entry(
+            numbers.count(row["seen"]), [str(row.get("weights", "")), str(row.get("seed", "")), *_values(row, metrics)]
+        )
         for row in rows
     ]
-    return Table("Evaluations", [*head, "Measured with"], entries, tuple(range(2, len(head), 2)))
+    return Table("Evaluations", head, entries, tuple(range(3, len(head), 3)), measured(rows[0]))
 
 
 def of_classes(record: Record) -> Table | None:
@@ -87,13 +93,10 @@ def of_classes(record: Record) -> Table | None:
     row = next((row for row in reversed(record.evaluations) if number(row, "intra_fd") is not None), None)
     if row is None:
         return None
-    groups = zip(row.get("per_class", []), row.get("class_fd", []), strict=False)
-    count = lambda group: [numbers.count(group["n_real"]), numbers.count(group["n_fake"])]
-    entries = [Entry(str(group["class"]), [numbers.value(score), *count(group)]) for group, score in groups]
-    entries.append(Entry("all, their mean", [numbers.value(number(row, "intra_fd")), "", ""]))
-    name = called("fd", row)
-    caption = f"{name} of each class at {numbers.count(row['seen'])} images"
-    return Table(caption, ["Class", name, "Real images", "Generated"], entries)
+    parts = [key for key in row if key.startswith("intra_fd.")]
+    entries = [Entry(title(key, row), [numbers.value(number(row, key))]) for key in parts]
+    entries.append(Entry("mean", [numbers.value(number(row, "intra_fd"))]))
+    return Table(f"Each class at {numbers.count(row['seen'])} images", ["Class", title("intra_fd", row)], entries)
 
 
 def _title(metric: str, rows: list[Row]) -> str:
@@ -102,9 +105,10 @@ def _title(metric: str, rows: list[Row]) -> str:
 
 def _values(row: Row, metrics: list[str]) -> list[str]:
     floors = [number(row, f"real_{metric}") for metric in metrics]
-    real = ["none held out" if floor is None else numbers.value(floor) for floor in floors]
+    real = ["not measured" if floor is None else numbers.value(floor) for floor in floors]
     scores = [numbers.value(number(row, metric)) for metric in metrics]
-    return [cell for pair in zip(scores, real, strict=True) for cell in pair]
+    intervals = [numbers.interval(row.get("intervals", {}).get(metric)) for metric in metrics]
+    return [cell for triple in zip(scores, intervals, real, strict=True) for cell in triple]
 
 
 def measured(row: Row) -> Measured:
@@ -112,21 +116,22 @@ def measured(row: Row) -> Measured:
     generated, real = (numbers.count(number(row, key)) for key in ("n_fake", "n_real"))
     name, digest, resizer = (str(row.get(key, "not known")) for key in ("features", "features_hash", "resizer"))
     sides = f"{generated} generated against {real} real images of {row.get('reference', 'unnamed data')}"
-    rest = f"{resizer}; {row.get('precision', 'precision not known')}; seed {row.get('seed', 'not known')}"
+    calls = ", ".join(map(str, row.get("metrics", [])))
+    rest = f"{calls}; {resizer}; {row.get('precision', 'precision not known')}"
     return Measured(sides, name, digest, rest)
 
 
-def scores(record: Record) -> tuple[Measured | None, Table]:
-    """All scores of training, as numbers; how they were measured once where that never changed."""
-    rows, cards = record.training, [measured(row) for row in record.training]
-    metrics, same = scores_in(rows), len(set(cards)) == 1
-    head = ["Images seen", *(_title(metric, rows) for metric in metrics), *([] if same else ["Measured with"])]
+def scores(record: Record) -> list[Table]:
+    """All scores of training as numbers, a table for each way of measuring."""
+    return [_scores(rows) for rows in by_card(record.training).values()]
+
+
+def _scores(rows: list[Row]) -> Table:
+    metrics = scores_in(rows)
+    head = ["Images seen", *(_title(metric, rows) for metric in metrics)]
     values = lambda row: [numbers.value(number(row, metric)) for metric in metrics]
-    entries = [
-        Entry(numbers.count(row["seen"]), values(row), None if same else card)
-        for row, card in zip(rows, cards, strict=True)
-    ]
-    return cards[0] if same else None, Table("Scores during training", head, entries)
+    entries = [Entry(numbers.count(row["seen"]), values(row)) for row in rows]
+    return Table("Scores during training", head, entries, measured=measured(rows[0]))
 
 
 def machine(record: Record) -> Table:

@@ -1,6 +1,6 @@
 """What a recipe leaves open, chosen for the data and the machine, each choice with its reason."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from inspect import signature
@@ -12,7 +12,7 @@ from .. import games
 from ..data import Source
 from ..recipe import Recipe, known
 from ..schedules import at
-from ..spec import find
+from ..spec import find, name_of
 from ..training.precision import choose as choose_precision
 
 LARGEST = 128  # pixels; larger images have to be asked for
@@ -42,7 +42,7 @@ def choose(recipe: Recipe, source: Source, device: torch.device) -> tuple[Recipe
         "penalties": lambda now: _penalties(now, device),
         "augment": lambda now: _augment(now, source),
         "precision": lambda now: _precision(device),
-        "features": lambda now: _features(source),
+        "features": lambda now: usual_features(source, now.score),
         "g_batch": lambda now: Choice(now.batch, "as many as the discriminator's"),
         "score_images": lambda now: Choice(
             min(SCORE_IMAGES, max(source.count, 2)), "enough to rank checkpoints of one run"
@@ -141,10 +141,13 @@ def _precision(device: torch.device) -> Choice:
     return Choice(precision.name, reason)
 
 
-def _features(source: Source) -> Choice:
+def usual_features(source: Source, calls: Sequence[str] = ()) -> Choice:
+    """The features for scores of these images, by these metrics."""
+    if "fid" in map(name_of, calls):
+        return Choice("inception", "fid is on Inception features alone")
     if source.kind == "builtin":
         return Choice("builtin", "the classifier that comes along knows this data")
-    return Choice("random", "needs no download; --features inception compares with papers")
+    return Choice("mobilenet", "sees what people see, needs no download; --features inception compares with papers")
 
 
 def _every(recipe: Recipe, times: int) -> Choice:

@@ -20,8 +20,21 @@ def load_dataset(recipe: Recipe, source: Source | None = None) -> Dataset:
     return load(source, format, known(recipe.labels), recipe.strict)
 
 
-def real_batches(dataset: Dataset, chosen: Int64[np.ndarray, " n"] | None = None) -> Iterator[UInt8[Tensor, "b c h w"]]:
-    """All real images or those that are chosen, in an order that is mixed and always the same."""
-    chosen = np.arange(len(dataset)) if chosen is None else chosen
-    order = np.random.default_rng(0).permutation(chosen)
-    return (dataset.take(order[start : start + CHUNK]) for start in range(0, len(order), CHUNK))
+def in_own_size(source: Source, labels: bool = False) -> Dataset:
+    """Images in the size that is typical of them."""
+    look = source.typical
+    return load(source, Format(look.channels, look.height, look.width), labels)
+
+
+def real_batches(dataset: Dataset) -> Iterator[tuple[UInt8[Tensor, "b c h w"], Int64[Tensor, " b"] | None]]:
+    """All images in an order that is mixed and always the same, with their labels where they are classes."""
+    order = np.random.default_rng(0).permutation(len(dataset))
+    labels = classes(dataset)
+    for start in range(0, len(order), CHUNK):
+        part = order[start : start + CHUNK]
+        yield dataset.take(part), None if labels is None else labels[part]
+
+
+def classes(dataset: Dataset) -> Int64[Tensor, " n"] | None:
+    """The labels of images where they are classes, else None."""
+    return dataset.labels.tensor() if dataset.labels is not None and dataset.meaning.kind == "classes" else None

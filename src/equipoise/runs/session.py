@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from ..data import batches, inspect
+from ..metrics.evaluation import versions
+from ..metrics.generation import generate, latents
 from ..recipe import Recipe, differences, known
 from ..schedules import at
 from ..training import State, Stats
@@ -21,9 +23,9 @@ from .choices import choose
 from .folder import LOCK, RunFolder, append_row, load_checkpoint, read_rows, write_whole
 from .pictures import grid
 from .real_images import load_dataset
+from .references import RealImages, identity
 from .rehearsal import rehearse
-from .sampling import generate, latents
-from .scoring import Scorer, generated, identity, versions
+from .scoring import Scorer, generated, subject
 
 ROWS = 400  # lines of statistics in a run
 PICTURED = 64  # samples in a picture
@@ -70,7 +72,7 @@ class Session:
             rehearse(self.recipe, self.dataset.meaning.space, self.device)
         self.assembled: Assembled = assemble(self.recipe, self.dataset.meaning.space, self.device)
         self.state: State = self.assembled.state
-        self.scorer = Scorer(self.dataset, str(self.recipe.features), self.device, self.recipe.metrics)
+        self.scorer = Scorer(RealImages(self.dataset), str(self.recipe.features), self.device, self.recipe.score)
         self.pending: list[tuple[int, Stats]] = []  # images seen before each round, and its statistics
         self.seconds = self.recorded_seconds = 0.0
         self.recorded_images = 0
@@ -204,13 +206,12 @@ class Session:
 
     def score(self) -> dict[str, Any]:
         """Scores the EMA generator; keeps the checkpoint if it is the best so far."""
-        count = int(self.recipe.score_images or 0)
-        values = self.scorer.score(generated(self.G, self.dataset, count, seed=1))
-        row: dict[str, Any] = {"seen": self.state.seen, "weights": "averaged", "seed": 1, "when": "training"}
+        count, seed = int(self.recipe.score_images or 0), 1
+        images = generated(self.G, self.dataset, count, seed)
+        values = self.scorer.score(images, count, subject(self.G, self.dataset, seed)).values()
+        row: dict[str, Any] = {"seen": self.state.seen, "weights": "averaged", "seed": seed, "when": "training"}
         row |= values | self.scorer.card(count)
-        first = next(iter(values))  # decides which checkpoint is the best
-        earlier = [row[first] for row in self.scores() if row["seen"]]
-        if self.state.seen and row[first] <= min(earlier, default=float("inf")):
+        if self.state.seen and is_best(row, self.scores()):
             self.folder.save_best(self.folder.newest_checkpoint())
         append_row(self.folder.metrics_file, row)  # last: a process killed before this line scores again
         return row
@@ -225,6 +226,13 @@ def fetched(rounds: list[Stats]) -> list[dict[str, float]]:
     flat = torch.stack([value.float() for stats in rounds for value in stats.values()]).tolist()
     numbers = iter(flat)
     return [{name: next(numbers) for name in stats} for stats in rounds]
+
+
+def is_best(row: dict[str, Any], before: list[dict[str, Any]]) -> bool:
+    """Whether the first score is at least as good as all before, that of the untrained generator apart."""
+    first, about = next(iter(row["scores"].items()))
+    sign = -1 if about["higher"] else 1
+    return all(sign * row[first] <= sign * earlier[first] for earlier in before if earlier["seen"])
 
 
 def union(table: list[dict[str, float]]) -> list[str]:

@@ -1,5 +1,6 @@
 """Training: a generator of rounds in which players take turns, over networks and batches, without files or recipes."""
 
+from ..randomness import seeded as seeded
 from .loop import steps as steps
 from .player import Batch as Batch
 from .player import Player as Player
@@ -8,7 +9,6 @@ from .player import Terms as Terms
 from .player import Turn as Turn
 from .precision import FLOAT32 as FLOAT32
 from .precision import Precision as Precision
-from .randomness import seeded as seeded
 from .state import State as State
 from .statistics import Stats as Stats
 from .world import World as World

@@ -9,12 +9,12 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ..checks import check_range
+from ..randomness import STEPS, mixed, seeded
 from ..schedules import Rate, at
 from ..trees import first, size
 from .hidden import check_kept
 from .player import Batch, Player, Players, Turn
 from .precision import FLOAT32, Precision
-from .randomness import STEPS, mixed, seeded
 from .state import State
 from .statistics import Means, Stats, adapted
 from .world import ALONE, World

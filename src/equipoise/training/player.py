@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from ..critic import Critic
+from ..randomness import LATENTS, mixed, normal
 from ..schedules import Rate
 from ..trees import first, join, split
-from .randomness import LATENTS, mixed, normal
 from .world import ALONE, World
 
 Batch = Any

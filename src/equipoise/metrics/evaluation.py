@@ -1,0 +1,189 @@
+"""Several metrics of the same images, whose features are extracted once."""
+
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor, nn
+
+from .. import __version__
+from .features import Features
+from .features import mobilenet as usual_features
+from .frechet import fd
+from .generation import generate, latents
+from .kernel import kid
+from .metric import GeneratorMetric, Intervals, Metric, SetMetric, Subject
+
+Batch = Tensor | tuple[Tensor, Tensor | None]
+"""uint8 images [n, c, h, w], or a pair of them and their labels."""
+
+
+def evaluate(
+    generated: nn.Module | Iterable[Batch],
+    real: Iterable[Batch],
+    metrics: Sequence[Metric | GeneratorMetric] | None = None,
+    features: Features | None = None,
+    held_out: Iterable[Batch] | None = None,
+    count: int = 10_000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Scores of a generator, by `count` images, or of a set of images; by default `fd` and `kid` on `mobilenet`.
+
+    The values by name, their 95 per cent `intervals`, `real_*` for held-out images as if they had been generated, and
+    the card. A generator takes z [n, z_dim] and makes images in [-1, 1]; sets are batches of uint8 images.
+    """
+    evaluation = Evaluation([fd(), kid()] if metrics is None else metrics, features or usual_features())
+    n_real = evaluation.feed(real, real=True)
+    floor = {} if held_out is None else evaluation.floor(held_out)
+    evaluation.measure(Subject(generated, seed=seed) if isinstance(generated, nn.Module) else None)
+    if isinstance(generated, nn.Module):
+        generated = generate(generated, latents(generated, count, seed), None, seed)
+    n_fake = evaluation.feed(generated, real=False)
+    sizes = {"n_real": n_real, "n_fake": n_fake}
+    return evaluation.values() | {"intervals": evaluation.intervals()} | floor | sizes | evaluation.card()
+
+
+class Evaluation:
+    """Metrics and what they were fed; those that keep the same of the same rows keep it once, under one key."""
+
+    def __init__(
+        self, metrics: Sequence[Metric | GeneratorMetric], features: Features, device: torch.device | str = "cpu"
+    ) -> None:
+        self.metrics, self.features, self.device = list(metrics), features, torch.device(device)
+        self.fed: dict[str, Metric] = {}
+        self.lacking: set[str] = set()  # keys whose real side is still to be fed
+        for number, metric in enumerate(self.metrics):
+            if isinstance(metric, Metric):
+                self._add(metric, f"{number} {type(metric).__name__}")
+
+    def _add(self, metric: Metric, key: str) -> None:
+        if isinstance(metric, SetMetric):
+            check_features(metric, self.features)
+            key = key_of(metric)
+            metric.sides = vars(self.fed.setdefault(key, metric))["sides"]
+        self.fed.setdefault(key, metric)
+        if getattr(metric, "needs_real", True):
+            self.lacking.add(key)
+
+    def can_store(self, key: str) -> bool:
+        """Whether the real side under a key can be stored."""
+        return isinstance(self.fed[key], SetMetric)
+
+    def reference(self, key: str) -> dict[str, Tensor]:
+        """The real side under a key, to be stored and used again."""
+        return self._set_metric(key).reference()
+
+    def load_reference(self, key: str, tensors: dict[str, Tensor]) -> None:
+        """Makes a stored real side the real side under a key."""
+        self._set_metric(key).load_reference(tensors)
+        self.lacking.discard(key)
+
+    def _set_metric(self, key: str) -> SetMetric:
+        metric = self.fed[key]
+        assert isinstance(metric, SetMetric)
+        return metric
+
+    def feed(self, batches: Iterable[Batch], real: bool) -> int:
+        """Shows images to all metrics, those of the real side to whom they are new; returns how many there were."""
+        chosen = {key: metric for key, metric in self.fed.items() if not real or key in self.lacking}
+        count = 0
+        for batch in batches if chosen else ():
+            images, labels = batch if isinstance(batch, tuple) else (batch, None)
+            count += len(images)
+            rows = Views(images, self.features, self.device)
+            for metric in chosen.values():
+                more = {"labels": labels} if getattr(metric, "labelled", False) else {}
+                metric.update(rows[getattr(metric, "sees", "features")], real, **more)
+        if real:
+            self.lacking.clear()
+        return count
+
+    def measure(self, subject: Subject | None) -> None:
+        """Lets those metrics that need it look at the generator itself; raises ValueError where there is none."""
+        for metric in self.metrics:
+            if isinstance(metric, GeneratorMetric):
+                if subject is None:
+                    raise ValueError(f"{type(metric).__name__} measures a generator itself, and these are images only")
+                metric.measure(subject, self.features)
+
+    def values(self) -> dict[str, Any]:
+        """The values of all metrics by name, and `scores`: what each looks at and whether more is better."""
+        values: dict[str, Any] = {}
+        scores: dict[str, Any] = {}
+        for metric in self.metrics:
+            found = metric.compute()
+            values |= found
+            scores |= dict.fromkeys(found, about(metric))
+        return values | {"scores": scores}
+
+    def intervals(self) -> Intervals:
+        """The 95 per cent intervals of those values that have one."""
+        several = [metric.intervals() for metric in self.metrics if hasattr(metric, "intervals")]
+        return {name: interval for intervals in several for name, interval in intervals.items()}
+
+    def again(self, sets_only: bool = False) -> "Evaluation":
+        """Another evaluation with the same real side, to which no generated image has been shown."""
+        kept = [side for metric in self.fed.values() for side in getattr(metric, "sides", {}).values()]
+        other = deepcopy(self, {id(part): part for part in (self.features, *kept)})
+        if sets_only:
+            other.metrics = [metric for metric in other.metrics if isinstance(metric, Metric)]
+        return other
+
+    def floor(self, held_out: Iterable[Batch]) -> dict[str, int | float]:
+        """The values of real images as if they had been generated, "real_fd", and how many they were, "real_n"."""
+        other = self.again(sets_only=True)
+        count, values = other.feed(held_out, real=False), [metric.compute() for metric in other.metrics]
+        return {f"real_{name}": value for part in values for name, value in part.items()} | {"real_n": count}
+
+    def card(self) -> dict[str, Any]:
+        """What has to be known of features before two values are compared."""
+        features = self.features
+        return {"features": features.name, "features_hash": features.hash, "resizer": features.resizer} | {
+            "precision": "float32",
+            "versions": versions(),
+        }
+
+
+class Views(dict[str, Tensor]):
+    """What metrics see of some images, each computed when it is first asked for: images, features, logits."""
+
+    def __init__(self, images: UInt8[Tensor, "n c h w"], features: Features, device: torch.device) -> None:
+        super().__init__(images=images)
+        self.source, self.device = features, device
+
+    def __missing__(self, name: str) -> Tensor:
+        if name == "logits":
+            assert self.source.logits is not None
+            self[name] = self.source.logits(self["features"])
+        else:
+            self[name] = self.source(self["images"].to(self.device)).cpu()
+        return self[name]
+
+
+def about(metric: Metric | GeneratorMetric) -> dict[str, Any]:
+    """What a metric looks at, and whether more is better."""
+    of = getattr(metric, "sees", "features" if isinstance(metric, Metric) else "generator")
+    return {"sees": of, "higher": getattr(metric, "higher", False)}
+
+
+def versions() -> dict[str, str]:
+    """What numbers may depend on."""
+    return {"equipoise": __version__, "torch": torch.__version__, "numpy": np.__version__}
+
+
+def key_of(metric: SetMetric) -> str:
+    """The name of what a metric keeps: metrics that keep the same have the same."""
+    return f"{metric.statistic.__name__} of {'labelled ' * metric.labelled}{metric.sees}"
+
+
+def check_features(metric: SetMetric, features: Features) -> None:
+    """Raises ValueError where a metric is not defined on these features."""
+    if metric.features not in (None, features.name):
+        raise ValueError(
+            f"{metric.name} is defined on {metric.features} features, not on {features.name}; fd is on any"
+        )
+    if metric.sees == "logits" and features.logits is None:
+        raise ValueError(f"{metric.name} needs features with a classifier: inception, mobilenet, builtin or resnet56")

@@ -1,0 +1,68 @@
+"""Images of a generator: a function of a seed and of the number of each image alone."""
+
+from collections.abc import Iterator
+from math import erfc, sqrt
+from typing import cast
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from ..checks import check_range
+from ..critic import ask
+from ..randomness import mixed, seeded
+from .full_precision import exact
+
+BATCH = 64
+
+
+def latents(G: nn.Module, count: int, seed: int, truncation: float | None = None) -> Float[Tensor, "n z"]:
+    """Latent vectors of a seed, normal or cut off at `truncation` (Brock 2019, arXiv:1809.11096, Sec. 3.1).
+
+    A vector depends on the seed and its number alone, not on how many are drawn.
+    """
+    check_range(above=0, truncation=1.0 if truncation is None else truncation)
+    generator, size = torch.Generator().manual_seed(seed), cast(int, G.z_dim)
+    uniform = torch.rand(count, size, generator=generator, dtype=torch.float64)
+    tail = 0.0 if truncation is None else erfc(truncation / sqrt(2)) / 2
+    return torch.special.ndtri(tail + uniform.clamp(min=1e-12) * (1 - 2 * tail)).float()
+
+
+def generate(
+    G: nn.Module, z: Float[Tensor, "n z"], labels: Tensor | None, seed: int = 0
+) -> Iterator[UInt8[Tensor, "b c h w"]]:
+    """Images of latent vectors, in float32, as uint8 on the generator's device.
+
+    Noise that the generator draws is a function of the seed and of the image's number alone, and global random state is
+    left as it was.
+    """
+    for start in range(0, len(z), BATCH):
+        part = slice(start, start + BATCH)
+        yield to_uint8(_images(G, z[part], None if labels is None else labels[part], mixed(seed, start)))
+
+
+def _images(G: nn.Module, z: Tensor, labels: Tensor | None, seed: int) -> Tensor:
+    """The images of at most a batch; where the generator draws noise, that of a whole batch is drawn."""
+    device, count = next(G.parameters()).device, len(z)
+    with seeded(seed, device), exact(device):
+        before = _random_state(device)
+        images = ask(G, z.to(device), None if labels is None else labels.to(device))
+        if count == BATCH or torch.equal(before, _random_state(device)):
+            return images
+    return _images(G, _padded(z), None if labels is None else _padded(labels), seed)[:count]
+
+
+def _padded(rows: Tensor) -> Tensor:
+    """As many rows as a batch has, the last one again and again."""
+    return torch.cat([rows, rows[-1:].expand(BATCH - len(rows), *rows.shape[1:])])
+
+
+def _random_state(device: torch.device) -> Tensor:
+    """The state of all generators that a network on this device may draw from."""
+    states = [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
+    return torch.cat(states)
+
+
+def to_uint8(images: Float[Tensor, "b c h w"]) -> UInt8[Tensor, "b c h w"]:
+    """[-1, 1] to 0..255, rounded: the inverse of what training sees."""
+    return (images.float() * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8).contiguous()

@@ -1,0 +1,48 @@
+"""What values are called, on which features: FID is a name for Inception's alone."""
+
+from collections.abc import Mapping
+from typing import Any
+
+TITLES = {
+    "fd": "FD",
+    "fid": "FID",
+    "fd_infinity": "FD extrapolated",
+    "intra_fd": "intra-FD",
+    "kid": "KD",
+    "inception_score": "IS",
+    "sliced_wasserstein": "SWD",
+    "ms_ssim": "MS-SSIM",
+    "mifid": "MiFD",
+    "ppl": "PPL",
+    "cas": "CAS",
+}
+ON_INCEPTION = {
+    "fd": "FID",
+    "fd_infinity": "FID extrapolated",
+    "intra_fd": "intra-FID",
+    "kid": "KID",
+    "inception_score": "Inception score",
+    "mifid": "MiFID",
+}
+
+
+def title(key: str, row: Mapping[str, Any]) -> str:
+    """What a value of a row is called.
+
+    >>> title("fd", {"features": "inception"}), title("kid", {"features": "builtin"})
+    ('FID', 'KD (builtin)')
+    >>> title("intra_fd.1", {"features": "builtin", "classes": ["cat", "dog"]})
+    'intra-FD of dog (builtin)'
+    """
+    base, _, part = key.partition(".")
+    features, about = str(row.get("features", "unnamed")), row.get("scores", {})
+    sees = about[base]["sees"] if base in about else "features"
+    on_inception = features == "inception" and ON_INCEPTION.get(base)
+    of = on_inception or TITLES.get(base, base.replace("_", " "))
+    of += f" of {_part(part, row)}" if part else ""
+    return of if on_inception or sees in ("images", "generator") else f"{of} ({features})"
+
+
+def _part(part: str, row: Mapping[str, Any]) -> str:
+    classes = row.get("classes", [])
+    return str(classes[int(part)]) if part.isdecimal() and int(part) < len(classes) else part

@@ -1,0 +1,112 @@
+"""Scores of a finished run, or of any set of images, against another set or its statistics."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..data import Dataset, Format, inspect, load
+from ..spec import name_of
+from .choices import usual_features
+from .folder import RunFolder, append_row, read_rows
+from .real_images import in_own_size, load_dataset, real_batches
+from .references import RealImages, Watch, identity, unwatched
+from .sampling import Sampler
+from .scoring import RealSide, Scorer, generated, subject
+from .statistics_files import is_statistics, read_statistics
+
+MOST = 10_000  # images that are generated unless asked for more
+METRICS = ("fd", "kid")
+
+
+def evaluate(
+    run: str | Path,
+    against: str | Path | None = None,
+    metrics: Sequence[str] = (),
+    count: int | None = None,
+    features: str | None = None,
+    raw: bool = False,
+    checkpoint: str = "latest",
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    watch: Watch = unwatched,
+) -> dict[str, Any]:
+    """Scores a run's generator against its training data or other images, and held-out images beside it.
+
+    Returns the row that it appends to metrics.jsonl, or the one that is there where the same was measured before: the
+    values, their 95 per cent `intervals`, `real_*` (the `real_n` held-out images scored like generated ones: about what
+    a perfect generator would get for that many) and the card.
+    """
+    sampler = Sampler(run, raw, checkpoint, device)
+    dataset = trained_on(sampler)
+    real = RealImages(dataset) if against is None else other_side(Path(against), dataset.format)
+    calls = tuple(metrics) or sampler.recipe.score
+    chosen = features or ("inception" if "fid" in map(name_of, calls) else str(sampler.recipe.features))
+    scorer = Scorer(real, chosen, sampler.device, calls, watch)
+    count = chosen_count(count, real)
+    row: dict[str, Any] = {"seen": sampler.seen, "weights": sampler.weights, "seed": seed, "when": "evaluate"}
+    row |= scorer.card(count)
+    file = RunFolder(run).metrics_file
+    for known in read_rows(file):
+        if all(known.get(name) == value for name, value in row.items()):
+            return known
+    images = generated(sampler.net, dataset, count, seed)
+    row |= results(scorer, scorer.score(images, count, subject(sampler.net, dataset, seed)))
+    append_row(file, row)
+    return row
+
+
+def evaluate_images(
+    images: str | Path,
+    against: str | Path,
+    metrics: Sequence[str] = (),
+    features: str | None = None,
+    labels: bool = False,
+    device: torch.device | str = "cpu",
+    watch: Watch = unwatched,
+) -> dict[str, Any]:
+    """Scores a set of images, whoever made them, against another or a file of statistics: values and card.
+
+    Real images get the size of those that are scored. With `labels`, sub-folders or files of labels give classes.
+    """
+    source = inspect(images, labels)
+    dataset = in_own_size(source, labels)
+    real = other_side(Path(against), dataset.format, labels)
+    if isinstance(real, RealImages) and labels and dataset.labels is not None:
+        dataset.labels = dataset.labels.like(real.dataset.meaning)
+    calls = tuple(metrics) or METRICS
+    chosen = features or usual_features(source, calls).value
+    scorer = Scorer(real, chosen, torch.device(device), calls, watch)
+    row = {"images": dataset.name} | scorer.card(len(dataset))
+    return row | results(scorer, scorer.score(real_batches(dataset), len(dataset)))
+
+
+def results(scorer: Scorer, evaluation: Any) -> dict[str, Any]:
+    """Values, intervals, and the values of held-out images."""
+    return evaluation.values() | {"intervals": evaluation.intervals()} | scorer.floor()
+
+
+def trained_on(sampler: Sampler) -> Dataset:
+    """The images of a run; raises ValueError where they are not what they were."""
+    dataset = load_dataset(sampler.recipe)
+    if dataset.labels is not None:
+        dataset.labels = dataset.labels.like(sampler.meaning)
+    if identity(dataset) != sampler.folder.context()["images"]:
+        data = sampler.recipe.data
+        raise ValueError(f"{sampler.folder.path} was trained on other images or labels than {data} holds now")
+    return dataset
+
+
+def other_side(path: Path, format: Format, labels: bool = False) -> RealSide:
+    """Images in this format, or the statistics in a file."""
+    if path.is_file() and is_statistics(path):
+        return read_statistics(path)
+    return RealImages(load(inspect(path, labels), format, labels))
+
+
+def chosen_count(count: int | None, real: RealSide) -> int:
+    """As many as real images, up to 10,000, unless a number is asked for."""
+    if count is not None and count < 2:
+        raise ValueError(f"count must be at least 2, not {count}")
+    return count or min(MOST, max(real.count or MOST, 2))

@@ -1,0 +1,88 @@
+"""The real side of scores: a set of images, whose statistics are kept in the user's cache."""
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from ..data import Dataset
+from ..metrics import cache
+from ..metrics.evaluation import Batch, Evaluation
+from .folder import write_whole
+from .real_images import real_batches
+
+Watch = Callable[[Iterable[Batch], str, int], Iterable[Batch]]
+"""Passes batches through and shows how far they are, by the name and the number of the images."""
+log = logging.getLogger("equipoise.runs")
+
+
+def unwatched(batches: Iterable[Batch], name: str, count: int) -> Iterable[Batch]:
+    """Shows nothing."""
+    return batches
+
+
+class RealImages:
+    """Real images that generated ones are compared with."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset, self.name, self.count = dataset, dataset.name, len(dataset)
+        self.kind = dataset.meaning.kind
+
+    @property
+    def held_out(self) -> Dataset | None:
+        """The published test images, where there are some."""
+        return self.dataset.held_out
+
+    def show_to(self, evaluation: Evaluation, watch: Watch) -> None:
+        """Makes these the real side; what the cache lacks of them is made at once and kept."""
+        kept = {key: self._file(key, evaluation) for key in evaluation.lacking if evaluation.can_store(key)}
+        for key, file in kept.items():
+            if (tensors := _load(file)) is not None:
+                evaluation.load_reference(key, tensors)
+        new = evaluation.lacking & kept.keys()
+        evaluation.feed(watch(real_batches(self.dataset), "real images", self.count), real=True)
+        for key in new:
+            _keep(kept[key], evaluation.reference(key))
+
+    def _file(self, key: str, evaluation: Evaluation) -> Path:
+        seen_by = "images" if key.endswith("images") else evaluation.features.hash
+        digest = hashlib.sha256("|".join([key, seen_by, self._identity]).encode()).hexdigest()[:24]
+        return cache.folder() / "references" / f"{key.replace(' ', '-')}-{digest}.safetensors"
+
+    @cached_property
+    def _identity(self) -> str:
+        return identity(self.dataset)
+
+
+def _load(file: Path) -> dict[str, Tensor] | None:
+    """A kept reference, or None."""
+    try:
+        return load_file(file) if file.is_file() else None
+    except SafetensorError:
+        log.warning("%s is damaged and is made again", file)
+        return None
+
+
+def _keep(file: Path, tensors: dict[str, Tensor]) -> None:
+    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    write_whole(file, lambda beside: beside.write_bytes(save(contiguous)))
+
+
+def identity(dataset: Dataset) -> str:
+    """A hash of what a run learns from: images, and labels where there are some."""
+    return "-".join([fingerprint(dataset), *([] if dataset.labels is None else [dataset.labels.digest()])])
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """A hash of a set of images: of all pixels where they are in memory, else of a sample of images."""
+    indices = np.unique(np.linspace(0, len(dataset) - 1, 256).astype(int))
+    images = dataset.take(indices) if dataset.images is None else dataset.images
+    digest = hashlib.sha256(f"{len(dataset)} {tuple(images.shape)}".encode())
+    digest.update(np.ascontiguousarray(images.numpy()).data)
+    return digest.hexdigest()
