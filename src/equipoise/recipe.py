@@ -106,7 +106,7 @@ class Recipe:
     """The seed of weights, data order and noise: the same seed, the same run."""
 
     features: str | None = None
-    """Features for scores: builtin, random, pixels, inception."""
+    """Features for scores: builtin, mobilenet, inception, resnet56, dinov2, clip, random, pixels."""
     metrics: tuple[str, ...] = ("fd", "kid")
     """Scores; the first one chooses the best checkpoint."""
     score_every: int | None = None

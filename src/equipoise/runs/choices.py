@@ -144,7 +144,7 @@ def _precision(device: torch.device) -> Choice:
 def _features(source: Source) -> Choice:
     if source.kind == "builtin":
         return Choice("builtin", "the classifier that comes along knows this data")
-    return Choice("random", "needs no download; --features inception compares with papers")
+    return Choice("mobilenet", "sees what people see, needs no download; --features inception compares with papers")
 
 
 def _every(recipe: Recipe, times: int) -> Choice:
