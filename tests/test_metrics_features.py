@@ -10,15 +10,16 @@ import pytest
 import torch
 from jaxtyping import TypeCheckError
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, interpolate
+from torch.nn.functional import avg_pool2d, interpolate, linear
 
 from equipoise import data
-from equipoise.metrics import classifier, features, preprocess
+from equipoise.metrics import classifier, features, mobilenet
 from equipoise.metrics.frechet import distance, moments
 from equipoise.metrics.full_precision import exact
 from equipoise.spec import names
 
-LIGHT = [name for name in names(features) if name != "inception"]
+FILES = ("clip", "dinov2", "inception", "resnet56")  # their weights may have to be downloaded
+LIGHT = [name for name in names(features) if name not in FILES]
 each = pytest.mark.parametrize("look", [getattr(features, name)() for name in LIGHT], ids=LIGHT)
 
 
@@ -46,12 +47,12 @@ def distances(name: str, *others: Tensor) -> np.ndarray:
 
 
 def test_the_namespace_lists_the_features_only() -> None:
-    assert names(features) == ["builtin", "inception", "pixels", "random"]
+    assert names(features) == [*"builtin clip dinov2 inception mobilenet pixels random resnet56".split()]
 
 
 @each
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
-@pytest.mark.parametrize("size", [(28, 28), (37, 53), (4, 6)])
+@pytest.mark.parametrize("size", [(28, 28), (37, 53), (4, 6), (8, 8), (300, 20)])
 def test_any_channels_and_size_give_finite_float32_rows(look, channels: int, size: tuple[int, int]) -> None:
     rows = look(noise(3, channels, *size))
     assert rows.dtype == torch.float32
@@ -59,6 +60,39 @@ def test_any_channels_and_size_give_finite_float32_rows(look, channels: int, siz
     assert rows.shape[0] == 3
     assert rows.shape[1] == (look.dim or 64 * channels)
     assert not rows.requires_grad
+
+
+@each
+def test_no_images_give_no_rows(look) -> None:
+    assert look(noise(0, 3, 16, 16)).shape == (0, look.dim or 192)
+
+
+@each
+def test_extract_takes_floats_between_the_grey_levels_and_passes_gradients_on(look) -> None:
+    images = noise(2, 3, 32, 32)
+    torch.testing.assert_close(look.extract(images.float()), look(images), rtol=1e-4, atol=1e-5)
+    between = (images.float() * 0.99 + 0.3).requires_grad_()
+    rows = look.extract(between)
+    assert not torch.equal(rows, look(images))
+    rows.square().sum().backward()
+    assert between.grad is not None
+    assert between.grad.isfinite().all()
+    assert (between.grad != 0).any(1).float().mean() > 0.5
+
+
+@pytest.mark.parametrize(("name", "network", "classes"), [("builtin", classifier, 10), ("mobilenet", mobilenet, 1001)])
+def test_logits_are_the_last_layer_s(name: str, network, classes: int) -> None:
+    look, head = getattr(features, name)(), network.pretrained(torch.device("cpu"))[-1]
+    rows = look(noise(3, 3, 16, 16))
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = look.logits(rows)
+    assert logits.shape == (3, classes)
+    torch.testing.assert_close(logits, linear(rows, head.weight, head.bias))
+
+
+@pytest.mark.parametrize("name", ["pixels", "random"])
+def test_features_of_no_classes_have_no_logits(name: str) -> None:
+    assert getattr(features, name)().logits is None
 
 
 @each
@@ -112,7 +146,8 @@ def test_making_features_draws_nothing_from_the_caller_s_generator(name: str) ->
 
 
 def test_no_two_features_share_a_hash() -> None:
-    looks = [features.random(), features.random(seed=1), features.pixels(), features.pixels(4), features.builtin()]
+    looks = [features.random(), features.random(seed=1), features.pixels(), features.pixels(4)]
+    looks += [features.builtin(), features.mobilenet(), features.mobilenet(size=160)]
     assert len({look.hash for look in looks}) == len({look.name for look in looks}) == len(looks)
 
 
@@ -172,30 +207,3 @@ def test_the_classifier_s_logits_are_linear_in_the_features() -> None:
 
 def test_the_classifier_s_file_is_small() -> None:
     assert classifier.WEIGHTS.stat().st_size < 1_000_000
-
-
-def test_colours_become_grey_by_their_luma_and_alpha_shows_white() -> None:
-    red = torch.tensor([200, 0, 0], dtype=torch.uint8).view(1, 3, 1, 1)
-    assert preprocess.grey(red).item() == pytest.approx(59.8)
-    clear, solid = (torch.cat([red, torch.full((1, 1, 1, 1), a, dtype=torch.uint8)], 1) for a in (0, 255))
-    assert preprocess.rgb(clear).flatten().tolist() == [255, 255, 255]
-    assert preprocess.rgb(solid).flatten().tolist() == [200, 0, 0]
-    assert preprocess.rgb(red[:, :1]).flatten().tolist() == [200, 200, 200]
-
-
-@pytest.mark.parametrize("shape", [(5, 7), (32, 32), (40, 13), (1, 2)])
-def test_tensorflow_s_resize_is_its_formula(shape: tuple[int, int]) -> None:
-    images, size = noise(1, 2, *shape).float(), 19
-    expected = np.empty((2, size, size))
-    for i in range(size):
-        for j in range(size):
-            expected[:, i, j] = at(images[0].double().numpy(), i * shape[0] / size, j * shape[1] / size)
-    np.testing.assert_allclose(preprocess.tensorflow_bilinear(images, size)[0], expected, atol=1e-3)
-
-
-def at(image: np.ndarray, y: float, x: float) -> np.ndarray:
-    top, left = int(y), int(x)
-    below, right = min(top + 1, image.shape[1] - 1), min(left + 1, image.shape[2] - 1)
-    over = image[:, top, left] * (1 - x + left) + image[:, top, right] * (x - left)
-    under = image[:, below, left] * (1 - x + left) + image[:, below, right] * (x - left)
-    return over * (1 - y + top) + under * (y - top)

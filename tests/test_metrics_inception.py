@@ -1,69 +1,157 @@
-"""The Inception network of the FID with random weights: its names, its shapes, and where its file is sought."""
+"""The Inception network of the FID with random weights, against the published network written out plainly."""
 
 import hashlib
-import io
-import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, batch_norm, conv2d, max_pool2d
 
-from equipoise.metrics import features, inception, inception_file
+from equipoise.metrics import features, inception, preprocess
 
-PIECES = {
-    "Conv2d_1a_3x3.conv.weight": (32, 3, 3, 3),
-    "Conv2d_1a_3x3.bn.running_mean": (32,),
-    "Mixed_5b.branch5x5_2.conv.weight": (64, 48, 5, 5),
-    "Mixed_6a.branch3x3dbl_3.bn.weight": (96,),
-    "Mixed_6c.branch7x7dbl_5.conv.weight": (192, 160, 1, 7),
-    "Mixed_7a.branch7x7x3_4.conv.weight": (192, 192, 3, 3),
-    "Mixed_7c.branch3x3_2b.conv.weight": (384, 384, 3, 1),
-    "Mixed_7c.branch_pool.conv.weight": (192, 2048, 1, 1),
-    "fc.weight": (1008, 2048),
-    "fc.bias": (1008,),
+SHAPES = {
+    "Conv2d_1a_3x3": (32, 3, 3, 3),
+    "Mixed_5b.branch5x5_2": (64, 48, 5, 5),
+    "Mixed_6a.branch3x3dbl_3": (96, 96, 3, 3),
+    "Mixed_6c.branch7x7dbl_5": (192, 160, 1, 7),
+    "Mixed_7a.branch7x7x3_4": (192, 192, 3, 3),
+    "Mixed_7c.branch3x3_2b": (384, 384, 3, 1),
+    "Mixed_7c.branch_pool": (192, 2048, 1, 1),
 }
+
+
+def random_weights() -> dict[str, Tensor]:
+    """Tensors by the names of the published file, of a size that keeps activations as they are."""
+    draw = torch.Generator().manual_seed(0)
+    uniform = lambda *shape, low=0.5, high=1.5: torch.rand(*shape, generator=draw) * (high - low) + low
+    with torch.device("meta"):
+        net = inception.Inception()
+    tensors = {"fc.weight": uniform(1008, 2048, low=-0.1, high=0.1), "fc.bias": uniform(1008)}
+    for name, layer in net.named_modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            n, *fan = layer.weight.shape
+            tensors[f"{name}.conv.weight"] = torch.randn(n, *fan, generator=draw) * (2 / torch.Size(fan).numel()) ** 0.5
+            norm = {"weight": uniform(n), "bias": uniform(n, low=-0.1, high=0.1)}
+            norm |= {"running_mean": uniform(n, low=-0.1, high=0.1), "running_var": uniform(n)}
+            tensors |= {f"{name}.bn.{part}": tensor for part, tensor in norm.items()}
+    return tensors
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("inception") / "random.pth"
-    torch.manual_seed(0)
-    torch.save(inception.Inception().state_dict(), path)
+    torch.save(random_weights(), path)
     return path
 
 
 @pytest.fixture
 def published(weights: Path, monkeypatch) -> Path:
-    monkeypatch.setattr(inception_file, "SHA256", hashlib.sha256(weights.read_bytes()).hexdigest())
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    monkeypatch.setattr(inception, "FILE", replace(inception.FILE, digests={"random.pth": digest}))
     return weights
 
 
-@pytest.fixture
-def nowhere(tmp_path: Path, monkeypatch) -> Path:
-    monkeypatch.delenv("EQUIPOISE_INCEPTION", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    return tmp_path / "equipoise" / inception_file.NAME
-
-
-def images(channels: int) -> torch.Tensor:
+def images(channels: int) -> Tensor:
     return torch.randint(256, (2, channels, 20, 24), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-def test_parameters_carry_the_names_and_shapes_of_the_published_file() -> None:
-    with torch.device("meta"):
-        net = inception.Inception()
-    shapes = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
-    assert {name: shapes[name] for name in PIECES} == PIECES
-    assert sum(parameter.numel() for parameter in net.parameters()) == 23_850_960
-    assert len(shapes) == 94 * 6 + 2
+def plain(w: dict[str, Tensor], x: Tensor) -> Tensor:
+    """The graph in its order: every batch norm by itself, every average before its convolution."""
+
+    def layer(name: str, x: Tensor, stride: int = 1, padding: tuple[int, int] | None = None) -> Tensor:
+        kernel = w[f"{name}.conv.weight"]
+        same = (kernel.shape[2] // 2, kernel.shape[3] // 2) if stride == 1 else (0, 0)
+        y = conv2d(x, kernel, stride=stride, padding=same if padding is None else padding)
+        norm = [w[f"{name}.bn.{part}"] for part in ("running_mean", "running_var", "weight", "bias")]
+        return batch_norm(y, *norm, eps=1e-3).relu()
+
+    def chain(block: str, x: Tensor, *names: str, last: int = 1) -> Tensor:
+        for name in names:
+            x = layer(f"{block}.{name}", x, last if name == names[-1] else 1)
+        return x
+
+    def mixed(block: str, x: Tensor) -> Tensor:
+        parts = {name.split(".")[1] for name in w if name.startswith(f"{block}.")}
+        run = lambda *names, last=1: chain(block, x, *names, last=last)
+        numbered = lambda stem, count: [f"{stem}_{i}" for i in range(1, count + 1)]
+        if block == "Mixed_6a":
+            double = run(*numbered("branch3x3dbl", 3), last=2)
+            return torch.cat([run("branch3x3", last=2), double, max_pool2d(x, 3, 2)], 1)
+        if block == "Mixed_7a":
+            seven = run(*numbered("branch7x7x3", 4), last=2)
+            return torch.cat([run(*numbered("branch3x3", 2), last=2), seven, max_pool2d(x, 3, 2)], 1)
+        average = avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+        pooled = layer(f"{block}.branch_pool", max_pool2d(x, 3, 1, 1) if block == "Mixed_7c" else average)
+        if "branch5x5_1" in parts:
+            middle = [run(*numbered("branch5x5", 2)), run(*numbered("branch3x3dbl", 3))]
+        elif "branch7x7_1" in parts:
+            middle = [run(*numbered("branch7x7", 3)), run(*numbered("branch7x7dbl", 5))]
+        else:
+            stems = [("branch3x3_1",), ("branch3x3dbl_1", "branch3x3dbl_2")]
+            ends = [("branch3x3_2a", "branch3x3_2b"), ("branch3x3dbl_3a", "branch3x3dbl_3b")]
+            middle = [run(*stem, end) for stem, pair in zip(stems, ends, strict=True) for end in pair]
+        return torch.cat([run("branch1x1"), *middle, pooled], 1)
+
+    x = layer("Conv2d_2a_3x3", layer("Conv2d_1a_3x3", x, 2), padding=(0, 0))
+    x = max_pool2d(layer("Conv2d_2b_3x3", x), 3, 2)
+    x = max_pool2d(layer("Conv2d_4a_3x3", layer("Conv2d_3b_1x1", x), padding=(0, 0)), 3, 2)
+    for name in inception.MIXED:
+        x = mixed(f"Mixed_{name}", x)
+    return x.mean((2, 3))
 
 
-def test_features_are_the_pooled_activations_and_logits_have_no_bias(published: Path) -> None:
-    look, net = features.inception(str(published)), inception.load(str(published))
+def test_parameters_have_the_names_and_shapes_of_the_published_file() -> None:
+    tensors = random_weights()
+    assert {name: tuple(tensors[f"{name}.conv.weight"].shape) for name in SHAPES} == SHAPES
+    kinds = ("conv.weight", "bn.weight", "bn.bias")
+    learned = [tensor for name, tensor in tensors.items() if name.endswith(kinds) or name.startswith("fc.")]
+    assert sum(tensor.numel() for tensor in learned) == 23_850_960
+    assert len(tensors) == 94 * 5 + 2
+
+
+@pytest.mark.parametrize("resizer", preprocess.RESIZERS)
+def test_features_are_those_of_the_published_network(resizer: str, published: Path) -> None:
+    look = features.inception(str(published), resizer)
+    resized = (preprocess.RESIZERS[resizer][0](images(3).float(), 299) - 128) / 128
+    expected = plain(random_weights(), resized)
     rows = look(images(3))
     assert rows.shape == (2, look.dim) == (2, 2048)
-    assert look.hash == inception_file.SHA256[:16]
-    torch.testing.assert_close(inception.logits(net, rows) + net.fc.bias, net.fc(rows), rtol=1e-4, atol=1e-5)
+    assert expected.std() > 0.01
+    torch.testing.assert_close(rows, expected, rtol=1e-4, atol=1e-4 * expected.std().item())
+
+
+def test_features_are_those_of_torch_fidelity(published: Path) -> None:
+    extractor = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3", reason="needs torch-fidelity")
+    other = extractor.FeatureExtractorInceptionV3(
+        "inception", ["2048", "logits_unbiased"], feature_extractor_weights_path=str(published)
+    )
+    look = features.inception(str(published))
+    rows, logits = other(images(3))
+    torch.testing.assert_close(look(images(3)), rows, rtol=1e-4, atol=1e-4 * rows.std().item())
+    assert look.logits is not None
+    torch.testing.assert_close(look.logits(look(images(3))), logits, rtol=1e-4, atol=1e-3)
+
+
+def test_the_file_s_own_digest_names_the_features_and_other_resizers_have_another_name(published: Path) -> None:
+    usual, clean = (features.inception(str(published), resizer) for resizer in ("tensorflow", "clean"))
+    assert (usual.name, usual.hash) == ("inception", *[d[:16] for d in inception.FILE.digests.values()])
+    assert clean.name == "inception(resizer='clean')"
+    assert clean.hash != usual.hash
+    assert "bicubic" in clean.resizer
+
+
+def test_an_unknown_resizer_is_refused_with_the_choices(published: Path) -> None:
+    with pytest.raises(ValueError, match=r"no resizer 'cleam' \(did you mean 'clean'\?\); choices: tensorflow, clean"):
+        features.inception(str(published), "cleam")
+
+
+def test_logits_have_no_bias(published: Path) -> None:
+    look, tensors = features.inception(str(published)), random_weights()
+    rows = look(images(3))
+    assert look.logits is not None
+    torch.testing.assert_close(look.logits(rows), rows @ tensors["fc.weight"].T, rtol=1e-4, atol=1e-4)
 
 
 def test_grey_is_repeated(published: Path) -> None:
@@ -71,55 +159,8 @@ def test_grey_is_repeated(published: Path) -> None:
     torch.testing.assert_close(look(grey), look(grey.expand(-1, 3, -1, -1).contiguous()), rtol=1e-4, atol=1e-5)
 
 
-def test_averages_leave_the_padding_out_and_the_last_block_takes_the_maximum() -> None:
-    torch.testing.assert_close(inception._average(torch.ones(1, 1, 3, 3)), torch.ones(1, 1, 3, 3))
-    with torch.device("meta"):
-        net = inception.Inception()
-    assert [name for name, block in net.named_children() if getattr(block, "maximum", False)] == ["Mixed_7c"]
-
-
-def test_the_environment_variable_names_the_file(published: Path, nowhere: Path, monkeypatch) -> None:
-    monkeypatch.setenv("EQUIPOISE_INCEPTION", str(published))
-    assert inception_file.find(None) == published
-    with pytest.raises(ValueError, match=r"no such file: .*other\.pth; it should be pt_inception"):
-        inception_file.find("other.pth")
-
-
-def test_the_file_is_downloaded_once_and_kept(published: Path, nowhere: Path, monkeypatch) -> None:
-    asked: list[str] = []
-
-    def answer(url: str, timeout: float) -> io.BytesIO:
-        asked.append(url)
-        return io.BytesIO(published.read_bytes())
-
-    monkeypatch.setattr(urllib.request, "urlopen", answer)
-    assert inception_file.find(None) == inception_file.find(None) == nowhere
-    assert asked == [inception_file.URL]
-    assert [path.name for path in nowhere.parent.iterdir()] == [inception_file.NAME]
-
-
-def test_without_a_network_the_error_says_what_to_do(nowhere: Path, monkeypatch) -> None:
-    def refuse(url: str, timeout: float) -> io.BytesIO:
-        raise urllib.error.URLError("name not known")
-
-    monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    with pytest.raises(ValueError, match="no network") as caught:
-        features.inception()
-    for part in (inception_file.NAME, inception_file.URL, "EQUIPOISE_INCEPTION", "builtin, random or pixels"):
-        assert part in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert not list(nowhere.parent.iterdir())
-
-
-def test_a_broken_download_is_refused_and_not_kept(nowhere: Path, monkeypatch) -> None:
-    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: io.BytesIO(b"half"))
-    with pytest.raises(ValueError, match="not 6726825d"):
-        features.inception()
-    assert not list(nowhere.parent.iterdir())
-
-
-def test_another_file_is_refused(tmp_path: Path) -> None:
-    other = tmp_path / "other.pth"
-    other.write_bytes(b"not these")
-    with pytest.raises(ValueError, match=r"other\.pth is not pt_inception.*SHA-256 is [0-9a-f]{8}"):
-        features.inception(str(other))
+def test_gradients_reach_images_of_any_value(published: Path) -> None:
+    look, x = features.inception(str(published)), images(3).float().requires_grad_()
+    look.extract(x).square().sum().backward()
+    assert x.grad is not None
+    assert (x.grad != 0).float().mean() > 0.9

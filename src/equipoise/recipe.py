@@ -106,7 +106,7 @@ class Recipe:
     """The seed of weights, data order and noise: the same seed, the same run."""
 
     features: str | None = None
-    """Features for scores: equipoise list features."""
+    """Features for scores: builtin, mobilenet, inception, resnet56, dinov2, clip, random, pixels."""
     score: tuple[str, ...] = ("fd", "kid")
     """Metrics during training, "fd,kid,precision_recall"; the first one chooses the best checkpoint."""
     score_every: int | None = None

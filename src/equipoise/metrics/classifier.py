@@ -8,12 +8,12 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Real
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from . import preprocess
-from .full_precision import rows
+from .full_precision import exact, rows
 
 WEIGHTS = Path(__file__).with_name("fashion_classifier.safetensors")
 SIZE, DIM, CLASSES = 28, 64, 10
@@ -26,19 +26,25 @@ def network() -> nn.Sequential:
     return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(DIM, CLASSES))
 
 
-def scaled(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n 1 28 28"]:
+def scaled(images: Real[Tensor, "n c h w"]) -> Float[Tensor, "n 1 28 28"]:
     """x / 127.5 - 1 of the grey image at 28x28: what the network takes."""
     return preprocess.bilinear(preprocess.grey(images), SIZE) / 127.5 - 1
 
 
-def embed(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n 64"]:
+def embed(images: Real[Tensor, "n c h w"]) -> Float[Tensor, "n 64"]:
     """The pooled activations before the logits (the role that pool3 plays in Heusel et al. 2017, arXiv:1706.08500)."""
     return pretrained(images.device)[:-1](scaled(images))
 
 
-def classify(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n 10"]:
+def classify(images: Real[Tensor, "n c h w"]) -> Float[Tensor, "n 10"]:
     """p(class | image), the softmax of the built-in classifier's logits, in float32."""
-    return rows(lambda part: pretrained(part.device)(scaled(part)).softmax(1), images)
+    return logits(rows(embed, images)).softmax(1)
+
+
+def logits(features: Float[Tensor, "n 64"]) -> Float[Tensor, "n 10"]:
+    """W f + b of the pooled vectors: the network's last layer."""
+    with exact(features.device):
+        return pretrained(features.device)[-1](features)
 
 
 @cache

@@ -3,33 +3,53 @@
 The modules carry the names of the file that mseitzer/pytorch-fid releases. Three things differ from the network of the
 paper, all of them the graph's: averages leave the padding out, the last block takes a maximum where the others average,
 and images are resized without half-pixel centres.
+
+For speed each batch norm is folded into its convolution, the memory is channels last (in which averages alone are ten
+times as fast on a CPU), and averages are taken after the 1x1 convolution with which they commute. Joining the 1x1
+convolutions of a block gains nothing: they are bound by arithmetic.
 """
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Real
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, max_pool2d
 
-from . import inception_file, preprocess
-from .full_precision import exact
+from . import preprocess
+from .batch_norm import folded
+from .full_precision import exact, frozen
+from .weight_files import WeightFile
 
-RESIZER = "TensorFlow 1 bilinear to 299x299, no antialiasing"
+FILE = WeightFile(
+    {"pt_inception-2015-12-05-6726825d.pth": "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"},
+    "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights",
+    "EQUIPOISE_INCEPTION",
+)
+SIZE, DIM, CLASSES, EPS = 299, 2048, 1008, 1e-3
 MIXED = ("5b", "5c", "5d", "6a", "6b", "6c", "6d", "6e", "7a", "7b", "7c")
 
 
-class Convolution(nn.Module):
-    """ReLU(batch norm(convolution)); stride 1 keeps the size unless `valid`, stride 2 takes whole windows only."""
+class Convolution(nn.Conv2d):
+    """ReLU(W * x + b); stride 1 keeps the size unless `valid`, stride 2 takes whole windows only."""
 
     def __init__(self, channels: int, width: int, kernel: int | tuple[int, int], stride: int = 1, valid: bool = False):
-        super().__init__()
         sides = kernel if isinstance(kernel, tuple) else (kernel, kernel)
         padding = (0, 0) if valid or stride > 1 else (sides[0] // 2, sides[1] // 2)
-        self.conv = nn.Conv2d(channels, width, sides, stride, padding, bias=False)
-        self.bn = nn.BatchNorm2d(width, eps=1e-3)
+        super().__init__(channels, width, sides, stride, padding)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k a b"]:
         """One convolution of the graph."""
-        return self.bn(self.conv(x)).relu()
+        return super().forward(x).relu_()
+
+
+class Averaged(nn.Conv2d):
+    """ReLU(W mean(x) + b), mean over 3x3, computed as ReLU(mean(W x + b)): the mean is of fewer channels then."""
+
+    def __init__(self, channels: int, width: int):
+        super().__init__(channels, width, 1)
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k h w"]:
+        """An average that leaves the padding out, and a 1x1 convolution."""
+        return avg_pool2d(super().forward(x), 3, 1, 1, count_include_pad=False).relu_()
 
 
 class MixedA(nn.Module):
@@ -43,13 +63,13 @@ class MixedA(nn.Module):
         self.branch3x3dbl_1 = Convolution(channels, 64, 1)
         self.branch3x3dbl_2 = Convolution(64, 96, 3)
         self.branch3x3dbl_3 = Convolution(96, 96, 3)
-        self.branch_pool = Convolution(channels, pool, 1)
+        self.branch_pool = Averaged(channels, pool)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k h w"]:
         """1x1, 5x5, 3x3 twice, average."""
         five = self.branch5x5_2(self.branch5x5_1(x))
         three = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
-        return torch.cat([self.branch1x1(x), five, three, self.branch_pool(_average(x))], 1)
+        return torch.cat([self.branch1x1(x), five, three, self.branch_pool(x)], 1)
 
 
 class MixedB(nn.Module):
@@ -82,14 +102,14 @@ class MixedC(nn.Module):
         self.branch7x7dbl_3 = Convolution(width, width, (1, 7))
         self.branch7x7dbl_4 = Convolution(width, width, (7, 1))
         self.branch7x7dbl_5 = Convolution(width, 192, (1, 7))
-        self.branch_pool = Convolution(channels, 192, 1)
+        self.branch_pool = Averaged(channels, 192)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k h w"]:
         """1x1, 7x7, 7x7 twice, average."""
         seven = self.branch7x7_3(self.branch7x7_2(self.branch7x7_1(x)))
         double = self.branch7x7dbl_3(self.branch7x7dbl_2(self.branch7x7dbl_1(x)))
         double = self.branch7x7dbl_5(self.branch7x7dbl_4(double))
-        return torch.cat([self.branch1x1(x), seven, double, self.branch_pool(_average(x))], 1)
+        return torch.cat([self.branch1x1(x), seven, double, self.branch_pool(x)], 1)
 
 
 class MixedD(nn.Module):
@@ -124,22 +144,23 @@ class MixedE(nn.Module):
         self.branch3x3dbl_2 = Convolution(448, 384, 3)
         self.branch3x3dbl_3a = Convolution(384, 384, (1, 3))
         self.branch3x3dbl_3b = Convolution(384, 384, (3, 1))
-        self.branch_pool = Convolution(channels, 192, 1)
+        self.branch_pool = Convolution(channels, 192, 1) if maximum else Averaged(channels, 192)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 2048 h w"]:
         """1x1, 3x3 split in two, 3x3 twice split in two, average or maximum."""
         single, double = self.branch3x3_1(x), self.branch3x3dbl_2(self.branch3x3dbl_1(x))
         three = [self.branch3x3_2a(single), self.branch3x3_2b(single)]
         wide = [self.branch3x3dbl_3a(double), self.branch3x3dbl_3b(double)]
-        pooled = max_pool2d(x, 3, 1, 1) if self.maximum else _average(x)
-        return torch.cat([self.branch1x1(x), *three, *wide, self.branch_pool(pooled)], 1)
+        pooled = self.branch_pool(max_pool2d(x, 3, 1, 1) if self.maximum else x)
+        return torch.cat([self.branch1x1(x), *three, *wide, pooled], 1)
 
 
 class Inception(nn.Module):
-    """uint8 images to 2048 pooled activations; `fc` gives the logits of 1008 classes."""
+    """Images of 0 to 255 to 2048 pooled activations; `fc` gives the logits of 1008 classes."""
 
-    def __init__(self) -> None:
+    def __init__(self, resizer: str = "tensorflow") -> None:
         super().__init__()
+        self.resize = preprocess.resizer(resizer)
         self.Conv2d_1a_3x3 = Convolution(3, 32, 3, 2)
         self.Conv2d_2a_3x3 = Convolution(32, 32, 3, valid=True)
         self.Conv2d_2b_3x3 = Convolution(32, 64, 3)
@@ -150,32 +171,30 @@ class Inception(nn.Module):
         mixed += [MixedD(768), MixedE(1280, maximum=False), MixedE(2048, maximum=True)]
         for name, block in zip(MIXED, mixed, strict=True):
             self.add_module(f"Mixed_{name}", block)
-        self.fc = nn.Linear(2048, 1008)
+        self.fc = nn.Linear(DIM, CLASSES)
 
-    def forward(self, images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n 2048"]:
+    def forward(self, images: Real[Tensor, "n c h w"]) -> Float[Tensor, "n 2048"]:
         """(x - 128) / 128 at 299x299, the convolutions, the mean over space: pool3 of the graph."""
-        x = (preprocess.tensorflow_bilinear(preprocess.rgb(images), 299) - 128) / 128
-        x = max_pool2d(self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x))), 3, 2)
+        x = (self.resize(preprocess.rgb(images), SIZE) - 128) / 128
+        x = self.Conv2d_1a_3x3(x.contiguous(memory_format=torch.channels_last))
+        x = max_pool2d(self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(x)), 3, 2)
         x = max_pool2d(self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(x)), 3, 2)
         for name in MIXED:
             x = self.get_submodule(f"Mixed_{name}")(x)
         return x.mean((2, 3))
 
 
-def load(weights: str | None = None) -> Inception:
-    """The network with its published weights, in evaluation mode; where they are sought: `inception_file.find`."""
+def load(weights: str | None = None, resizer: str = "tensorflow") -> Inception:
+    """The network with its published weights, in evaluation mode; where they are sought: `WeightFile.find`."""
     with torch.device("meta"):
-        net = Inception()
-    path = inception_file.find(weights)
-    net.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"), assign=True)
-    return net.eval().requires_grad_(False)
+        net = Inception(resizer)
+    published = torch.load(FILE.find(weights), weights_only=True, map_location="cpu")
+    tensors = {name.replace(".conv.", "."): tensor for name, tensor in folded(published, EPS).items()}
+    net.load_state_dict(tensors, assign=True)
+    return frozen(net)
 
 
 def logits(net: Inception, features: Float[Tensor, "n 2048"]) -> Float[Tensor, "n 1008"]:
     """W f without the bias: what the Inception score is computed from (Salimans et al. 2016, arXiv:1606.03498)."""
     with exact(features.device):
-        return features @ net.fc.weight.T
-
-
-def _average(x: Tensor) -> Tensor:
-    return avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+        return features @ net.fc.weight.to(features.device).T

@@ -1,14 +1,21 @@
-"""Images of any kind, as the network that looks at them expects: channels, then size, each a pure function."""
+"""Images of any kind, as the network that looks at them expects: channels, then size, each a pure function.
+
+Values are 0 to 255, of any dtype; between grey levels too, and gradients flow through.
+"""
+
+from collections.abc import Callable
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Real
 from torch import Tensor
 from torch.nn.functional import interpolate
+
+from ..checks import check_choice
 
 LUMA = (0.299, 0.587, 0.114)
 
 
-def opaque(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n colours h w"]:
+def opaque(images: Real[Tensor, "n c h w"]) -> Float[Tensor, "n colours h w"]:
     """x a + 255 (1 - a): two or four channels end in alpha and are laid over white; others only become floats."""
     if images.shape[1] not in (2, 4):
         return images.float()
@@ -16,7 +23,7 @@ def opaque(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n colours h w"]:
     return colours * alpha + 255 * (1 - alpha)
 
 
-def grey(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n 1 h w"]:
+def grey(images: Real[Tensor, "n c h w"]) -> Float[Tensor, "n 1 h w"]:
     """0.299 R + 0.587 G + 0.114 B (ITU-R BT.601) for colours, the mean for any other number of channels."""
     colours = opaque(images)
     if colours.shape[1] != 3:
@@ -24,7 +31,7 @@ def grey(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n 1 h w"]:
     return (colours * colours.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
-def rgb(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n 3 h w"]:
+def rgb(images: Real[Tensor, "n c h w"]) -> Float[Tensor, "n 3 h w"]:
     """Three channels: colours as they are, anything else its grey repeated."""
     return opaque(images) if images.shape[1] in (3, 4) else grey(images).expand(-1, 3, -1, -1)
 
@@ -36,6 +43,12 @@ def bilinear(images: Float[Tensor, "n c h w"], size: int) -> Float[Tensor, "n c 
     return interpolate(images, (size, size), mode="bilinear", align_corners=False, antialias=True)
 
 
+def clean(images: Float[Tensor, "n c h w"], size: int) -> Float[Tensor, "n c size size"]:
+    """Antialiased bicubic, a = -1/2, clipped to 0..255: Pillow's of float32 (Parmar et al. 2022, arXiv:2104.11222)."""
+    resized = interpolate(images, (size, size), mode="bicubic", align_corners=False, antialias=True)
+    return resized.clamp(0, 255)
+
+
 def tensorflow_bilinear(images: Float[Tensor, "n c h w"], size: int) -> Float[Tensor, "n c size size"]:
     """source = target * (old / new), without half-pixel centres (TensorFlow 1, `resize_bilinear`): the FID graph's.
 
@@ -43,6 +56,32 @@ def tensorflow_bilinear(images: Float[Tensor, "n c h w"], size: int) -> Float[Te
     [0.0, 0.5, 1.0, 1.0]
     """
     return _stretch(_stretch(images, 3, size), 2, size)
+
+
+def standardised(
+    images: Float[Tensor, "n c h w"], mean: tuple[float, ...], deviation: tuple[float, ...]
+) -> Float[Tensor, "n c h w"]:
+    """(x / 255 - mean) / deviation of each channel."""
+    m, s = (images.new_tensor(values).view(1, -1, 1, 1) for values in (mean, deviation))
+    return (images / 255 - m) / s
+
+
+RESIZERS = {
+    "tensorflow": (tensorflow_bilinear, "TensorFlow 1 bilinear to {0}x{0}, no antialiasing"),
+    "clean": (clean, "antialiased bicubic to {0}x{0}"),
+    "bilinear": (bilinear, "antialiased bilinear to {0}x{0}"),
+}
+
+
+def resizer(name: str) -> Callable[[Tensor, int], Tensor]:
+    """The function (images, size) -> images of that name; raises ValueError for an unknown one."""
+    check_choice(name, [*RESIZERS], f"there is no resizer {name!r}")
+    return RESIZERS[name][0]
+
+
+def described(name: str, size: int) -> str:
+    """What a resizer does, in words."""
+    return RESIZERS[name][1].format(size)
 
 
 def _stretch(images: Tensor, axis: int, size: int) -> Tensor:
