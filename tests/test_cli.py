@@ -163,10 +163,10 @@ def test_training_prints_plain_lines_where_there_is_no_terminal(photos, tmp_path
 
 def test_progress_names_every_player_and_the_first_score(capsys):
     row = {"speed": 5.0, "ae.loss": 1.0, "ae.reconstruction": 3.0, "d.loss": 0.25}
-    score = {"metrics": ["fd", "kid"], "features": "inception", "fd": 12.34, "kid": 0.5}
+    score = {"scores": {"fd": {}, "kid": {}}, "features": "inception", "fd": 12.34, "kid": 0.5}
     with cli.display.progress(Recipe(images=100)) as show:
         show(Progress(10, row, score))
-        show(Progress(20, row, score | {"metrics": ["kid", "fd"], "features": "builtin"}))
+        show(Progress(20, row, score | {"scores": {"kid": {}, "fd": {}}, "features": "builtin"}))
     assert capsys.readouterr().out.splitlines() == [
         "10 of 100 images  5/s  ae loss 1.00  d loss 0.25  FID 12.34",
         "20 of 100 images  5/s  ae loss 1.00  d loss 0.25  KD (builtin) 0.5",

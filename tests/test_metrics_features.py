@@ -47,7 +47,7 @@ def distances(name: str, *others: Tensor) -> np.ndarray:
 
 
 def test_the_namespace_lists_the_features_only() -> None:
-    assert names(features) == [*"builtin clip dinov2 inception mobilenet pixels random resnet56".split()]
+    assert names(features) == [*["builtin", "clip", "dinov2", "inception", "mobilenet", "pixels", "random", "resnet56"]]
 
 
 @each

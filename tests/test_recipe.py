@@ -33,7 +33,7 @@ def test_a_recipe_survives_json(recipe):
         ({"d_steps": 0}, "d_steps must be at least 1, not 0"),
         ({"d_steps": "steps((5, 0), at=(9,))"}, "d_steps must be at least 1, not 0"),
         ({"pieces": 0}, "pieces must be at least 1, not 0"),
-        ({"metrics": ()}, "metrics must name at least one score"),
+        ({"score": ()}, "score must name at least one metric"),
         ({"g_condition": "batchnorm"}, r"g_condition cannot be 'batchnorm' \(did you mean 'batch_norm'"),
         (
             {"d_condition": "batch_norm"},

@@ -19,7 +19,7 @@ Rows = Sequence[dict[str, Any]]
 
 
 def score(seen: int, fd: float, features: str = "a", when: str = "training", **more: Any) -> dict[str, Any]:
-    card = {"metrics": ["fd"], "features": "random", "features_hash": features}
+    card = {"scores": {"fd": {"sees": "features"}}, "features": "random", "features_hash": features}
     return {"seen": seen, "when": when, "fd": fd, **card, **more}
 
 

@@ -17,14 +17,16 @@ from PIL import Image
 from test_networks import SMALL
 
 from equipoise import presets, runs, spec
-from equipoise.data import inspect
+from equipoise.data import Dataset, inspect
 from equipoise.metrics import cache, features
+from equipoise.metrics.generation import latents, to_uint8
+from equipoise.metrics.metric import Subject
 from equipoise.presets.published import published
 from equipoise.recipe import Recipe
-from equipoise.runs import RunFolder, intra
+from equipoise.runs import RunFolder
 from equipoise.runs.folder import NotWritten, append_row, load_checkpoint, read_rows, write_whole
-from equipoise.runs.sampling import latents, to_uint8
-from equipoise.runs.scoring import Scorer, floor
+from equipoise.runs.references import RealImages
+from equipoise.runs.scoring import Scorer
 from equipoise.runs.session import NotFinite
 
 CPU = torch.device("cpu")
@@ -357,7 +359,7 @@ def test_a_line_that_could_not_be_written_leaves_the_others_as_they_were(tmp_pat
 
 HOLDS = """
 import sys, time
-from equipoise.runs import RunFolder, intra
+from equipoise.runs import RunFolder
 with RunFolder(sys.argv[1]).locked():
     print("locked", flush=True)
     time.sleep(60)
@@ -393,13 +395,12 @@ def test_a_damaged_recipe_is_named(content, tmp_path):
 
 
 def test_a_damaged_reference_is_made_again(arrays, caplog):
-    dataset = runs.real_images.load_dataset(small(PLAIN, arrays, size="12x10", channels=3))
-    images = [torch.randint(256, (40, 3, 12, 10), dtype=torch.uint8)]
-    first = Scorer(dataset, "pixels(size=3)", CPU).score(images)
+    dataset, images = a_dataset(arrays), some_images()
+    first = values(Scorer(RealImages(dataset), "pixels(size=3)", CPU, ("fd", "kid")), images)
     folder = cache.folder() / "references"
     for file in folder.iterdir():
         file.write_bytes(b"damaged")
-    assert Scorer(dataset, "pixels(size=3)", CPU).score(images) == first
+    assert values(Scorer(RealImages(dataset), "pixels(size=3)", CPU, ("fd", "kid")), images) == first
     assert "is damaged and is made again" in caplog.text
 
 
@@ -513,66 +514,109 @@ class TestScores:
         assert row["real_fd"] * 20 < row["fd"]
 
     def test_references_are_kept_and_give_the_same_score(self, arrays, monkeypatch):
-        dataset = runs.real_images.load_dataset(small(PLAIN, arrays, size="12x10", channels=3))
-        images = [torch.randint(256, (40, 3, 12, 10), dtype=torch.uint8)]
-        first = Scorer(dataset, "pixels(size=2)", CPU).score(images)
-        monkeypatch.setattr(
-            "equipoise.runs.scoring.real_batches", lambda dataset: pytest.fail("looked at the real images again")
-        )
-        assert Scorer(dataset, "pixels(size=2)", CPU).score(images) == first
+        dataset, images = a_dataset(arrays), some_images()
+        first = values(Scorer(RealImages(dataset), "pixels(size=2)", CPU, ("fd", "kid")), images)
+        monkeypatch.setattr(Dataset, "take", lambda dataset, indices: pytest.fail("looked at the real images again"))
+        assert values(Scorer(RealImages(dataset), "pixels(size=2)", CPU, ("fd", "kid")), images) == first
 
     def test_real_features_are_extracted_once_for_all_metrics(self, arrays, monkeypatch, tmp_path):
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        dataset = runs.real_images.load_dataset(small(PLAIN, arrays, size="12x10", channels=3))
         counted, looks = counting()
-        assert scorer(dataset, counted, "fd", "kid").references.keys() == {"fd", "kid"}
-        assert sum(looks) == 60
-        assert scorer(dataset, counted, "kid", "fd").references.keys() == {"fd", "kid"}
-        assert sum(looks) == 60
-        assert scorer(dataset, counted, "fd", "kid(block=9)").references.keys() == {"fd", "kid(block=9)"}
-        assert sum(looks) == 2 * 60
+        for names, seen in (
+            (("fd", "kid"), 60),  # both sides at once
+            (("kid", "fd", "fd_infinity"), 60),  # from the cache
+            (("kid(subsets=9)", "precision_recall"), 60),  # what is kept is the same
+            (("inception_score",), 60),  # needs none
+            (("intra_fd",), 120),
+        ):
+            assert scorer(a_dataset(arrays, labels=True), counted, *names).reference
+            assert sum(looks) == seen, names
 
     def test_held_out_images_are_looked_at_once(self):
         dataset = runs.real_images.load_dataset(replace(PLAIN, size="28", channels=1, labels=False))
         counted, looks = counting()
         both = scorer(dataset, counted, "fd", "kid")
-        assert both.references
+        assert both.reference
         looks.clear()
-        assert floor(both).keys() == {"real_fd", "real_kid", "real_n"}
+        assert both.floor().keys() == {"real_fd", "real_kid", "real_n"}
         assert sum(looks) == len(dataset.held_out)
 
-    def test_each_class_is_looked_at_once(self, arrays):
-        dataset = runs.real_images.load_dataset(small(PLAIN, arrays, size="12x10", channels=3, labels=True))
-        counted, looks = counting()
-        G = torch.nn.Embedding(3, 2)
-        G.z_dim, G.forward = 2, lambda z, labels: torch.zeros(len(z), 3, 12, 10)
-        intra.scores(G, dataset, counted, intra.groups(dataset, 5), 0, CPU)
-        assert sum(looks) == 60 + 3 * 5
-
     def test_a_card_names_the_scores_and_two_of_one_name_are_refused(self, arrays):
-        dataset = runs.real_images.load_dataset(small(PLAIN, arrays, size="12x10", channels=3))
-        found = Scorer(dataset, "pixels", CPU, ("kid(block=20)", "fd"))
-        assert found.card(8)["metrics"] == ["kid", "fd"]
-        assert found.score([torch.randint(256, (40, 3, 12, 10), dtype=torch.uint8)]).keys() == {"kid", "fd"}
-        with pytest.raises(ValueError, match=r"needs a name of its own: kid, kid\(block=20\)"):
-            Scorer(dataset, "pixels", CPU, ("kid", "kid(block=20)"))
+        real = RealImages(a_dataset(arrays))
+        found = Scorer(real, "pixels", CPU, ("kid(size=20)", "fd"))
+        assert found.card(8)["metrics"] == ["kid(size=20)", "fd"]
+        assert [*values(found, some_images())["scores"]] == ["kid", "fd"]
+        with pytest.raises(ValueError, match=r"needs a name of its own: kid, kid\(size=20\)"):
+            Scorer(real, "pixels", CPU, ("kid", "kid(size=20)"))
 
     def test_a_metric_of_ones_own(self, arrays, tmp_path):
-        (tmp_path / "mine.py").write_text("from equipoise.metrics import kid\n\n\ndef mine():\n    return kid(20)\n")
-        dataset = runs.real_images.load_dataset(small(PLAIN, arrays, size="12x10", channels=3))
-        own = Scorer(dataset, "pixels", CPU, (f"{tmp_path}/mine.py:mine",))
-        assert own.keys == ["mine"]
-        assert own.references
+        (tmp_path / "mine.py").write_text(MINE)
+        calls = (f"{tmp_path}/mine.py:brightness", f"{tmp_path}/mine.py:size")
+        own = Scorer(RealImages(a_dataset(arrays)), "pixels", CPU, calls)
+        G = torch.nn.Linear(4, 3 * 12 * 10)
+        found = own.score(some_images(), 40, Subject(G)).values()
+        assert found["brightness"] > 0
+        assert found["size"] == 3 * 12 * 10 * 5
+        assert found["scores"]["brightness"] == {"sees": "images", "higher": True}
+        assert own.score(some_images(), 40, Subject(G)).values() == found
+        with pytest.raises(ValueError, match="Size measures a generator itself, and these are images only"):
+            own.score(some_images(), 40)
+
+
+MINE = """
+class Brightness:
+    sees, higher = "images", True
+
+    def __init__(self):
+        self.means = {True: 0.0, False: 0.0}
+
+    def update(self, rows, real):
+        self.means[real] += rows.float().mean().item()
+
+    def compute(self):
+        return {"brightness": self.means[False] / self.means[True]}
+
+
+class Size:
+    def measure(self, subject, features):
+        self.size = sum(weight.numel() for weight in subject.G.parameters())
+
+    def compute(self):
+        return {"size": self.size}
+
+
+def brightness():
+    return Brightness()
+
+
+def size():
+    return Size()
+"""
+
+
+def a_dataset(arrays, labels=False):
+    return runs.real_images.load_dataset(small(PLAIN, arrays, size="12x10", channels=3, labels=labels))
+
+
+def some_images():
+    return [torch.randint(256, (40, 3, 12, 10), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)]
+
+
+def values(scorer, images):
+    return scorer.score(images, 40).values()
 
 
 def counting(name="pixels(size=3)"):
     """Features, and a list of how many images they looked at each time."""
     plain, looks = spec.build(name, features), []
-    return replace(plain, extract=lambda images: looks.append(len(images)) or plain.extract(images)), looks
+    logits = lambda vectors: vectors[:, :5]
+    return replace(
+        plain, extract=lambda images: looks.append(len(images)) or plain.extract(images), logits=logits
+    ), looks
 
 
 def scorer(dataset, counted, *names):
-    made = Scorer(dataset, "pixels", CPU, names)
+    made = Scorer(RealImages(dataset), "builtin", CPU, names)
     made.features = counted
     return made
 
@@ -685,7 +729,7 @@ def test_sigterm_saves_and_says_how_to_go_on(arrays, tmp_path):
         ({"g_penalties": ("pulling_away", "r1")}, "r1 has no gradient in the generator: it is one of the discr"),
         ({"penalties": ("path_length",)}, "path_length is for the generator's step"),
         ({"loss": "f_gan(divergence=kl)"}, "there is no 'kl' to call, and text stands in quotes"),
-        ({"metrics": ("fd", "kid(block=1)")}, "block must be at least 2, not 1"),
+        ({"score": ("fd", "kid(size=1)")}, "size must be at least 2, not 1"),
         ({"augment": "ada(target=3.0)"}, "target must be at least -1 and at most 1, not 3.0"),
     ],
 )

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from equipoise import cli, runs
+from equipoise.metrics.generation import generate, latents, to_uint8
 from equipoise.recipe import Recipe
 from equipoise.runs import RunFolder, Sampler, sheet
 from equipoise.runs.folder import read_rows
 from equipoise.runs.interpolation import lerp, slerp
 from equipoise.runs.pictures import safe
-from equipoise.runs.sampling import latents
 
 NETWORK = """
 import torch
@@ -175,7 +175,7 @@ class TestNoiseInsideTheGenerator:
 
     def images(self, count, seed=0, G=None, labels=None):
         G = G or NoisyGenerator().eval().requires_grad_(False)
-        return torch.cat([*runs.sampling.generate(G, latents(G, count, 0), labels, seed)])
+        return torch.cat([*generate(G, latents(G, count, 0), labels, seed)])
 
     @pytest.mark.parametrize("labelled", [False, True])
     def test_an_image_does_not_depend_on_how_many_are_made(self, labelled):
@@ -239,7 +239,7 @@ class TestSheets:
         same = torch.allclose(labels.double(), sampler.meaning.for_networks(labels).double())
         assert same == (kind != "vectors")
         values = sampler.net(z, sampler.meaning.for_networks(labels))
-        assert torch.equal(drawn(sampler, (z, labels)), runs.sampling.to_uint8(values))
+        assert torch.equal(drawn(sampler, (z, labels)), to_uint8(values))
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_a_row_a_label_of_the_same_latents(self, folders, kind):
@@ -426,34 +426,26 @@ class TestCommands:
 class TestPerClass:
     def test_each_class_is_compared_with_its_own(self, folders, capsys):
         before = len(list(read_rows(folders / "classes" / "metrics.jsonl")))
-        flags = ["--features", "pixels(size=4)", "--device", "cpu"]
-        assert cli.main(["evaluate", str(folders / "classes"), "--per-class", *flags]) == 0
-        assert "FD (pixels(size=4)) of T-shirt/top" in capsys.readouterr().out
+        flags = ["--features", "pixels(size=4)", "--device", "cpu", "--metrics", "fd,intra_fd"]
+        assert cli.main(["evaluate", str(folders / "classes"), *flags]) == 0
+        assert "intra-FD of T-shirt/top (pixels(size=4))" in capsys.readouterr().out
         rows = list(read_rows(folders / "classes" / "metrics.jsonl"))
         assert len(rows) == before + 1
-        assert [group["class"] for group in rows[-1]["per_class"]] == ["T-shirt/top", "dress", "bag"]
-        assert all((group["n_real"], group["n_fake"]) == (8, 8) for group in rows[-1]["per_class"])
-        assert rows[-1]["intra_fd"] == pytest.approx(np.mean(rows[-1]["class_fd"]))
+        assert rows[-1]["intra_fd"] == pytest.approx(np.mean([rows[-1][f"intra_fd.{number}"] for number in range(3)]))
         assert (rows[-1]["n_real"], rows[-1]["n_fake"]) == (24, 24)
-        assert cli.main(["evaluate", str(folders / "classes"), "--per-class", *flags]) == 0
+        assert cli.main(["evaluate", str(folders / "classes"), *flags]) == 0
         assert len(list(read_rows(folders / "classes" / "metrics.jsonl"))) == before + 1
-
-    def test_a_count_is_of_each_class(self, folders):
-        row = runs.evaluate(folders / "classes", count=5, per_class=True)
-        assert [group["n_fake"] for group in row["per_class"]] == [5, 5, 5]
-        assert row["n_fake"] == 24
 
     def test_a_class_that_is_right_scores_zero_and_others_do_not(self, folders, monkeypatch):
         images = torch.from_numpy(np.load(folders / "classes.npz")["images"])[:, None]
         real = images[::3]  # those of class 0, whatever was asked for
-        monkeypatch.setattr("equipoise.runs.intra.generate", lambda G, z, labels, seed: iter([real]))
-        row = runs.evaluate(folders / "classes", count=8, per_class=True, features="pixels(size=3)")
-        assert row["class_fd"][0] == pytest.approx(0, abs=1e-6)
-        assert min(row["class_fd"][1:]) > 1e-3
+        labelled = [(real, torch.full((8,), number)) for number in range(3)]
+        monkeypatch.setattr("equipoise.runs.evaluate.generated", lambda G, dataset, count, seed: iter(labelled))
+        row = runs.evaluate(folders / "classes", metrics=["intra_fd"], features="pixels(size=3)")
+        assert row["intra_fd.0"] == pytest.approx(0, abs=1e-6)
+        assert min(row["intra_fd.1"], row["intra_fd.2"]) > 1e-3
 
     @pytest.mark.parametrize("kind", ["attributes", "vectors", "none"])
     def test_runs_without_classes_are_refused(self, folders, kind, capsys):
-        assert cli.main(["evaluate", str(folders / kind), "--per-class"]) == 1
-        assert capsys.readouterr().err == (
-            f"equipoise: a score of each class needs a run with classes; the labels of this one are {kind}\n"
-        )
+        assert cli.main(["evaluate", str(folders / kind), "--metrics", "intra_fd"]) == 1
+        assert "one of intra_fd needs classes (--labels), and" in capsys.readouterr().err

@@ -13,9 +13,9 @@ from equipoise import games, losses, networks, norms, optimizers, penalties, sch
 from equipoise.critic import Critic
 from equipoise.labels import LabelSpace, in_turn
 from equipoise.networks import ImageShape
+from equipoise.randomness import STEPS, mixed
 from equipoise.training import FLOAT32, State, seeded, steps
 from equipoise.training.precision import BFLOAT16, PRECISIONS, choose
-from equipoise.randomness import STEPS, mixed
 from equipoise.training.state import update_average
 
 SHAPE = ImageShape(1, 8, 8)

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
 from math import isfinite
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 import torch
-from jaxtyping import Shaped, UInt8
+from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor, nn
 
+from ..randomness import normal
 from .features import Features
 from .statistics import ClassMoments, Labels, MomentGroups, Rows
 
@@ -33,13 +34,29 @@ class Metric(Protocol):
 
 @dataclass(frozen=True)
 class Subject:
-    """A generator whose own behaviour is measured: z [n, z_dim] and labels, drawn for n, to images in [-1, 1]."""
+    """A generator whose own behaviour is measured: z [n, z_dim] and labels to images in [-1, 1].
+
+    `labels` draws as many as are asked for; `held_out` gives so many held-out images at most, with labels, if any.
+    """
 
     G: nn.Module
     labels: Callable[[int], Tensor | None] = lambda count: None
-    held_out: UInt8[Tensor, "n c h w"] | None = None
-    held_out_labels: Tensor | None = None
+    held_out: Callable[[int], tuple[UInt8[Tensor, "n c h w"], Tensor | None] | None] = lambda count: None
     seed: int = 0
+
+    @property
+    def device(self) -> torch.device:
+        """Where the generator is."""
+        return next(self.G.parameters()).device
+
+    def latents(self, count: int) -> Float[Tensor, "n z"]:
+        """N(0, I), a function of the seed alone."""
+        return normal(self.seed, count, cast(int, self.G.z_dim), self.device)
+
+    def some_labels(self, count: int) -> Tensor | None:
+        """So many labels on the generator's device, or None."""
+        labels = self.labels(count)
+        return None if labels is None else labels.to(self.device)
 
 
 @runtime_checkable

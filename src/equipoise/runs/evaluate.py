@@ -84,7 +84,8 @@ def evaluate_images(
 
 def results(scorer: Scorer, evaluation: Any) -> dict[str, Any]:
     """Values, intervals, and the values of held-out images."""
-    return evaluation.values() | {"intervals": evaluation.intervals()} | scorer.floor()
+    values = evaluation.values() | {"intervals": evaluation.intervals()} | scorer.floor()
+    return values | ({"classes": [*scorer.real.classes]} if scorer.is_labelled else {})
 
 
 def trained_on(sampler: Sampler) -> Dataset:

@@ -32,7 +32,7 @@ class RealImages:
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset, self.name, self.count = dataset, dataset.name, len(dataset)
-        self.kind = dataset.meaning.kind
+        self.classes = tuple(dataset.meaning.names) if dataset.meaning.kind == "classes" else ()
 
     @property
     def held_out(self) -> Dataset | None:

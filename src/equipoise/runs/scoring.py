@@ -1,12 +1,13 @@
 """Scores of a generator, each with its card: what was compared with what, how many, by which features."""
 
 from collections.abc import Iterable, Sequence
-from functools import cached_property
-from typing import Any, Protocol
+from functools import cached_property, partial
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from torch import nn
+from jaxtyping import UInt8
+from torch import Tensor, nn
 
 from .. import metrics
 from ..data import Dataset
@@ -20,9 +21,8 @@ from ..spec import build, name_of
 from .real_images import classes, real_batches
 from .references import Watch, unwatched
 
-MOST_HELD_OUT = 2_000  # images that a generator itself is asked for
 
-
+@runtime_checkable
 class RealSide(Protocol):
     """What generated images are compared with: images, or a file of their statistics."""
 
@@ -35,8 +35,8 @@ class RealSide(Protocol):
         """How many images, if it is known."""
 
     @property
-    def kind(self) -> str:
-        """Of what kind its labels are."""
+    def classes(self) -> tuple[str, ...]:
+        """The names of its classes, if it has any."""
 
     @property
     def held_out(self) -> Dataset | None:
@@ -57,21 +57,20 @@ class Scorer:
         names = [name_of(call) for call in self.calls]
         if len(set(names)) < len(names):
             raise ValueError(f"each metric needs a name of its own: {', '.join(self.calls)}")
-        self._check_labels(self._empty())  # a wrong one is refused before anything is written
+        self._check_labels()  # a wrong one is refused before anything is written
 
     def _empty(self) -> Evaluation:
         return Evaluation([build(call, metrics) for call in self.calls], self.features, self.device)
 
-    def _check_labels(self, evaluation: Evaluation) -> None:
-        labelled = [
-            call
-            for call, metric in zip(self.calls, evaluation.metrics, strict=True)
-            if getattr(metric, "labelled", False)
-        ]
-        if labelled and self.real.kind != "classes":
-            raise ValueError(
-                f"{labelled[0]} needs images with classes; the labels of {self.real.name}: {self.real.kind}"
-            )
+    @property
+    def is_labelled(self) -> bool:
+        """Whether a metric needs classes."""
+        return any(getattr(metric, "labelled", False) for metric in self._empty().metrics)
+
+    def _check_labels(self) -> None:
+        if self.is_labelled and not self.real.classes:
+            calls = ", ".join(self.calls)
+            raise ValueError(f"one of {calls} needs classes (--labels), and {self.real.name} has none here")
 
     @cached_property
     def reference(self) -> Evaluation:
@@ -118,10 +117,13 @@ def drawn_labels(dataset: Dataset, count: int, seed: int) -> Labels | None:
 
 def subject(G: nn.Module, dataset: Dataset, seed: int) -> Subject:
     """A generator with what its metrics need: labels, and held-out images with theirs."""
+    return Subject(G, lambda count: drawn_labels(dataset, count, seed), partial(some_held_out, dataset), seed)
+
+
+def some_held_out(dataset: Dataset, count: int) -> tuple[UInt8[Tensor, "n c h w"], Labels | None] | None:
+    """So many held-out images at most, always the same, with their labels; None where there are none."""
     held_out = dataset.held_out
-    draw = lambda count: drawn_labels(dataset, count, seed)
     if held_out is None:
-        return Subject(G, draw, seed=seed)
-    chosen = np.random.default_rng(0).permutation(len(held_out))[:MOST_HELD_OUT]
-    labels = None if held_out.labels is None else held_out.labels.tensor()[chosen]
-    return Subject(G, draw, held_out.take(chosen), labels, seed)
+        return None
+    chosen = np.random.default_rng(0).permutation(len(held_out))[:count]
+    return held_out.take(chosen), None if held_out.labels is None else held_out.labels.tensor()[chosen]

@@ -36,7 +36,7 @@ class StoredStatistics:
     count: int | None
     features: str | None = None
     features_hash: str | None = None
-    kind: str = "none"
+    classes: tuple[str, ...] = ()
     held_out: Dataset | None = None
 
     def show_to(self, evaluation: Evaluation, watch: Watch) -> None:
