@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, pad
+from torch.nn.functional import avg_pool2d, conv2d, pad
 
+from equipoise import data
 from equipoise.metrics import features, mobilenet, preprocess
+from equipoise.metrics.frechet import distance, moments
 
 PUBLISHED = Path(__file__).parents[2] / "shared" / "data" / "networks"
 GRAPH, ARRAYS = (PUBLISHED / f"mobilenet_v2_imagenet.{end}" for end in ("graph.json", "npz"))
@@ -24,6 +26,13 @@ def images(n: int, c: int = 3, h: int = 24, w: int = 32) -> Tensor:
     parts = [torch.rand(n, c, h // s, w // s, generator=draw) for s in (8, 4, 1)]
     whole = [part.repeat_interleave(h // part.shape[2], 2).repeat_interleave(w // part.shape[3], 3) for part in parts]
     return (sum(whole) / 3 * 255).byte()
+
+
+def photographs() -> Tensor:
+    """The first of the held-out built-in images, as if in colour."""
+    clothes = data.load("builtin", data.Format(3, 28, 28)).held_out
+    assert clothes.images is not None
+    return clothes.images[:240]
 
 
 @cache
@@ -109,6 +118,35 @@ def test_the_default_size_has_the_plain_name_and_others_name_their_size() -> Non
 def test_sizes_that_the_network_cannot_halve_are_refused(size: int, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         features.mobilenet(size)
+
+
+def checkered(x: Tensor, strength: int) -> Tensor:
+    """With a pattern of single pixels, as transposed convolutions leave it."""
+    rows, columns = (torch.arange(side) for side in x.shape[2:])
+    return x + 6 * strength * ((rows[:, None] + columns) % 2 * 2 - 1)
+
+
+def fringed(x: Tensor, strength: int) -> Tensor:
+    """With red and blue shifted apart."""
+    return torch.stack([x[:, 0].roll(strength, -1), x[:, 1], x[:, 2].roll(-strength, -1)], 1)
+
+
+def noisy(x: Tensor, strength: int) -> Tensor:
+    return x + torch.randn(x.shape, generator=torch.Generator().manual_seed(0)) * 10 * strength
+
+
+def blurred(x: Tensor, strength: int) -> Tensor:
+    return avg_pool2d(x, 2 * strength + 1, 1, strength, count_include_pad=False)
+
+
+@pytest.mark.parametrize("damage", [checkered, fringed, noisy, blurred])
+def test_distances_grow_with_damage(damage) -> None:
+    look, (real, rest) = features.mobilenet(96), photographs().float().chunk(2)
+    seen = lambda x: moments(look.extract(x.clamp(0, 255)))
+    clean, *values = (distance(seen(real), seen(x)) for x in (rest, *(damage(rest, s) for s in (1, 2, 3))))
+    assert sorted(values) == values
+    assert values[0] > 1.1 * clean
+    assert values[2] > 1.3 * clean
 
 
 def test_the_numbers_behind_the_features_never_change() -> None:

@@ -13,16 +13,17 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file
 from test_gallery import gallery
+from torch import nn
 
 from equipoise import data
-from equipoise.metrics import classifier
+from equipoise.metrics import classifier, mobilenet
 from equipoise.recipe import Recipe
 from equipoise.runs import train
 
 ROOT = Path(__file__).parent.parent
 TESTED = {
-    "benchmarks": {"gallery.py", "iteration.py", "spectral_norm.py"},
-    "scripts": {"build_builtin_data.py", "make_picture.py", "train_classifier.py"},
+    "benchmarks": {"features.py", "gallery.py", "iteration.py", "spectral_norm.py"},
+    "scripts": {"build_builtin_data.py", "make_picture.py", "pack_mobilenet.py", "train_classifier.py"},
 }
 
 
@@ -43,6 +44,13 @@ def test_the_iteration_is_compared_with_plain_pytorch():
     lines = run("benchmarks/iteration.py", "--batch", 2, "--rounds", 1, "--scale", 0.125).splitlines()
     assert [line.split()[0] for line in lines[1:]] == ["plain", "equipoise", "ratio"]
     assert float(lines[-1].split()[1]) > 0
+
+
+def test_features_are_timed_beside_those_of_torch_fidelity():
+    lines = run("benchmarks/features.py", "--images", 1, "--rounds", 1).splitlines()
+    assert [line.split()[0] for line in lines[1:3]] == ["inception", "mobilenet"]
+    assert all(float(line.split()[1]) > 0 for line in lines[1:3])
+    assert lines[-1].startswith(("torch-fidelity is not installed", "largest difference between both Inceptions"))
 
 
 def test_the_cost_of_spectral_normalisation_is_next_to_that_of_every_stabiliser():
@@ -95,6 +103,43 @@ def test_the_classifier_is_trained_and_saved(tmp_path):
     assert told.startswith("epoch 1: loss ")
     shapes = lambda file: {name: value.shape for name, value in load_file(file).items()}
     assert shapes(target) == shapes(classifier.WEIGHTS)
+
+
+def quantised_arrays(seed=0):
+    """Arrays as published ones are: weights are multiples of one number, channels last."""
+    draw = np.random.default_rng(seed)
+    layers = [layer for layer in mobilenet.network().modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    arrays = {}
+    for number, layer in enumerate(layers):
+        shape, depthwise = (*layer.weight.shape, 1, 1)[:4], getattr(layer, "groups", 1) > 1
+        q = draw.integers(256, size=np.transpose(np.empty(shape), (1, 2, 3, 0) if depthwise else (0, 2, 3, 1)).shape)
+        arrays[f"w{number:02}"] = (q - 100).astype(np.float32) * np.float32(0.003 + 0.001 * number)
+        arrays[f"b{number:02}"] = draw.normal(size=len(layer.weight)).astype(np.float32)
+    return arrays
+
+
+def test_mobilenet_is_packed_without_a_loss(tmp_path):
+    source, target = tmp_path / "arrays.npz", tmp_path / "mobilenet.safetensors"
+    arrays = quantised_arrays()
+    np.savez(source, **arrays)
+    assert run("scripts/pack_mobilenet.py", source, target) == f"{target.name}: {target.stat().st_size:,} bytes\n"
+    tensors, kept = mobilenet.unpacked(load_file(target)), load_file(mobilenet.WEIGHTS)
+    assert {name: tensor.shape for name, tensor in tensors.items()} == {
+        name: tensor.shape for name, tensor in kept.items() if not name.endswith((".zero", ".scale"))
+    }
+    np.testing.assert_array_equal(tensors["0.weight"], arrays["w00"].transpose(0, 3, 1, 2))
+    np.testing.assert_array_equal(tensors["1.0.weight"], arrays["w01"].transpose(3, 0, 1, 2))
+    np.testing.assert_array_equal(tensors["21.weight"], arrays["w52"][:, 0, 0])
+    np.testing.assert_array_equal(tensors["21.bias"], arrays["b52"])
+
+
+def test_weights_of_more_than_8_bits_are_refused(tmp_path):
+    arrays = quantised_arrays()
+    arrays["w00"] += np.linspace(0, 1, arrays["w00"].size, dtype=np.float32).reshape(arrays["w00"].shape)
+    np.savez(tmp_path / "arrays.npz", **arrays)
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        run("scripts/pack_mobilenet.py", tmp_path / "arrays.npz", tmp_path / "mobilenet.safetensors")
+    assert "not quantised to 8 bits" in caught.value.stderr
 
 
 def test_the_picture_is_made_from_a_run(tmp_path):
