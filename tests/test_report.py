@@ -102,7 +102,9 @@ def make(path: Path, scores: Any = (), stats: Any = (), samples: Any = (), **con
 
 def full(path: Path, **context: Any) -> Path:
     falling = [score(seen, fd) for seen, fd in ((0, 321.4), (100_000, 20), (190_000, 13.91), (200_000, 14.23))]
-    evaluation = score(200_000, 12.5, "evaluate", n_fake=10_000, real_fd=1.75, real_kid=0.002)
+    evaluation = score(
+        200_000, 12.5, "evaluate", n_fake=10_000, real_fd=1.75, real_kid=0.002, intervals={"fd": [12.1, 12.9]}
+    )
     stats = [stat(seen) for seen in range(4_000, 200_001, 4_000)]
     return make(path, [*falling, evaluation], stats, range(0, 200_001, 10_000), **context)
 

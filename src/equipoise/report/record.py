@@ -88,8 +88,14 @@ def read(run: str | Path) -> Record:
 
 
 def rows(file: Path) -> list[Row]:
-    """The rows that say when they were written, in that order."""
-    return [row for row in read_rows(file) if isinstance(row, dict) and number(row, "seen") is not None]
+    """The rows that say when they were written, in that order; what they say of their values is a dictionary."""
+    found = [row for row in read_rows(file) if isinstance(row, dict) and number(row, "seen") is not None]
+    return [row | {name: by_value(row.get(name)) for name in ("scores", "intervals")} for row in found]
+
+
+def by_value(found: object) -> dict[str, Any]:
+    """What a row says of each of its values, or nothing."""
+    return {str(k): v for k, v in found.items() if isinstance(v, dict | list)} if isinstance(found, dict) else {}
 
 
 def number(row: Row, key: str) -> float | None:
@@ -127,8 +133,7 @@ def features_key(row: Row) -> str:
 
 def scores_in(rows: list[Row]) -> list[str]:
     """The keys of the scores that rows have, first that to speak of; parts of one, "intra_fd.3", are left out."""
-    named = (row.get("scores", {}) for row in rows)
-    return list(dict.fromkeys(key for keys in named if isinstance(keys, dict) for key in keys if "." not in key))
+    return list(dict.fromkeys(key for row in rows for key in row["scores"] if "." not in key))
 
 
 def called(metric: str, *rows: Row) -> str:
@@ -145,8 +150,7 @@ def best(rows: list[Row], metric: str) -> Row | None:
 
 def is_higher_better(metric: str, row: Row) -> bool:
     """Whether more of this score is better."""
-    about = row.get("scores", {}).get(metric, {})
-    return bool(about.get("higher", False))
+    return bool(row["scores"].get(metric, {}).get("higher", False))
 
 
 def real_floor(record: Record, features: str, metric: str) -> float | None:

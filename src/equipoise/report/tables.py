@@ -107,7 +107,7 @@ def _values(row: Row, metrics: list[str]) -> list[str]:
     floors = [number(row, f"real_{metric}") for metric in metrics]
     real = ["not measured" if floor is None else numbers.value(floor) for floor in floors]
     scores = [numbers.value(number(row, metric)) for metric in metrics]
-    intervals = [numbers.interval(row.get("intervals", {}).get(metric)) for metric in metrics]
+    intervals = [numbers.interval(row["intervals"].get(metric)) for metric in metrics]
     return [cell for triple in zip(scores, intervals, real, strict=True) for cell in triple]
 
 
@@ -116,7 +116,7 @@ def measured(row: Row) -> Measured:
     generated, real = (numbers.count(number(row, key)) for key in ("n_fake", "n_real"))
     name, digest, resizer = (str(row.get(key, "not known")) for key in ("features", "features_hash", "resizer"))
     sides = f"{generated} generated against {real} real images of {row.get('reference', 'unnamed data')}"
-    calls = ", ".join(map(str, row.get("metrics", [])))
+    calls = plain(row.get("metrics", []))
     rest = f"{calls}; {resizer}; {row.get('precision', 'precision not known')}"
     return Measured(sides, name, digest, rest)
 

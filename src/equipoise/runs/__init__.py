@@ -1,8 +1,8 @@
 """A run is a folder: everything that happens to it, and everything that is read from it."""
 
 from .choices import choose as choose
-from .evaluate import evaluate as evaluate
-from .evaluate import evaluate_images as evaluate_images
+from .evaluations import evaluate as evaluate
+from .evaluations import evaluate_images as evaluate_images
 from .folder import RunFolder as RunFolder
 from .sampling import Sampler as Sampler
 from .session import Progress as Progress
