@@ -32,8 +32,8 @@ def fid() -> SetMetric:
 def fd_infinity() -> SetMetric:
     """FD of infinitely many generated images: g FD - (g - 1) mean FD_i, without group i of g (Quenouille 1956).
 
-    It extrapolates FD in 1 / n, as Chong and Forsyth do by a line through many n (2020, arXiv:1911.07023), and so has no
-    bias of first order; it may be slightly negative.
+    It extrapolates FD in 1 / n, as Chong and Forsyth do by a line through many n (2020, arXiv:1911.07023), and so has
+    no bias of first order; it may be slightly negative.
     """
     return SetMetric("fd_infinity", moments, _fd_infinity, _fd_infinity_interval)
 
