@@ -109,7 +109,7 @@ def test_every_module_has_a_layer():
         ),
         (activations, "elu gelu leaky_relu relu silu smooth_elu tanh"),
         (optimizers, "adam rmsprop sgd"),
-        (metrics, "fd kid"),
+        (metrics, "density_coverage fd fd_infinity fid inception_score intra_fd kid ms_ssim precision_recall"),
         (features, "builtin clip dinov2 inception mobilenet pixels random resnet56"),
         (
             presets,

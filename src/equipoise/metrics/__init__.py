@@ -15,11 +15,14 @@ from .classes import inception_score
 from .frechet import fd, fd_infinity, fid, intra_fd
 from .kernel import kid
 from .metric import Metric, SetMetric
+from .neighbours import density_coverage, precision_recall
+from .similarity import ms_ssim
 
 __all__ = [
     "Metric",
     "SetMetric",
     "classifier",
+    "density_coverage",
     "fd",
     "fd_infinity",
     "features",
@@ -28,4 +31,6 @@ __all__ = [
     "inception_score",
     "intra_fd",
     "kid",
+    "ms_ssim",
+    "precision_recall",
 ]

@@ -28,12 +28,14 @@ def frozen(net: Net) -> Net:
 
 @contextmanager
 def exact(device: torch.device) -> Iterator[None]:
-    """No gradients, no autocast, no TensorFloat-32 in convolutions; what was set before comes back afterwards."""
-    convolution = torch.backends.cudnn.conv  # type: ignore[attr-defined]
-    before = convolution.fp32_precision
-    convolution.fp32_precision = "ieee"
+    """No gradients, no autocast, no TensorFloat-32; what was set before comes back afterwards."""
+    users = torch.backends.cudnn.conv, torch.backends.cuda.matmul  # type: ignore[attr-defined]
+    before = [user.fp32_precision for user in users]
+    for user in users:
+        user.fp32_precision = "ieee"
     try:
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
             yield
     finally:
-        convolution.fp32_precision = before
+        for user, precision in zip(users, before, strict=True):
+            user.fp32_precision = precision

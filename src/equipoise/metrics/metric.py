@@ -94,10 +94,8 @@ class SetMetric:
 
     def update(self, rows: Shaped[Tensor, "n ..."], real: bool, labels: Labels | None = None) -> None:
         """Adds rows to one side."""
-        check_shapes(self.name, self.shape or rows.shape[1:], rows.shape[1:])
+        self._check_rows(rows, labels)
         self.shape = rows.shape[1:]
-        if self.labelled and labels is None:
-            raise ValueError(f"{self.name} needs labels with the images")
         self.sides.setdefault(real, self.statistic(real)).update(rows, labels)
 
     def compute(self) -> Values:
@@ -120,6 +118,16 @@ class SetMetric:
         """Makes a stored real side the real side."""
         self.sides[True] = self.statistic(True)
         self.sides[True].load_state_dict(tensors)
+
+    def _check_rows(self, rows: Tensor, labels: Labels | None) -> None:
+        """Raises ValueError for rows that no score should be made of."""
+        check_shapes(self.name, self.shape or rows.shape[1:], rows.shape[1:])
+        if self.labelled and labels is None:
+            raise ValueError(f"{self.name} needs labels with the images")
+        if self.sees == "images" and (rows.dtype != torch.uint8 or rows.ndim != 4):
+            raise ValueError(f"{self.name} needs uint8 images [n, c, h, w], got {rows.dtype} {list(rows.shape)}")
+        if not rows.isfinite().all():
+            raise ValueError(f"{self.name} needs finite {self.sees}, got nan or inf among them")
 
     def _both(self) -> tuple[Any, Any]:
         needed = {"real": True, "generated": False} if self.needs_real else {"generated": False}

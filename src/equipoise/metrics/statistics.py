@@ -1,10 +1,10 @@
 """What is kept of one side of a comparison: sums that add up, or the vectors themselves; independent of batching."""
 
-from collections.abc import Set
+from collections.abc import Callable, Hashable, Set
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from jaxtyping import Float, Float64, Int64, Shaped
@@ -12,6 +12,7 @@ from torch import Tensor
 
 GROUPS, BLOCK = 10, 200
 MOST = 50_000  # rows
+T = TypeVar("T")
 Labels = Int64[Tensor, " n"]
 
 
@@ -145,7 +146,8 @@ class ClassMoments:
 
     def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
         """The inverse of `state_dict`."""
-        numbers = sorted({int(name.partition(".")[0]) for name in tensors})
+        numbers = sorted({int(number) for name in tensors if (number := name.partition(".")[0]).isdecimal()})
+        check_keys(tensors, {f"{number}.{name}" for number in numbers for name in ("count", "mean", "covariance")})
         part = lambda number: {name: tensors[f"{number}.{name}"] for name in ("count", "mean", "covariance")}
         self.classes = {number: Moments.from_state_dict(part(number)) for number in numbers}
         self.count = sum(moments.count for moments in self.classes.values())
@@ -158,9 +160,11 @@ class Rows:
         self.count, self.most = 0, most
         self._rows: list[Tensor] = []
         self._labels: list[Tensor] = []
+        self.derived: dict[Hashable, Any] = {}
 
     def update(self, rows: Shaped[Tensor, "n ..."], labels: Labels | None = None) -> None:
         """Keeps a copy of these rows, as long as there is room."""
+        self.derived.clear()
         room = self.most - self.count
         self._rows.append(rows[:room].detach().clone())
         self._labels += [] if labels is None else [labels[:room].detach().clone()]
@@ -169,7 +173,7 @@ class Rows:
     @property
     def rows(self) -> Shaped[Tensor, "n ..."]:
         """All rows."""
-        self._rows = [torch.cat(self._rows)]
+        self._rows = self._rows if len(self._rows) == 1 else [torch.cat(self._rows)]
         return self._rows[0]
 
     @property
@@ -187,6 +191,14 @@ class Rows:
         self._rows, self._labels = [], []
         self.count = 0
         self.update(tensors["rows"], tensors.get("labels"))
+
+
+def once(real: Rows, generated: Rows, key: Hashable, make: Callable[[], T]) -> T:
+    """What `make` makes of two sides, made once for a value, its interval and the other metrics that need it."""
+    key = (key, real, real.count)
+    if key not in generated.derived:
+        generated.derived[key] = make()
+    return generated.derived[key]
 
 
 def float64(rows: Shaped[Tensor, "n d"]) -> Float64[Tensor, "n d"]:
