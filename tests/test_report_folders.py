@@ -34,7 +34,9 @@ def test_names_of_players_terms_and_scores_are_inert(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("odd", [None, [], "d", 3])
 def test_players_and_scores_of_another_kind(tmp_path: Path, odd: object) -> None:
-    page = parse(make(tmp_path / "run", [score(8, 3.0, scores=odd, metrics=odd)], [{"seen": 8, "d.loss": 1.0}], players=odd))
+    page = parse(
+        make(tmp_path / "run", [score(8, 3.0, scores=odd, metrics=odd)], [{"seen": 8, "d.loss": 1.0}], players=odd)
+    )
     assert "No score yet." in page.text
     assert "Discriminator: loss" in page.text
 
