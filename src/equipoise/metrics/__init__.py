@@ -12,17 +12,25 @@ True
 
 from . import classifier, features, inception
 from .classes import inception_score
+from .evaluation import evaluate
 from .frechet import fd, fd_infinity, fid, intra_fd
 from .kernel import kid
-from .metric import Metric, SetMetric
+from .lpips import lpips_diversity
+from .metric import GeneratorMetric, Metric, SetMetric, Subject
 from .neighbours import density_coverage, precision_recall
+from .path_length import ppl
+from .polygon import polygon
+from .reconstruction import reconstruction
 from .similarity import ms_ssim
 
 __all__ = [
+    "GeneratorMetric",
     "Metric",
     "SetMetric",
+    "Subject",
     "classifier",
     "density_coverage",
+    "evaluate",
     "fd",
     "fd_infinity",
     "features",
@@ -31,6 +39,10 @@ __all__ = [
     "inception_score",
     "intra_fd",
     "kid",
+    "lpips_diversity",
     "ms_ssim",
+    "polygon",
+    "ppl",
     "precision_recall",
+    "reconstruction",
 ]

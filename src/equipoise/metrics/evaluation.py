@@ -15,8 +15,10 @@ from .features import mobilenet as usual_features
 from .frechet import fd
 from .generation import generate, latents
 from .kernel import kid
-from .metric import GeneratorMetric, Intervals, Metric, SetMetric, Subject
+from .metric import GeneratorMetric, Intervals, Metric, SetMetric, Subject, class_moments, moments, rows
 
+STORED = [f"{kept} of {seen}" for kept in ("moments", "rows") for seen in ("features", "logits")]
+STORED += [f"{kept} of labelled features" for kept in ("class_moments", "rows")]
 Batch = Tensor | tuple[Tensor, Tensor | None]
 """uint8 images [n, c, h, w], or a pair of them and their labels."""
 
@@ -57,20 +59,21 @@ class Evaluation:
         self.lacking: set[str] = set()  # keys whose real side is still to be fed
         for number, metric in enumerate(self.metrics):
             if isinstance(metric, Metric):
-                self._add(metric, f"{number} {type(metric).__name__}")
+                self._add(metric, number)
 
-    def _add(self, metric: Metric, key: str) -> None:
+    def _add(self, metric: Metric, number: int) -> None:
+        key = str(number)
         if isinstance(metric, SetMetric):
             check_features(metric, self.features)
-            key = key_of(metric)
+            key = key_of(metric, number)
             metric.sides = vars(self.fed.setdefault(key, metric))["sides"]
         self.fed.setdefault(key, metric)
         if getattr(metric, "needs_real", True):
             self.lacking.add(key)
 
     def can_store(self, key: str) -> bool:
-        """Whether the real side under a key can be stored."""
-        return isinstance(self.fed[key], SetMetric)
+        """Whether the real side under a key is worth storing: it says all about itself, and is smaller than images."""
+        return key in STORED
 
     def reference(self, key: str) -> dict[str, Tensor]:
         """The real side under a key, to be stored and used again."""
@@ -93,10 +96,10 @@ class Evaluation:
         for batch in batches if chosen else ():
             images, labels = batch if isinstance(batch, tuple) else (batch, None)
             count += len(images)
-            rows = Views(images, self.features, self.device)
+            views = Views(images, self.features, self.device)
             for metric in chosen.values():
                 more = {"labels": labels} if getattr(metric, "labelled", False) else {}
-                metric.update(rows[getattr(metric, "sees", "features")], real, **more)
+                metric.update(views[getattr(metric, "sees", "features")], real, **more)
         if real:
             self.lacking.clear()
         return count
@@ -174,8 +177,10 @@ def versions() -> dict[str, str]:
     return {"equipoise": __version__, "torch": torch.__version__, "numpy": np.__version__}
 
 
-def key_of(metric: SetMetric) -> str:
-    """The name of what a metric keeps: metrics that keep the same have the same."""
+def key_of(metric: SetMetric, number: int) -> str:
+    """The name of what a metric keeps: metrics that keep the same share it, and others have a name of their own."""
+    if metric.statistic not in (moments, class_moments, rows):
+        return f"{number} {metric.name}"
     return f"{metric.statistic.__name__} of {'labelled ' * metric.labelled}{metric.sees}"
 
 

@@ -1,6 +1,6 @@
 """Learned perceptual image patch similarity (Zhang et al. 2018, arXiv:1801.03924): how far apart two images look."""
 
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -8,8 +8,11 @@ from jaxtyping import Float, Real
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from ..checks import check_choice, check_range
 from . import preprocess
 from .full_precision import frozen
+from .metric import SetMetric
+from .pairs import PairValues, mean, mean_interval
 from .weight_files import WeightFile
 
 SMALLEST = 64  # pixels; smaller images are enlarged
@@ -51,6 +54,21 @@ BACKBONES = {
         WeightFile({"vgg.pth": "a78928a0af1e5f0fcb1f3b9e8f8c3a2a"}, HEADS, "EQUIPOISE_LPIPS_VGG"),
     ),
 }
+
+
+def lpips_diversity(net: str = "alex", pairs: int = 10_000) -> SetMetric:
+    """mean over pairs of generated images of LPIPS (Zhang et al. 2018, arXiv:1801.03924); more is more diverse.
+
+    Pairs are consecutive images in the order in which they come, at most so many. The network is "alex" or "vgg"; its
+    weights are torchvision's and those of Zhang et al. It has no bias. Noise is diverse too: compare with the value of
+    real images. The interval is Student's.
+    """
+    check_choice(net, [*BACKBONES], f"LPIPS has no network {net!r}")
+    check_range(at_least=2, pairs=pairs)
+    compare = lambda x, y: load(net).to(x.device)(x, y)
+    value, interval = partial(mean, "lpips_diversity"), partial(mean_interval, "lpips_diversity")
+    statistic = lambda real: PairValues(pairs, compare)
+    return SetMetric("lpips_diversity", statistic, value, interval, sees="images", higher=True, needs_real=False)
 
 
 class LPIPS(nn.Module):

@@ -1,20 +1,19 @@
 """How alike generated images are to each other, in structure: a measure of their diversity."""
 
+from functools import partial
+
 import torch
-from jaxtyping import Float, Float64, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d, pad
 
 from ..checks import check_range
-from .full_precision import exact
-from .intervals import of_mean
-from .metric import Intervals, SetMetric, Values
-from .statistics import Labels, check_keys
+from .metric import SetMetric
+from .pairs import PairValues, mean, mean_interval
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 WINDOW, SIGMA = 11, 1.5
 MIDDLE, C1, C2 = 127.5, (0.01 * 255) ** 2, (0.03 * 255) ** 2
-CHUNK = 32  # images
 
 
 def ms_ssim(pairs: int = 10_000) -> SetMetric:
@@ -25,8 +24,9 @@ def ms_ssim(pairs: int = 10_000) -> SetMetric:
     of one class say whether that class has collapsed. The interval is Student's.
     """
     check_range(at_least=2, pairs=pairs)
-    statistic = lambda real: PairValues(pairs)
-    return SetMetric("ms_ssim", statistic, _mean, _interval, sees="images", needs_real=False)
+    statistic = lambda real: PairValues(pairs, similarities)
+    value, interval = partial(mean, "ms_ssim"), partial(mean_interval, "ms_ssim")
+    return SetMetric("ms_ssim", statistic, value, interval, sees="images", needs_real=False)
 
 
 def similarities(x: UInt8[Tensor, "n c h w"], y: UInt8[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
@@ -51,48 +51,6 @@ def ssim(x: Float[Tensor, "n c h w"], y: Float[Tensor, "n c h w"]) -> tuple[Floa
     return whole.mean((1, 2, 3)), structure.mean((1, 2, 3))
 
 
-class PairValues:
-    """The similarity of each pair of consecutive images, computed so many at a time whatever batches they come in."""
-
-    def __init__(self, most: int) -> None:
-        self.count, self.most = 0, most
-        self._found: list[Tensor] = []
-        self._waiting: Tensor | None = None
-
-    def update(self, rows: UInt8[Tensor, "n c h w"], labels: Labels | None = None) -> None:
-        """Compares the pairs that are complete, as long as there is room."""
-        images = rows[: 2 * self.most - self.count].detach().clone()
-        self.count += len(images)
-        waiting = images if self._waiting is None else torch.cat([self._waiting, images])
-        while len(waiting) >= CHUNK:
-            self._found.append(_compared(waiting[:CHUNK]))
-            waiting = waiting[CHUNK:]
-        self._waiting = waiting.clone()
-
-    @property
-    def values(self) -> Float64[Tensor, " n"]:
-        """The similarity of each pair."""
-        rest = () if self._waiting is None else (_compared(self._waiting),)
-        return torch.cat([torch.empty(0, dtype=torch.float64), *self._found, *rest])
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """What was found, and the images that wait for others."""
-        found = torch.cat([torch.empty(0, dtype=torch.float64), *self._found])
-        return {"found": found, "waiting": torch.empty(0, 0, 0, 0).byte() if self._waiting is None else self._waiting}
-
-    def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
-        """The inverse of `state_dict`."""
-        check_keys(tensors, {"found", "waiting"})
-        self._found, self._waiting = [tensors["found"]], tensors["waiting"]
-        self.count = 2 * len(tensors["found"]) + len(tensors["waiting"])
-
-
-def _compared(images: Tensor) -> Float64[Tensor, " n"]:
-    with exact(images.device):
-        count = len(images) // 2 * 2
-        return similarities(images[0:count:2], images[1:count:2]).cpu().double()
-
-
 def _blurred(maps: Float[Tensor, "maps n c h w"]) -> Float[Tensor, "maps n c y x"]:
     flat = maps.flatten(0, 2)[:, None]
     size = min(WINDOW, *maps.shape[-2:])
@@ -111,12 +69,3 @@ def _halved(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c y x"]:
     """Means of 2x2 pixels; the last of an odd number counts twice."""
     height, width = images.shape[-2:]
     return avg_pool2d(pad(images, (0, width % 2, 0, height % 2), mode="replicate"), 2)
-
-
-def _mean(real: PairValues | None, generated: PairValues) -> Values:
-    return {"ms_ssim": generated.values.mean().item()}
-
-
-def _interval(real: PairValues | None, generated: PairValues) -> Intervals:
-    values = generated.values
-    return {"ms_ssim": of_mean(values.tolist())} if len(values) > 1 else {}
