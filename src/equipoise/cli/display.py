@@ -35,7 +35,7 @@ from ..metrics.titles import title
 from ..recipe import Recipe, known
 from ..runs import Progress as RunProgress
 from ..runs import Session
-from ..runs.references import Watch
+from ..runs.references import Watch, unwatched
 from ..spec import first_line, kind, names, parameters
 
 MODULES = (
@@ -169,8 +169,12 @@ def _card(row: dict[str, Any]) -> Table:
 @contextmanager
 def passes() -> Iterator[Watch]:
     """A function that shows, in a terminal, how far each pass over images is."""
+    screen = Console(stderr=True)
+    if not screen.is_terminal:
+        yield unwatched
+        return
     columns = [TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeRemainingColumn()]
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=screen, transient=True) as bar:
 
         def watch(batches: Iterable[Batch], name: str, count: int) -> Iterator[Batch]:
             task = bar.add_task(name, total=count)

@@ -109,7 +109,8 @@ class Evaluation:
         for metric in self.metrics:
             if isinstance(metric, GeneratorMetric):
                 if subject is None:
-                    raise ValueError(f"{type(metric).__name__} measures a generator itself, and these are images only")
+                    name = getattr(metric, "name", type(metric).__name__)
+                    raise ValueError(f"{name} measures a generator itself, and these are images only")
                 metric.measure(subject, self.features)
 
     def values(self) -> dict[str, Any]:

@@ -35,6 +35,8 @@ def ppl(count: int = 2_000, epsilon: int | float = 1e-4, space: str = "z", dista
 class PathLength:
     """The squared speed at random points of random paths."""
 
+    name = "ppl"
+
     def __init__(self, count: int, epsilon: int | float, space: str, distance: str) -> None:
         self.count, self.epsilon, self.space, self.distance = count, epsilon, space, distance
         self.sees = "generator" if distance == "lpips" else "features"

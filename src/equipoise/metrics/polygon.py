@@ -37,7 +37,7 @@ def polygon(count: int = 1024, tests: int = 256, steps: int = 200, restarts: int
 class Polygon:
     """The distances of generated images to the manifold, and of triangles to what the generator can make."""
 
-    higher = True
+    name, higher = "polygon", True
 
     def __init__(self, count: int, tests: int, steps: int, restarts: int, most: int | float) -> None:
         self.count, self.tests, self.steps, self.restarts, self.most = count, tests, steps, restarts, most

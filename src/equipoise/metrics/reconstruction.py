@@ -31,6 +31,8 @@ def reconstruction(steps: int = 50, images: int = 200, restarts: int = 1, lr: in
 class Reconstruction:
     """The smallest error of each held-out image."""
 
+    name = "reconstruction"
+
     def __init__(self, steps: int, images: int, restarts: int, lr: int | float) -> None:
         self.steps, self.images, self.restarts, self.lr = steps, images, restarts, lr
         self.errors: list[float] = []
