@@ -108,7 +108,11 @@ def test_every_module_has_a_layer():
         ),
         (activations, "elu gelu leaky_relu relu silu smooth_elu tanh"),
         (optimizers, "adam rmsprop sgd"),
-        (metrics, "density_coverage fd fd_infinity fid inception_score intra_fd kid ms_ssim precision_recall"),
+        (
+            metrics,
+            "cas classifier_scores density_coverage fd fd_infinity fid inception_score intra_fd kid memorization modes "
+            "ms_ssim precision_recall sliced_wasserstein wasserstein",
+        ),
         (features, "builtin inception pixels random"),
         (
             presets,

@@ -10,18 +10,26 @@
 True
 """
 
-from . import classifier, features, inception
+from . import classifier, features, inception, mixtures
+from .accuracy import cas
 from .classes import inception_score
+from .copies import memorization
+from .coverage import modes
 from .frechet import fd, fd_infinity, fid, intra_fd
 from .kernel import kid
+from .labelled import classifier_scores
 from .metric import Metric, SetMetric
 from .neighbours import density_coverage, precision_recall
 from .similarity import ms_ssim
+from .sliced import sliced_wasserstein
+from .transport import wasserstein
 
 __all__ = [
     "Metric",
     "SetMetric",
+    "cas",
     "classifier",
+    "classifier_scores",
     "density_coverage",
     "fd",
     "fd_infinity",
@@ -31,6 +39,11 @@ __all__ = [
     "inception_score",
     "intra_fd",
     "kid",
+    "memorization",
+    "mixtures",
+    "modes",
     "ms_ssim",
     "precision_recall",
+    "sliced_wasserstein",
+    "wasserstein",
 ]
