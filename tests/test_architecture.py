@@ -109,7 +109,11 @@ def test_every_module_has_a_layer():
         ),
         (activations, "elu gelu leaky_relu relu silu smooth_elu tanh"),
         (optimizers, "adam rmsprop sgd"),
-        (metrics, "density_coverage fd fd_infinity fid inception_score intra_fd kid ms_ssim precision_recall"),
+        (
+            metrics,
+            "cas classifier_scores density_coverage fd fd_infinity fid inception_score intra_fd kid lpips_diversity "
+            "memorization modes ms_ssim polygon ppl precision_recall reconstruction sliced_wasserstein wasserstein",
+        ),
         (features, "builtin clip dinov2 inception mobilenet pixels random resnet56"),
         (
             presets,

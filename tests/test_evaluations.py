@@ -153,7 +153,9 @@ class TestStatistics:
         with pytest.raises(ValueError, match=r"enough for fid, fd and fd_infinity alone, not for the rows of features"):
             evaluate_images(sets / "dark", sets / "x.npz", ["fd", "kid"], "pixels(size=2)")
         np.savez(sets / "y.npz", mu=np.zeros(5), sigma=np.eye(5))
-        with pytest.raises(ValueError, match=r"y.npz holds statistics of 5 dimensions, and mobilenet features have 1280"):
+        with pytest.raises(
+            ValueError, match=r"y.npz holds statistics of 5 dimensions, and mobilenet features have 1280"
+        ):
             evaluate_images(sets / "dark", sets / "y.npz", ["fd"], "mobilenet")
 
     @pytest.mark.parametrize("sigma", [np.eye(3), np.full((2, 2), np.nan)])

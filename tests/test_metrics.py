@@ -29,13 +29,13 @@ def images(n: int, channels: int = 3, size: int = 16, seed: int = 0, shift: floa
 def drawn(metric: SetMetric, seed: int, shift: float = 0.0, larger: int = 0) -> Tensor:
     """Rows as the metric sees them, enough for all of them, of a size, moved by so much."""
     if metric.sees == "images":
-        return images(40, size=16 + larger, seed=seed, shift=shift)
+        return images(100, size=16 + larger, seed=seed, shift=shift)
     return normal(1000, 5 + larger, seed, shift)
 
 
 def labels(rows: Tensor) -> Tensor:
     """A class for each row that its values tell."""
-    middle = rows.flatten(1).float()[:, 0]
+    middle = rows.flatten(1).float().mean(1)
     return (middle > middle.median()).long()
 
 
@@ -55,11 +55,10 @@ def both(make) -> tuple[Tensor, Tensor]:
 
 
 @each
-def test_the_first_value_bears_the_name_and_all_are_floats(make) -> None:
+def test_values_are_floats(make) -> None:
     found = values(make, *both(make))
+    assert found
     assert all(type(value) is float for value in found.values())
-    first = next(iter(found))
-    assert first.split(".")[0] in make.__name__
 
 
 @each
@@ -162,7 +161,7 @@ def test_rows_that_are_not_finite_are_refused(make, value: float, side: bool) ->
 @pytest.mark.parametrize("make", [make for make in CHOICES if make().sees == "images"])
 def test_images_in_floats_are_refused(make) -> None:
     with pytest.raises(ValueError, match=r"uint8 images \[n, c, h, w\], got torch.float32"):
-        make().update(torch.zeros(2, 3, 16, 16), real=False)
+        make().update(torch.zeros(2, 3, 16, 16), False, torch.zeros(2, dtype=torch.int64))
 
 
 @pytest.mark.parametrize("make", [make for make in CHOICES if make().labelled])

@@ -22,7 +22,7 @@ from equipoise.runs import train
 
 ROOT = Path(__file__).parent.parent
 TESTED = {
-    "benchmarks": {"features.py", "gallery.py", "iteration.py", "spectral_norm.py"},
+    "benchmarks": {"features.py", "gallery.py", "iteration.py", "metrics.py", "spectral_norm.py"},
     "scripts": {"build_builtin_data.py", "make_picture.py", "pack_mobilenet.py", "train_classifier.py"},
 }
 
@@ -61,6 +61,17 @@ def test_the_cost_of_spectral_normalisation_is_next_to_that_of_every_stabiliser(
     table = told.split("100 G updates")[1].splitlines()[1:]
     assert [float(line.split()[-1]) > 0 for line in table] == [True] * 15
     assert "spectral norm regularisation" in told
+
+
+def test_distances_are_next_to_those_of_other_packages():
+    told = run("benchmarks/metrics.py", "--rows", 40, "--dim", 6, "--near", 30, "--subsets", 3, "--size", 10)
+    assert [line for line in told.splitlines() if not line.startswith("  ")][1:] == [
+        "FD of 40 x 6",
+        "precision, recall, density and coverage of 30 x 6",
+        "KID of 30 x 6, 3 subsets of 10",
+    ]
+    compared = [line for line in told.splitlines() if "product" in line]
+    assert [float(line.split()[-1]) < 1e-3 for line in compared] == [True] * 2
 
 
 def test_the_gallery_trains_a_preset_and_writes_the_page(tmp_path, monkeypatch):

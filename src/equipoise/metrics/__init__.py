@@ -10,11 +10,15 @@
 True
 """
 
-from . import classifier, features, inception
+from . import classifier, features, inception, mixtures
+from .accuracy import cas
 from .classes import inception_score
+from .copies import memorization
+from .coverage import modes
 from .evaluation import evaluate
 from .frechet import fd, fd_infinity, fid, intra_fd
 from .kernel import kid
+from .labelled import classifier_scores
 from .lpips import lpips_diversity
 from .metric import GeneratorMetric, Metric, SetMetric, Subject
 from .neighbours import density_coverage, precision_recall
@@ -22,13 +26,17 @@ from .path_length import ppl
 from .polygon import polygon
 from .reconstruction import reconstruction
 from .similarity import ms_ssim
+from .sliced import sliced_wasserstein
+from .transport import wasserstein
 
 __all__ = [
     "GeneratorMetric",
     "Metric",
     "SetMetric",
     "Subject",
+    "cas",
     "classifier",
+    "classifier_scores",
     "density_coverage",
     "evaluate",
     "fd",
@@ -40,9 +48,14 @@ __all__ = [
     "intra_fd",
     "kid",
     "lpips_diversity",
+    "memorization",
+    "mixtures",
+    "modes",
     "ms_ssim",
     "polygon",
     "ppl",
     "precision_recall",
     "reconstruction",
+    "sliced_wasserstein",
+    "wasserstein",
 ]

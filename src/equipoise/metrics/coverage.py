@@ -1,0 +1,126 @@
+"""How many modes a generator captures, where they can be told: points of a mixture, or classes."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int64, Shaped, UInt8
+from torch import Tensor
+
+from ..checks import check_range
+from . import classifier
+from .intervals import of_share
+from .metric import Intervals, SetMetric, Values
+from .statistics import Labels, check_keys, float64
+
+NEAR = 3  # deviations
+UNSEEN = 0.5  # images that stand for a mode without a real one
+Told = tuple[Int64[Tensor, " n"], Bool[Tensor, " n"], int]
+
+
+def modes(
+    centers: Sequence[Sequence[int | float]] | None = None,
+    deviation: int | float = 0.05,
+    planes: bool = False,
+    least: int = 1,
+) -> SetMetric:
+    """|{modes with a sample}| and KL(p_generated || p_real) over modes (Srivastava et al. 2017, arXiv:1705.07761).
+
+    With `centers` rows are points: each belongs to the nearest one, and counts as of high quality, and for its mode,
+    within three deviations of it. Without, modes are the classes that the features' classifier tells; with `planes`,
+    those of all channels of an image together, each a picture for the built-in classifier: a thousand for three. A mode
+    is captured by `least` samples. Frequencies of real images where there are some, else equal ones. Modes grow and the
+    divergence falls with the number of images: compare equal ones. The interval of `high_quality` is Wilson's.
+    """
+    check_range(above=0, deviation=deviation)
+    check_range(at_least=1, least=least)
+    if centers is not None and planes:
+        raise ValueError("modes are told by centers or in planes, not both")
+    sees, told = _telling(centers, deviation, planes)
+    value, interval = partial(_value, centers is not None, least), partial(_interval, centers is not None)
+    statistic = lambda real: ModeCounts(told)
+    return SetMetric("modes", statistic, value, interval, sees=sees, higher=True, needs_real=False)
+
+
+class ModeCounts:
+    """How many rows are of each mode, and how many of those are good."""
+
+    def __init__(self, told: Callable[[Tensor], Told]) -> None:
+        self.count, self._told = 0, told
+        self.all = self.good = torch.zeros(0, dtype=torch.int64)
+
+    def update(self, rows: Shaped[Tensor, "n ..."], labels: Labels | None = None) -> None:
+        """Counts rows."""
+        number, good, total = self._told(rows)
+        self.all = self._sized(self.all, total) + number.bincount(minlength=total).cpu()
+        self.good = self._sized(self.good, total) + number[good].bincount(minlength=total).cpu()
+        self.count += len(rows)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Both counts of each mode."""
+        return {"all": self.all, "good": self.good}
+
+    def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
+        """The inverse of `state_dict`."""
+        check_keys(tensors, {"all", "good"})
+        self.all, self.good, self.count = tensors["all"], tensors["good"], int(tensors["all"].sum())
+
+    @staticmethod
+    def _sized(counts: Tensor, total: int) -> Tensor:
+        return counts if len(counts) else counts.new_zeros(total)
+
+
+def reverse_kl(generated: Int64[Tensor, " k"], real: Int64[Tensor, " k"] | None) -> float:
+    """sum_k p_k log(p_k / q_k), p of generated, q of real rows, half a row for a mode without; else q is uniform."""
+    p = generated.double() / generated.sum()
+    q = torch.ones_like(p) if real is None else real.double().clamp(min=UNSEEN)
+    return torch.special.xlogy(p, p / (q / q.sum())).sum().item()
+
+
+def _telling(
+    centers: Sequence[Sequence[int | float]] | None, deviation: int | float, planes: bool
+) -> tuple[Literal["features", "images", "logits"], Callable[[Tensor], Told]]:
+    """What is to be seen, and how its modes are told."""
+    if centers is not None:
+        return "features", _by_center(centers, deviation)
+    return ("images", _by_planes) if planes else ("logits", _by_class)
+
+
+def _by_center(centers: Sequence[Sequence[int | float]], deviation: int | float) -> Callable[[Tensor], Told]:
+    points = torch.tensor([*map(tuple, centers)], dtype=torch.float64)
+
+    def told(rows: Float[Tensor, "n d"]) -> Told:
+        if rows.shape[1:] != points.shape[1:]:
+            raise ValueError(f"modes about {len(points)} centers of dimension {points.shape[1]} got {rows.shape[1]}")
+        near = torch.cdist(float64(rows).cpu(), points, compute_mode="donot_use_mm_for_euclid_dist").min(1)
+        return near.indices, near.values <= NEAR * deviation, len(points)
+
+    return told
+
+
+def _by_class(logits: Float[Tensor, "n k"]) -> Told:
+    return logits.argmax(1), torch.ones(len(logits), dtype=torch.bool, device=logits.device), logits.shape[1]
+
+
+def _by_planes(images: UInt8[Tensor, "n c h w"]) -> Told:
+    """sum_c 10^c class of channel c."""
+    classes = classifier.classify(images.flatten(0, 1)[:, None]).argmax(1).view(len(images), -1)
+    powers = classifier.CLASSES ** torch.arange(images.shape[1], device=images.device)
+    total = classifier.CLASSES ** images.shape[1]
+    return (classes * powers).sum(1), torch.ones(len(images), dtype=torch.bool, device=images.device), total
+
+
+def _value(centred: bool, least: int, real: ModeCounts | None, generated: ModeCounts) -> Values:
+    captured = float((generated.good >= least).sum())
+    quality = {"high_quality": _quality(generated)} if centred else {}
+    frequencies = real.all if real is not None and real.count else None
+    return {"modes": captured} | quality | {"reverse_kl": reverse_kl(generated.all, frequencies)}
+
+
+def _interval(centred: bool, real: ModeCounts | None, generated: ModeCounts) -> Intervals:
+    return {"high_quality": of_share(_quality(generated), generated.count)} if centred else {}
+
+
+def _quality(generated: ModeCounts) -> float:
+    return int(generated.good.sum()) / generated.count
