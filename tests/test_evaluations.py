@@ -10,7 +10,7 @@ from PIL import Image
 
 from equipoise import cli, metrics
 from equipoise.metrics import features
-from equipoise.metrics.statistics import Moments
+from equipoise.metrics.kept import Moments
 from equipoise.runs import evaluate_images, write_statistics
 from equipoise.runs.statistics_files import read_statistics
 from equipoise.spec import several

@@ -14,8 +14,9 @@ from torch.nn.functional import avg_pool2d, interpolate, linear
 
 from equipoise import data
 from equipoise.metrics import classifier, features, mobilenet
-from equipoise.metrics.frechet import distance, moments
+from equipoise.metrics.frechet import distance
 from equipoise.metrics.full_precision import exact
+from equipoise.metrics.kept import Moments
 from equipoise.spec import names
 
 FILES = ("clip", "dinov2", "inception", "resnet56")  # their weights may have to be downloaded
@@ -41,7 +42,7 @@ def noise(n: int, c: int, h: int, w: int, seed: int = 0) -> Tensor:
 def distances(name: str, *others: Tensor) -> np.ndarray:
     """Distances of other images from half of the real ones, in units of that between the two halves."""
     look, (real, rest) = getattr(features, name)(), clothes(1600).chunk(2)
-    one, *all_others = (moments(look(images)) for images in (real, rest, *others))
+    one, *all_others = (Moments.of(look(images)) for images in (real, rest, *others))
     itself, *values = (distance(one, other) for other in all_others)
     return np.array(values) / itself
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from equipoise.metrics import fd, fd_infinity
 from equipoise.metrics.frechet import distance
-from equipoise.metrics.statistics import Moments
+from equipoise.metrics.kept import Moments
 
 
 def feed(metric, real: Tensor, generated: Tensor, batch: int = 1000) -> float:

@@ -9,7 +9,7 @@ from test_metrics import normal
 from equipoise.metrics import memorization
 from equipoise.metrics.copies import cosine_distance, mifid
 from equipoise.metrics.frechet import distance
-from equipoise.metrics.statistics import Moments
+from equipoise.metrics.kept import Moments
 
 
 def scored(metric, real, generated):

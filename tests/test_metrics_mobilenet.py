@@ -13,7 +13,8 @@ from torch.nn.functional import avg_pool2d, conv2d, pad
 
 from equipoise import data
 from equipoise.metrics import features, mobilenet, preprocess
-from equipoise.metrics.frechet import distance, moments
+from equipoise.metrics.frechet import distance
+from equipoise.metrics.kept import Moments
 
 PUBLISHED = Path(__file__).parents[2] / "shared" / "data" / "networks"
 GRAPH, ARRAYS = (PUBLISHED / f"mobilenet_v2_imagenet.{end}" for end in ("graph.json", "npz"))
@@ -142,7 +143,7 @@ def blurred(x: Tensor, strength: int) -> Tensor:
 @pytest.mark.parametrize("damage", [checkered, fringed, noisy, blurred])
 def test_distances_grow_with_damage(damage) -> None:
     look, (real, rest) = features.mobilenet(96), photographs().float().chunk(2)
-    seen = lambda x: moments(look.extract(x.clamp(0, 255)))
+    seen = lambda x: Moments.of(look.extract(x.clamp(0, 255)))
     clean, *values = (distance(seen(real), seen(x)) for x in (rest, *(damage(rest, s) for s in (1, 2, 3))))
     assert sorted(values) == values
     assert values[0] > 1.1 * clean

@@ -12,11 +12,11 @@ True
 
 from . import classifier, features, inception, mixtures
 from .accuracy import cas
-from .classes import inception_score
 from .copies import memorization
 from .coverage import modes
 from .evaluation import evaluate
 from .frechet import fd, fd_infinity, fid, intra_fd
+from .inception_scores import inception_score
 from .kernel import kid
 from .labelled import classifier_scores
 from .lpips import lpips_diversity

@@ -11,8 +11,8 @@ from ..checks import check_range
 from . import preprocess
 from .full_precision import exact
 from .intervals import of_share
+from .kept import Labels, Rows, once
 from .metric import Intervals, SetMetric, Values, pair_of_rows
-from .statistics import Labels, Rows, once
 
 LARGEST, WIDTHS, BATCH, TESTED = 32, (16, 32, 64), 64, 256
 RATE, DECAY = 3e-3, 1e-2

@@ -12,10 +12,10 @@ from ..numerics import wide
 from .frechet import distance
 from .full_precision import exact
 from .intervals import of_mean, of_share
+from .kept import Moments, Rows, once
 from .metric import Intervals, SetMetric, Values, pair_of_rows, rows
 from .neighbours import radii
 from .pairwise import TILE, nearest
-from .statistics import Moments, Rows, once
 
 COPIES = 0.1  # cosine distance below which an average is that of copies
 

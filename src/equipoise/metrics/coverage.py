@@ -11,8 +11,8 @@ from torch import Tensor
 from ..checks import check_range
 from . import classifier
 from .intervals import of_share
+from .kept import Labels, check_keys, float64
 from .metric import Intervals, SetMetric, Values
-from .statistics import Labels, check_keys, float64
 
 NEAR = 3  # deviations
 UNSEEN = 0.5  # images that stand for a mode without a real one

@@ -1,16 +1,19 @@
 """The Frechet distance between the Gaussians of two sets of features."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial, reduce
 from operator import add
 
 import numpy as np
 import torch
+from jaxtyping import Float64
+from scipy.linalg import LinAlgError, eigh
 from torch import Tensor
 
 from .intervals import jackknife, of_mean
+from .kept import BLOCK, ClassMoments, MomentGroups, Moments
 from .metric import Intervals, SetMetric, Values, check_shapes, class_moments, moments
-from .statistics import BLOCK, ClassMoments, MomentGroups, Moments
 
 FEWEST = 5  # groups that give an interval
 
@@ -52,35 +55,33 @@ def distance(a: Moments, b: Moments) -> float:
 
 
 def distances(a: Moments, others: Sequence[Moments]) -> list[float]:
-    """The distance of each of several from `a`, on their device.
-
-    With C_a = A A^T the last trace is the sum of the roots of the eigenvalues of A^T C_b A, which is symmetric: no root
-    of a product, no imaginary parts.
-    """
+    """The distance of each of several from `a`, on the CPU."""
     check_shapes("fd", a.mean.shape, others[0].mean.shape)
-    a = a.to(others[0].mean.device)
-    if not (a.scatter.isfinite().all() and all(b.scatter.isfinite().all() for b in others)):
-        return [float("nan")] * len(others)
-    A = factor(a.covariance)
-    return [_distance(a, A, b) for b in others]
+    return [_distance(a.to("cpu"), b.to("cpu")) for b in others]
 
 
-def factor(covariance: Tensor) -> Tensor:
-    """A of C = A A^T: Cholesky's, or where C is singular that of its eigenvectors but those that are rounding."""
-    lower, failed = torch.linalg.cholesky_ex(covariance)
-    if not failed:
-        return lower
-    values, vectors = torch.linalg.eigh(covariance)
-    kept = values > values[-1] * len(values) * torch.finfo(values.dtype).eps
-    return vectors[:, kept] * values[kept].sqrt()
-
-
-def _distance(a: Moments, A: Tensor, b: Moments) -> float:
-    squares = torch.linalg.eigvalsh(A.T @ b.covariance @ A)
-    noise = squares[-1:] * len(squares) * torch.finfo(squares.dtype).eps
-    shared = squares[squares > noise].sqrt().sum()
+def _distance(a: Moments, b: Moments) -> float:
     apart = (a.mean - b.mean).square().sum() + a.covariance.trace() + b.covariance.trace()
-    return max((apart - 2 * shared).item(), 0.0)
+    if not (a.scatter.isfinite().all() and b.scatter.isfinite().all()):
+        return float("nan")
+    squares = products(a.covariance, b.covariance)
+    noise = squares[-1:] * len(squares) * torch.finfo(squares.dtype).eps
+    return max((apart - 2 * squares[squares > noise].sqrt().sum()).item(), 0.0)
+
+
+def products(a: Float64[Tensor, "d d"], b: Float64[Tensor, "d d"]) -> Float64[Tensor, " k"]:
+    """The eigenvalues of the product of two covariances, in ascending order; some that are 0 may be left out.
+
+    They are those of the symmetric A^T C_b A, where C_a = A A^T by Cholesky: no root of a product, no imaginary parts.
+    Where both are singular, A has only the directions in which C_a is not.
+    """
+    for x, y in ((b, a), (a, b)):
+        with suppress(LinAlgError):
+            return torch.from_numpy(eigh(x.numpy(), y.numpy(), type=2, eigvals_only=True))
+    values, vectors = torch.linalg.eigh(a)
+    kept = values > values[-1] * len(values) * torch.finfo(values.dtype).eps
+    A = vectors[:, kept] * values[kept].sqrt()
+    return torch.linalg.eigvalsh(A.T @ b @ A)
 
 
 def leaving_out(real: MomentGroups, generated: MomentGroups) -> tuple[float, list[float]]:

@@ -12,8 +12,8 @@ from ..checks import check_range
 from ..numerics import wide
 from .full_precision import exact
 from .intervals import around
+from .kept import Rows, once
 from .metric import Intervals, SetMetric, Values, pair_of_rows, rows
-from .statistics import Rows, once
 
 SEED = 2020  # torch-fidelity's
 

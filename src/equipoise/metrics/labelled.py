@@ -10,8 +10,8 @@ from torch.nn.functional import cross_entropy
 from ..checks import check_range
 from ..numerics import wide
 from .intervals import of_share
+from .kept import Labels, Rows, once
 from .metric import Intervals, SetMetric, Values, pair_of_rows, rows
-from .statistics import Labels, Rows, once
 
 STEPS = 200  # of L-BFGS at most
 

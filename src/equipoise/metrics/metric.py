@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..randomness import normal
 from .features import Features
-from .statistics import ClassMoments, Labels, MomentGroups, Rows
+from .kept import ClassMoments, Labels, MomentGroups, Rows
 
 Values = dict[str, float]
 Intervals = dict[str, tuple[float, float]]

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from .full_precision import exact
 from .intervals import of_mean
+from .kept import Labels, check_keys
 from .metric import Intervals, Values
-from .statistics import Labels, check_keys
 
 CHUNK = 32  # images
 

@@ -10,8 +10,8 @@ from torch.nn.functional import conv2d, pad
 
 from ..checks import check_range
 from .full_precision import exact
+from .kept import Rows
 from .metric import SetMetric, Values, pair_of_rows
-from .statistics import Rows
 
 BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 SMALLEST, PATCH = 16, 7  # pixels

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ..checks import check_range
 from .intervals import around
+from .kept import Rows, float64, once
 from .metric import Intervals, SetMetric, Values, pair_of_rows, rows
-from .statistics import Rows, float64, once
 
 STEPS = 10_000_000  # of the solver, far more than it takes
 

@@ -15,7 +15,7 @@ from ..metrics import fd
 from ..metrics import features as feature_module
 from ..metrics.evaluation import Evaluation
 from ..metrics.features import Features
-from ..metrics.statistics import Moments
+from ..metrics.kept import Moments
 from ..spec import build
 from .choices import usual_features
 from .folder import write_whole

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ..checks import check_range
 from .intervals import of_mean
+from .kept import Rows, float64
 from .metric import Intervals, SetMetric, Values, rows
-from .statistics import Rows, float64
 
 
 def inception_score(splits: int = 10) -> SetMetric:

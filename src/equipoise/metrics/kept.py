@@ -58,7 +58,7 @@ class Moments:
         between = apart.outer(apart) * (self.count * other.count / count)
         return Moments(count, self.mean + apart * (other.count / count), self.scatter + other.scatter + between)
 
-    def to(self, device: torch.device) -> "Moments":
+    def to(self, device: torch.device | str) -> "Moments":
         """The same on another device."""
         return Moments(self.count, self.mean.to(device), self.scatter.to(device))
 
