@@ -80,7 +80,7 @@ def test_help_of_train_shows_the_defaults_of_the_preset(capsys):
         ("train --out {tmp}/x --network mlp(width=-1)", "width must be at least 1, not -1"),
         ("train --out {tmp}/x --network sn_resnet(g_scale=-1.0)", "g_scale must be above 0"),
         ("sample {tmp}", "is not a run folder"),
-        ("evaluate {tmp}", "is not a run folder"),
+        ("evaluate {tmp}", "is no run folder; images are scored --against others"),
         ("report {tmp}", "is not a run folder"),
         ("list lossess", "no kind of component is called 'lossess' (did you mean 'losses'?)"),
     ],

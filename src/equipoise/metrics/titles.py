@@ -36,7 +36,7 @@ def title(key: str, row: Mapping[str, Any]) -> str:
     """
     base, _, part = key.partition(".")
     features, about = str(row.get("features", "unnamed")), row.get("scores", {})
-    sees = about[base]["sees"] if base in about else "features"
+    sees = about.get(base, {}).get("sees", "features")
     on_inception = features == "inception" and ON_INCEPTION.get(base)
     of = on_inception or TITLES.get(base, base.replace("_", " "))
     of += f" of {_part(part, row)}" if part else ""
