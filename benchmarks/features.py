@@ -14,7 +14,8 @@ from pathlib import Path
 
 import torch
 
-from equipoise.metrics import batch_norm, features, inception
+from equipoise.metrics import features
+from equipoise.metrics.features import batch_norm, inception_v3
 from equipoise.metrics.full_precision import frozen, rows
 
 
@@ -22,7 +23,7 @@ def published_weights():
     """Random tensors by the names and of the shapes of the published file; activations keep their size."""
     tensors = {"fc.weight": torch.randn(1008, 2048) / 45, "fc.bias": torch.zeros(1008)}
     with torch.device("meta"):
-        net = inception.Inception()
+        net = inception_v3.Inception()
     for name, layer in net.named_modules():
         if isinstance(layer, torch.nn.Conv2d):
             fan = layer.weight[0].numel()
@@ -34,8 +35,8 @@ def published_weights():
 
 def ours(tensors):
     """Our Inception with these weights, as `features.inception` runs it."""
-    net = inception.Inception()
-    folded = batch_norm.folded(tensors, inception.EPS)
+    net = inception_v3.Inception()
+    folded = batch_norm.folded(tensors, inception_v3.EPS)
     net.load_state_dict({name.replace(".conv.", "."): tensor for name, tensor in folded.items()})
     return partial(rows, frozen(net))
 

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from equipoise import cli, presets
-from equipoise.metrics.classifier import classify
+from equipoise.metrics.features.classifier import classify
 from equipoise.recipe import Recipe, differences
 from equipoise.report.record import read
 from equipoise.runs import Sampler

@@ -15,13 +15,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from equipoise.metrics import mobilenet
+from equipoise.metrics.features import mobilenet_v2
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("arrays", type=Path)
-    parser.add_argument("target", type=Path, nargs="?", default=mobilenet.WEIGHTS)
+    parser.add_argument("target", type=Path, nargs="?", default=mobilenet_v2.WEIGHTS)
     options = parser.parse_args()
     save_file(packed(options.arrays), options.target)
     print(f"{options.target.name}: {options.target.stat().st_size:,} bytes")
@@ -30,7 +30,7 @@ def main() -> None:
 def packed(path: Path) -> dict[str, Tensor]:
     """The arrays by the names of our network's layers, which come in the same order."""
     with torch.device("meta"):
-        net = mobilenet.network()
+        net = mobilenet_v2.network()
     layers = {name: layer for name, layer in net.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)}
     tensors = {}
     with np.load(path) as arrays:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
 from equipoise import data
-from equipoise.metrics import classifier
+from equipoise.metrics.features import classifier
 
 BATCH, PEAK = 100, 0.004
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from equipoise.metrics import features, preprocess
+from equipoise.metrics import features
+from equipoise.metrics.features import preprocess
 
 each = pytest.mark.parametrize("name", ["dinov2", "clip"])
 SMALL = "vit_small_patch14_dinov2.lvd142m"

@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, linear
 
 from equipoise import data
-from equipoise.metrics import classifier, features, mobilenet
+from equipoise.metrics import features
+from equipoise.metrics.features import classifier
 from equipoise.metrics.frechet import distance
 from equipoise.metrics.full_precision import exact
 from equipoise.metrics.kept import Moments
@@ -82,7 +83,9 @@ def test_extract_takes_floats_between_the_grey_levels_and_passes_gradients_on(lo
     assert (between.grad != 0).any(1).float().mean() > 0.5
 
 
-@pytest.mark.parametrize(("name", "network", "classes"), [("builtin", classifier, 10), ("mobilenet", mobilenet, 1001)])
+@pytest.mark.parametrize(
+    ("name", "network", "classes"), [("builtin", classifier, 10), ("mobilenet", mobilenet_v2, 1001)]
+)
 def test_logits_are_the_last_layer_s(name: str, network, classes: int) -> None:
     look, head = getattr(features, name)(), network.pretrained(torch.device("cpu"))[-1]
     rows = look(noise(3, 3, 16, 16))

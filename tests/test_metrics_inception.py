@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, batch_norm, conv2d, max_pool2d
 
-from equipoise.metrics import features, inception, preprocess
+from equipoise.metrics import features
+from equipoise.metrics.features import inception_v3, preprocess
 
 SHAPES = {
     "Conv2d_1a_3x3": (32, 3, 3, 3),
@@ -27,7 +28,7 @@ def random_weights() -> dict[str, Tensor]:
     draw = torch.Generator().manual_seed(0)
     uniform = lambda *shape, low=0.5, high=1.5: torch.rand(*shape, generator=draw) * (high - low) + low
     with torch.device("meta"):
-        net = inception.Inception()
+        net = inception_v3.Inception()
     tensors = {"fc.weight": uniform(1008, 2048, low=-0.1, high=0.1), "fc.bias": uniform(1008)}
     for name, layer in net.named_modules():
         if isinstance(layer, torch.nn.Conv2d):
@@ -49,7 +50,7 @@ def weights(tmp_path_factory) -> Path:
 @pytest.fixture
 def published(weights: Path, monkeypatch) -> Path:
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    monkeypatch.setattr(inception, "FILE", replace(inception.FILE, digests={"random.pth": digest}))
+    monkeypatch.setattr(inception_v3, "FILE", replace(inception_v3.FILE, digests={"random.pth": digest}))
     return weights
 
 
@@ -97,7 +98,7 @@ def plain(w: dict[str, Tensor], x: Tensor) -> Tensor:
     x = layer("Conv2d_2a_3x3", layer("Conv2d_1a_3x3", x, 2), padding=(0, 0))
     x = max_pool2d(layer("Conv2d_2b_3x3", x), 3, 2)
     x = max_pool2d(layer("Conv2d_4a_3x3", layer("Conv2d_3b_1x1", x), padding=(0, 0)), 3, 2)
-    for name in inception.MIXED:
+    for name in inception_v3.MIXED:
         x = mixed(f"Mixed_{name}", x)
     return x.mean((2, 3))
 
@@ -136,7 +137,7 @@ def test_features_are_those_of_torch_fidelity(published: Path) -> None:
 
 def test_the_file_s_own_digest_names_the_features_and_other_resizers_have_another_name(published: Path) -> None:
     usual, clean = (features.inception(str(published), resizer) for resizer in ("tensorflow", "clean"))
-    assert (usual.name, usual.hash) == ("inception", *[d[:16] for d in inception.FILE.digests.values()])
+    assert (usual.name, usual.hash) == ("inception", *[d[:16] for d in inception_v3.FILE.digests.values()])
     assert clean.name == "inception(resizer='clean')"
     assert clean.hash != usual.hash
     assert "bicubic" in clean.resizer

@@ -80,7 +80,7 @@ def test_files_are_found_by_their_variables(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("EQUIPOISE_LPIPS_ALEX", str(tmp_path / "b"))
     with pytest.raises(ValueError, match=r"is not alexnet-owt-7be5be79.pth: its SHA-256 is"):
         lpips.load("alex")
-    monkeypatch.setattr("equipoise.metrics.weight_files.WeightFile.check", lambda file, path, source: None)
+    monkeypatch.setattr("equipoise.metrics.features.weight_files.WeightFile.check", lambda file, path, source: None)
     torch.testing.assert_close(lpips.load("alex")(images(2), images(2, seed=1)), net(images(2), images(2, seed=1)))
     lpips.load.cache_clear()
 

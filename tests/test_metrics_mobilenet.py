@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d, pad
 
 from equipoise import data
-from equipoise.metrics import features, mobilenet, preprocess
+from equipoise.metrics import features
+from equipoise.metrics.features import mobilenet_v2, preprocess
 from equipoise.metrics.frechet import distance
 from equipoise.metrics.kept import Moments
 
@@ -94,17 +95,19 @@ def test_vectors_and_chances_are_those_of_the_published_graph(size: int) -> None
 
 @published
 def test_the_packed_weights_are_the_published_ones_to_the_last_bit() -> None:
-    kept = [layer.weight for layer in mobilenet.pretrained(torch.device("cpu")).modules() if hasattr(layer, "weight")]
+    kept = [
+        layer.weight for layer in mobilenet_v2.pretrained(torch.device("cpu")).modules() if hasattr(layer, "weight")
+    ]
     names = sorted(name for name in arrays() if name.startswith("w"))
     for weight, name in zip(kept, names, strict=True):
         assert sorted(weight.flatten().tolist()) == sorted(arrays()[name].ravel().tolist())
 
 
 def test_the_file_is_small_and_its_licence_is_beside_it() -> None:
-    assert mobilenet.WEIGHTS.stat().st_size < 4_000_000
-    licence, notice = (mobilenet.WEIGHTS.with_name(f"{name}.mobilenet_v2") for name in ("LICENSE", "NOTICE"))
+    assert mobilenet_v2.WEIGHTS.stat().st_size < 4_000_000
+    licence, notice = (mobilenet_v2.WEIGHTS.with_name(f"{name}.mobilenet_v2") for name in ("LICENSE", "NOTICE"))
     assert "Apache License" in licence.read_text()
-    assert mobilenet.WEIGHTS.name in notice.read_text()
+    assert mobilenet_v2.WEIGHTS.name in notice.read_text()
 
 
 def test_the_default_size_has_the_plain_name_and_others_name_their_size() -> None:

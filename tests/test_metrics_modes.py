@@ -8,8 +8,9 @@ import torch
 from test_metrics import images, normal
 
 from equipoise import metrics
-from equipoise.metrics import classifier, modes
+from equipoise.metrics import modes
 from equipoise.metrics.coverage import reverse_kl
+from equipoise.metrics.features import classifier
 from equipoise.metrics.mixtures import grid, ring
 from equipoise.spec import build, names
 

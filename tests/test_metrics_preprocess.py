@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from equipoise.metrics import preprocess
+from equipoise.metrics.features import preprocess
 
 SHAPES = [(5, 7), (32, 32), (40, 13), (1, 2), (64, 100)]
 

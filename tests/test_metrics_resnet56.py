@@ -11,7 +11,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import batch_norm, conv2d, linear, pad
 
-from equipoise.metrics import cifar_resnet, features
+from equipoise.metrics import features
+from equipoise.metrics.features import cifar_resnet
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 REAL, STRIP = SHARED / "networks" / "resnet56-4bfd9763.npz", SHARED / "cifar10" / "test_batch.00.webp"

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from equipoise.metrics import cache, cifar_resnet, features, inception
-from equipoise.metrics.weight_files import WeightFile
+from equipoise.metrics import cache, features
+from equipoise.metrics.features import cifar_resnet, inception_v3
+from equipoise.metrics.features.weight_files import WeightFile
 
-FOUND = {"inception": inception.FILE, "resnet56": cifar_resnet.FILE}
+FOUND = {"inception": inception_v3.FILE, "resnet56": cifar_resnet.FILE}
 each = pytest.mark.parametrize("name", FOUND)
 BYTES = b"weights"
 DIGEST = hashlib.sha256(BYTES).hexdigest()

@@ -16,7 +16,7 @@ from test_gallery import gallery
 from torch import nn
 
 from equipoise import data
-from equipoise.metrics import classifier, mobilenet
+from equipoise.metrics.features import classifier, mobilenet_v2
 from equipoise.recipe import Recipe
 from equipoise.runs import train
 
@@ -119,7 +119,7 @@ def test_the_classifier_is_trained_and_saved(tmp_path):
 def quantised_arrays(seed=0):
     """Arrays as published ones are: weights are multiples of one number, channels last."""
     draw = np.random.default_rng(seed)
-    layers = [layer for layer in mobilenet.network().modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    layers = [layer for layer in mobilenet_v2.network().modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     arrays = {}
     for number, layer in enumerate(layers):
         shape, depthwise = (*layer.weight.shape, 1, 1)[:4], getattr(layer, "groups", 1) > 1
@@ -134,7 +134,7 @@ def test_mobilenet_is_packed_without_a_loss(tmp_path):
     arrays = quantised_arrays()
     np.savez(source, **arrays)
     assert run("scripts/pack_mobilenet.py", source, target) == f"{target.name}: {target.stat().st_size:,} bytes\n"
-    tensors, kept = mobilenet.unpacked(load_file(target)), load_file(mobilenet.WEIGHTS)
+    tensors, kept = mobilenet_v2.unpacked(load_file(target)), load_file(mobilenet_v2.WEIGHTS)
     assert {name: tensor.shape for name, tensor in tensors.items()} == {
         name: tensor.shape for name, tensor in kept.items() if not name.endswith((".zero", ".scale"))
     }

@@ -10,7 +10,7 @@
 True
 """
 
-from . import classifier, features, inception, mixtures
+from . import features, mixtures
 from .accuracy import cas
 from .copies import memorization
 from .coverage import modes
@@ -35,7 +35,6 @@ __all__ = [
     "SetMetric",
     "Subject",
     "cas",
-    "classifier",
     "classifier_scores",
     "density_coverage",
     "evaluate",
@@ -43,7 +42,6 @@ __all__ = [
     "fd_infinity",
     "features",
     "fid",
-    "inception",
     "inception_score",
     "intra_fd",
     "kid",

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, relu
 
 from ..checks import check_range
-from . import preprocess
+from .features import preprocess
 from .full_precision import exact
 from .intervals import of_share
 from .kept import Labels, Rows, once

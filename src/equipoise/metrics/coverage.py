@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int64, Shaped, UInt8
 from torch import Tensor
 
 from ..checks import check_range
-from . import classifier
+from .features import classifier
 from .intervals import of_share
 from .kept import Labels, check_keys, float64
 from .metric import Intervals, SetMetric, Values

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from ..checks import check_choice, check_range
-from . import preprocess
+from .features import preprocess
+from .features.weight_files import WeightFile
 from .full_precision import frozen
 from .metric import SetMetric
 from .pairs import PairValues, mean, mean_interval
-from .weight_files import WeightFile
 
 SMALLEST = 64  # pixels; smaller images are enlarged
 MEAN, DEVIATION = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of images in [-1, 1]

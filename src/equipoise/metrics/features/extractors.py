@@ -1,10 +1,4 @@
-"""Feature extractors: each function returns `Features`, a map from uint8 images to vectors.
-
-A distance means something only together with the name and the hash of its features: numbers of different features are
-never to be compared. `mobilenet` sees what people see in images of any kind, `inception` is what papers print, `dinov2`
-and `clip` are what newer ones print, `resnet56` knows CIFAR-10 and `builtin` clothes and digits; `random` and `pixels`
-know nothing. All but `inception`, `resnet56`, `dinov2` and `clip` come along, without a download.
-"""
+"""The extractors, and what they have in common."""
 
 import hashlib
 from collections.abc import Callable
@@ -19,11 +13,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, conv2d, interpolate, leaky_relu
 
-from ..checks import check_range
-from . import backbones, cifar_resnet, classifier, preprocess
-from . import inception as inception_network
-from . import mobilenet as mobilenet_network
-from .full_precision import rows
+from ...checks import check_range
+from ..full_precision import rows
+from . import backbones, cifar_resnet, classifier, inception_v3, mobilenet_v2, preprocess
 
 WIDTHS = (32, 48, 48)
 
@@ -80,13 +72,13 @@ def mobilenet(size: int = 128) -> Features:
     as fast and nearly as good (a linear probe of CIFAR-10 finds 79 per cent, at 96 it finds 75, at 160 and 224 80).
     """
     check_range(at_least=32, size=size)
-    if size % mobilenet_network.STRIDE:
-        raise ValueError(f"size must be a multiple of {mobilenet_network.STRIDE}, not {size}")
+    if size % mobilenet_v2.STRIDE:
+        raise ValueError(f"size must be a multiple of {mobilenet_v2.STRIDE}, not {size}")
     resizer = preprocess.described("bilinear", size)
-    key = _hash(f"{resizer}, x / 127.5 - 1", mobilenet_network.digest())
-    look = partial(mobilenet_network.embed, size=size)
+    key = _hash(f"{resizer}, x / 127.5 - 1", mobilenet_v2.digest())
+    look = partial(mobilenet_v2.embed, size=size)
     name = _name(mobilenet, size=size)
-    return Features(name, mobilenet_network.DIM, key, resizer, look, mobilenet_network.logits)
+    return Features(name, mobilenet_v2.DIM, key, resizer, look, mobilenet_v2.logits)
 
 
 def inception(weights: str | None = None, resizer: str = "tensorflow") -> Features:
@@ -95,12 +87,12 @@ def inception(weights: str | None = None, resizer: str = "tensorflow") -> Featur
     The weights come from `weights`, else the file that EQUIPOISE_INCEPTION names, else the user's cache, where they are
     downloaded to once. The resizer "clean" is that of Parmar et al. 2022 (arXiv:2104.11222), "bilinear" PyTorch's.
     """
-    net = inception_network.load(weights, resizer)
-    (published,) = inception_network.FILE.digests.values()
-    described = preprocess.described(resizer, inception_network.SIZE)
+    net = inception_v3.load(weights, resizer)
+    (published,) = inception_v3.FILE.digests.values()
+    described = preprocess.described(resizer, inception_v3.SIZE)
     key = published[:16] if resizer == "tensorflow" else _hash(described, published)
-    logits, name = partial(inception_network.logits, net), _name(inception, resizer=resizer)
-    return Features(name, inception_network.DIM, key, described, _follows(net), logits)
+    logits, name = partial(inception_v3.logits, net), _name(inception, resizer=resizer)
+    return Features(name, inception_v3.DIM, key, described, _follows(net), logits)
 
 
 def resnet56(weights: str | None = None) -> Features:

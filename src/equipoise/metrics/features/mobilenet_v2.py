@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import pad, relu6
 
+from ..full_precision import exact, frozen
 from . import preprocess
-from .full_precision import exact, frozen
 
 WEIGHTS = Path(__file__).with_name("mobilenet_v2.safetensors")
 DIM, CLASSES, STRIDE = 1280, 1001, 32

@@ -14,9 +14,9 @@ from jaxtyping import Float, Real
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, max_pool2d
 
+from ..full_precision import exact, frozen
 from . import preprocess
 from .batch_norm import folded
-from .full_precision import exact, frozen
 from .weight_files import WeightFile
 
 FILE = WeightFile(

@@ -7,9 +7,9 @@ from typing import Any
 from jaxtyping import Float, Real
 from torch import Tensor, nn
 
-from ..checks import check_choice
+from ...checks import check_choice
+from ..full_precision import frozen
 from . import preprocess
-from .full_precision import frozen
 
 EXTRA = "dinov2 and clip need the library timm: pip install 'equipoise[backbones]'"
 

@@ -10,7 +10,7 @@ from jaxtyping import Float, Real
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ..checks import check_choice
+from ...checks import check_choice
 
 LUMA = (0.299, 0.587, 0.114)
 

@@ -12,8 +12,8 @@ from jaxtyping import Float, Real
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ..full_precision import exact, rows
 from . import preprocess
-from .full_precision import exact, rows
 
 WEIGHTS = Path(__file__).with_name("fashion_classifier.safetensors")
 SIZE, DIM, CLASSES = 28, 64, 10
