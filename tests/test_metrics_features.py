@@ -14,7 +14,7 @@ from torch.nn.functional import avg_pool2d, interpolate, linear
 
 from equipoise import data
 from equipoise.metrics import features
-from equipoise.metrics.features import classifier
+from equipoise.metrics.features import classifier, mobilenet_v2
 from equipoise.metrics.frechet import distance
 from equipoise.metrics.full_precision import exact
 from equipoise.metrics.kept import Moments

@@ -39,7 +39,8 @@ def names():
     A = nn.Sequential(nn.Flatten(), nn.Linear(16, 2), G)
     real = torch.rand(4, 1, 4, 4) * 2 - 1
     parts = {"loss": losses.hinge(), "r1": penalties.r1(weight=1.0), "optimizers": optimizers}
-    return {"G": G, "D": D, "A": A, "real": real, "fake": G(torch.randn(4, 2)), "batches": [real] * 3, **parts}
+    parts |= {"fake": G(torch.randn(4, 2))}
+    return {"G": G, "D": D, "A": A, "real": real, "batches": [real] * 3, **parts}
 
 
 @pytest.mark.parametrize("block", PYTHON, ids=range(len(PYTHON)))

@@ -16,6 +16,7 @@ from .copies import memorization
 from .coverage import modes
 from .evaluation import evaluate
 from .frechet import fd, fd_infinity, fid, intra_fd
+from .generation import to_uint8
 from .inception_scores import inception_score
 from .kernel import kid
 from .labelled import classifier_scores
@@ -55,5 +56,6 @@ __all__ = [
     "precision_recall",
     "reconstruction",
     "sliced_wasserstein",
+    "to_uint8",
     "wasserstein",
 ]

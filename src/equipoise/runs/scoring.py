@@ -17,7 +17,7 @@ from ..metrics.evaluation import Batch, Evaluation
 from ..metrics.features import Features
 from ..metrics.generation import BATCH, generate, latents
 from ..metrics.metric import Subject
-from ..spec import build, name_of
+from ..spec import build, name_of, names
 from .real_images import classes, real_batches
 from .references import Watch, unwatched
 
@@ -54,13 +54,13 @@ class Scorer:
     ) -> None:
         self.real, self.device, self.calls, self.watch = real, device, tuple(calls), watch
         self.features: Features = build(features, feature_module)
-        names = [name_of(call) for call in self.calls]
-        if len(set(names)) < len(names):
+        if len({name_of(call) for call in self.calls}) < len(self.calls):
             raise ValueError(f"each metric needs a name of its own: {', '.join(self.calls)}")
         self._check_labels()  # a wrong one is refused before anything is written
 
     def _empty(self) -> Evaluation:
-        return Evaluation([build(call, metrics) for call in self.calls], self.features, self.device)
+        points = {name: getattr(metrics.mixtures, name) for name in names(metrics.mixtures)}
+        return Evaluation([build(call, metrics, points) for call in self.calls], self.features, self.device)
 
     @property
     def is_labelled(self) -> bool:
