@@ -9,9 +9,13 @@ import torch
 from PIL import Image
 
 from equipoise import cli, metrics
+from equipoise.data import Format, inspect, load
 from equipoise.metrics import features
 from equipoise.metrics.kept import Moments
 from equipoise.runs import evaluate_images, write_statistics
+from equipoise.runs.nearest import nearest_picture
+from equipoise.runs.references import RealImages
+from equipoise.runs.scoring import Scorer
 from equipoise.runs.statistics_files import read_statistics
 from equipoise.spec import several
 
@@ -173,6 +177,30 @@ class TestStatistics:
         with pytest.raises(ValueError, match=r"builtins.exec, which is not allowed"):
             read_statistics(tmp_path / "x.pkl")
         assert not (tmp_path / "boom").exists()
+
+
+def test_the_picture_of_nearest_images_shows_copies(tmp_path):
+    """A generator of training images: beside each stands the image itself."""
+    real = noise(30, 5)
+    np.save(tmp_path / "real.npy", real)
+    found = RealImages(load(inspect(tmp_path / "real.npy"), Format(3, 16, 16)))
+    scorer = Scorer(found, "pixels(size=16)", torch.device("cpu"), ("memorization",))
+
+    class Copies(torch.nn.Module):
+        z_dim = 2
+
+        def __init__(self):
+            super().__init__()
+            self.images = torch.nn.Parameter(real / 127.5 - 1)
+
+        def forward(self, z):
+            return self.images[: len(z)]
+
+    tiles = torch.from_numpy(np.array(nearest_picture(Copies(), scorer, found, 0))).unfold(0, 16, 16).unfold(1, 16, 16)
+    assert tiles.shape == (8, 6, 3, 16, 16)
+    assert torch.equal(tiles[:, 0], tiles[:, 1])
+    assert not torch.equal(tiles[:, 0], tiles[:, 2])
+    assert scorer.score([real], 30).values()["memorization"] == 1
 
 
 class Noise(torch.nn.Module):

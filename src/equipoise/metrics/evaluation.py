@@ -75,6 +75,10 @@ class Evaluation:
         """Whether the real side under a key is worth storing: it says all about itself, and is smaller than images."""
         return key in STORED
 
+    def rows_of_features(self) -> Tensor:
+        """The features of real images that are kept, in their order."""
+        return self._set_metric("rows of features").sides[True].rows
+
     def reference(self, key: str) -> dict[str, Tensor]:
         """The real side under a key, to be stored and used again."""
         return self._set_metric(key).reference()

@@ -40,6 +40,7 @@ def page(record: Record) -> str:
         axes=axes,
         figures=sections.figures(record, axes),
         scores=sections.scores(record),
+        nearest=sections.nearest(record),
         recipe=tables.recipe(record),
         machine=tables.machine(record),
         commands=commands(record),

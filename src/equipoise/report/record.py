@@ -25,6 +25,7 @@ class Record:
     training: list[Row]
     evaluations: list[Row]
     pictures: list[tuple[int, Path]]
+    nearest: Path
     seen: int
 
     @property
@@ -84,7 +85,9 @@ def read(run: str | Path) -> Record:
     training = [row for row in metrics if row.get("when") == "training"]
     evaluations = [row for row in metrics if row.get("when") == "evaluate"]
     reached = [int(row["seen"]) for row in stats + metrics] + [seen for seen, _ in pictures] + saved
-    return Record(folder.path, context, stats, training, evaluations, pictures, max(reached, default=0))
+    return Record(
+        folder.path, context, stats, training, evaluations, pictures, folder.nearest_file, max(reached, default=0)
+    )
 
 
 def rows(file: Path) -> list[Row]:

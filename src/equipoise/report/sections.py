@@ -120,6 +120,17 @@ def _score(record: Record, seen: int) -> str:
     return f"{called(metric, row)}\u00a0{numbers.value(row[metric])}{at}"
 
 
+def nearest(record: Record) -> Picture | None:
+    """Generated images beside the training images nearest to them, as the last evaluation found them."""
+    shown = thumbnails.nearest(record)
+    row = next((row for row in reversed(record.evaluations) if number(row, "memorization") is not None), None)
+    if not (shown and row):
+        return None
+    alt = "In each row a generated image, then the training images nearest to it"
+    caption = f"{alt}, by {row.get('features')} features. Copies would be seen."
+    return Picture(shown, alt, caption, f"{called('memorization', row)} {numbers.value(row['memorization'])}")
+
+
 def figures(record: Record, axes: list[curves.Axis]) -> list[Figure]:
     """All curves, against images and, where it is known, against time."""
     by_axis = [curves.plots(record, axis) for axis in axes]

@@ -39,6 +39,11 @@ def over_time(record: Record) -> list[Shown]:
     return [shown for shown in found if shown]
 
 
+def nearest(record: Record) -> Shown | None:
+    """Generated images beside the training images nearest to them, where an evaluation has drawn them."""
+    return _show(record.seen, record.nearest, None, LARGE, LARGE_BYTES)
+
+
 def data_uri(kind: str, content: bytes) -> str:
     """Content as an address."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

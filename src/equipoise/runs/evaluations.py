@@ -9,7 +9,8 @@ import torch
 from ..data import Dataset, Format, inspect, load
 from ..spec import name_of
 from .choices import usual_features
-from .folder import RunFolder, append_row, read_rows
+from .folder import RunFolder, append_row, read_rows, write_whole
+from .nearest import nearest_picture
 from .real_images import in_own_size, load_dataset, real_batches
 from .references import RealImages, Watch, identity, unwatched
 from .sampling import Sampler
@@ -53,6 +54,9 @@ def evaluate(
             return known
     images = generated(sampler.net, dataset, count, seed)
     row |= results(scorer, scorer.score(images, count, subject(sampler.net, dataset, seed)))
+    if isinstance(real, RealImages) and "memorization" in map(name_of, calls):
+        picture = nearest_picture(sampler.net, scorer, real, seed)
+        write_whole(sampler.folder.nearest_file, lambda beside: picture.save(beside, "png"))
     append_row(file, row)
     return row
 

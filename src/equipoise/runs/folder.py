@@ -28,6 +28,7 @@ class RunFolder:
         self.recipe_file = self.path / "recipe.json"
         self.stats_file = self.path / "stats.jsonl"
         self.metrics_file = self.path / "metrics.jsonl"
+        self.nearest_file = self.path / "nearest.png"
         self.report_file = self.path / "report.html"
         self.checkpoints = self.path / "checkpoints"
         self.samples = self.path / "samples"

@@ -28,11 +28,15 @@ def in_own_size(source: Source, labels: bool = False) -> Dataset:
 
 def real_batches(dataset: Dataset) -> Iterator[tuple[UInt8[Tensor, "b c h w"], Int64[Tensor, " b"] | None]]:
     """All images in an order that is mixed and always the same, with their labels where they are classes."""
-    order = np.random.default_rng(0).permutation(len(dataset))
-    labels = classes(dataset)
+    order, labels = real_order(dataset), classes(dataset)
     for start in range(0, len(order), CHUNK):
         part = order[start : start + CHUNK]
         yield dataset.take(part), None if labels is None else labels[part]
+
+
+def real_order(dataset: Dataset) -> Int64[np.ndarray, " n"]:
+    """The order in which real images are shown to metrics."""
+    return np.random.default_rng(0).permutation(len(dataset))
 
 
 def classes(dataset: Dataset) -> Int64[Tensor, " n"] | None:
