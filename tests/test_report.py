@@ -26,7 +26,7 @@ CARD = {
     "n_real": 10000,
     "n_fake": 2000,
     "reference": "fashion",
-    "precision": "float32",
+    "dtype": "float32",
 }
 
 

@@ -15,7 +15,7 @@ EVIL = "<script>alert('&')</script>"
 
 def test_text_from_the_folder_is_inert(tmp_path: Path) -> None:
     evil = {"labels": labels(EVIL), "hardware": {EVIL: EVIL}, "versions": {EVIL: EVIL}, "chosen": {"size": EVIL}}
-    card = dict.fromkeys(("features", "features_hash", "resizer", "reference", "precision", "weights"), EVIL)
+    card = dict.fromkeys(("features", "features_hash", "resizer", "reference", "dtype", "weights"), EVIL)
     rows = [score(8, 3.0, **card), score(8, 3.0, "evaluate", **card)]
     run = make(tmp_path / "a<b>&'\"", rows, recipe={"data": EVIL, "network": EVIL}, **evil)
     page = parse(run)

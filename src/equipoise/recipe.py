@@ -107,7 +107,7 @@ class Recipe:
 
     features: str | None = None
     """Features for scores: builtin, mobilenet, inception, resnet56, dinov2, clip, random, pixels."""
-    score: tuple[str, ...] = ("fd", "kid")
+    score: tuple[str, ...] = ("fd", "kid(subsets=10)")
     """Metrics during training, "fd,kid,precision_recall"; the first one chooses the best checkpoint."""
     score_every: int | None = None
     """Images between two scores during training."""

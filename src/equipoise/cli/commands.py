@@ -150,7 +150,7 @@ class Evaluate(Command):
         Path | None, tyro.conf.arg(help="real images or their statistics; default: what the run was trained on")
     ] = None
     metrics: Annotated[
-        tuple[str, ...], tyro.conf.arg(help="equipoise list metrics; default: those of the run, or fd,kid")
+        tuple[str, ...], tyro.conf.arg(help="equipoise list metrics; default: fd,kid")
     ] = ()
     features: Annotated[
         str | None, tyro.conf.arg(help="equipoise list features; default: those of the run, or what suits the images")

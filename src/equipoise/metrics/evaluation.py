@@ -150,7 +150,7 @@ class Evaluation:
         """What has to be known of features before two values are compared."""
         features = self.features
         return {"features": features.name, "features_hash": features.hash, "resizer": features.resizer} | {
-            "precision": "float32",
+            "dtype": "float32",
             "versions": versions(),
         }
 

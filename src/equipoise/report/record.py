@@ -121,7 +121,7 @@ def by_card(rows: list[Row]) -> dict[str, list[Row]]:
     return groups
 
 
-CARD = ("features_hash", "resizer", "metrics", "n_real", "n_fake", "reference", "precision")
+CARD = ("features_hash", "resizer", "metrics", "n_real", "n_fake", "reference", "dtype")
 
 
 def card_key(row: Row) -> str:

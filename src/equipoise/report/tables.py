@@ -117,7 +117,7 @@ def measured(row: Row) -> Measured:
     name, digest, resizer = (str(row.get(key, "not known")) for key in ("features", "features_hash", "resizer"))
     sides = f"{generated} generated against {real} real images of {row.get('reference', 'unnamed data')}"
     calls = plain(row.get("metrics", []))
-    rest = f"{calls}; {resizer}; {row.get('precision', 'precision not known')}"
+    rest = f"{calls}; {resizer}; {row.get('dtype', 'dtype not known')}"
     return Measured(sides, name, digest, rest)
 
 

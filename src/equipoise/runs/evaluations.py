@@ -42,7 +42,7 @@ def evaluate(
     sampler = Sampler(run, raw, checkpoint, device)
     dataset = trained_on(sampler)
     real = RealImages(dataset) if against is None else other_side(Path(against), dataset.format)
-    calls = tuple(metrics) or sampler.recipe.score
+    calls = tuple(metrics) or METRICS
     chosen = features or ("inception" if "fid" in map(name_of, calls) else str(sampler.recipe.features))
     scorer = Scorer(real, chosen, sampler.device, calls, watch)
     count = chosen_count(count, real)
