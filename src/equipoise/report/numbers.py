@@ -41,13 +41,13 @@ def value(number: int | float | None) -> str:
     return text.replace("-", "\u2212")
 
 
-def interval(ends: list[float] | None) -> str:
+def interval(ends: list[float]) -> str:
     """From the lower end to the upper one.
 
     >>> interval([2.712, 3.04])
     '2.71 to 3.04'
     """
-    return "not known" if not ends else " to ".join(map(value, ends))
+    return " to ".join(map(value, ends))
 
 
 def duration(seconds: int | float) -> str:

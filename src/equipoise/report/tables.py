@@ -76,16 +76,19 @@ def evaluations(record: Record) -> list[Table]:
 
 
 def _evaluations(rows: list[Row]) -> Table:
+    """Values with their intervals, and those of held-out real images, as the last evaluation found them, below."""
     metrics = scores_in(rows)
-    head = ["Images seen", "Weights", "Seed"]
-    head += [column for metric in metrics for column in (_title(metric, rows), "95 % interval", "of real images")]
-    entries = [
-        Entry(
-            numbers.count(row["seen"]), [str(row.get("weights", "")), str(row.get("seed", "")), *_values(row, metrics)]
-        )
-        for row in rows
-    ]
-    return Table("Evaluations", head, entries, tuple(range(3, len(head), 3)), measured(rows[0]))
+    entries = [Entry(numbers.count(row["seen"]), [*_which(row), *_values(row, metrics)]) for row in rows]
+    known = [row for row in rows if number(row, "real_n") is not None]
+    if known:
+        floors = [numbers.value(number(known[-1], f"real_{metric}")) for metric in metrics]
+        entries.append(Entry(f"{numbers.count(known[-1]['real_n'])} held-out real images", ["", "", *floors]))
+    head = ["Images seen", "Weights", "Seed", *(_title(metric, rows) for metric in metrics)]
+    return Table("Evaluations, with 95 % intervals", head, entries, tuple(range(3, len(head))), measured(rows[0]))
+
+
+def _which(row: Row) -> list[str]:
+    return [str(row.get(name, "")) for name in ("weights", "seed")]
 
 
 def of_classes(record: Record) -> Table | None:
@@ -104,11 +107,9 @@ def _title(metric: str, rows: list[Row]) -> str:
 
 
 def _values(row: Row, metrics: list[str]) -> list[str]:
-    floors = [number(row, f"real_{metric}") for metric in metrics]
-    real = ["not measured" if floor is None else numbers.value(floor) for floor in floors]
+    intervals = [row["intervals"].get(metric) for metric in metrics]
     scores = [numbers.value(number(row, metric)) for metric in metrics]
-    intervals = [numbers.interval(row["intervals"].get(metric)) for metric in metrics]
-    return [cell for triple in zip(scores, intervals, real, strict=True) for cell in triple]
+    return [f"{score} ({numbers.interval(i)})" if i else score for score, i in zip(scores, intervals, strict=True)]
 
 
 def measured(row: Row) -> Measured:
