@@ -23,7 +23,13 @@ from equipoise.runs import train
 ROOT = Path(__file__).parent.parent
 TESTED = {
     "benchmarks": {"features.py", "gallery.py", "iteration.py", "metrics.py", "spectral_norm.py"},
-    "scripts": {"build_builtin_data.py", "make_picture.py", "pack_mobilenet.py", "train_classifier.py"},
+    "scripts": {
+        "build_builtin_data.py",
+        "disturbances.py",
+        "make_picture.py",
+        "pack_mobilenet.py",
+        "train_classifier.py",
+    },
 }
 
 
@@ -170,3 +176,32 @@ def test_the_picture_is_made_from_a_run(tmp_path):
         assert picture.size == (1200, 230)
         colours = [np.asarray(picture.convert("L"))[:, left:right] for left, right in pairwise(range(0, 1201, 200))]
     assert all(part.std() > 0 for part in colours)
+
+
+def test_disturbances_are_measured_by_features_and_by_metrics_of_images(tmp_path):
+    metrics = "memorization(quantile=0.5), fd, inception_score, ms_ssim"
+    sizes = ["--count", 20, "--real", 40, "--side", 16, "--features", "pixels, builtin", "--metrics", metrics]
+    out = tmp_path / "tables.md"
+    assert run("scripts/disturbances.py", *sizes, "--out", out) == ""
+    before, pixels, builtin, images = out.read_text().split("\n### ")
+    assert "20 held-out images against 40 training images, 16x16" in before
+    header = lambda table: [cell.strip() for cell in table.splitlines()[2].split("|")[2:-1]]
+    assert header(pixels) == ["memorization", "", "duplicates", "nearest", "mifid", "fd"]
+    assert header(builtin) == [*header(pixels), "inception_score"]
+    assert header(images) == ["ms_ssim", ""]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in pixels.splitlines()[4:] if line]
+    assert len(rows) == len(before.split("\n- ")) - 1 == 10
+    assert {tuple(row[1].split(" / ")[:1]) for row in rows} == {(rows[0][1].split(" / ")[0],)}
+    assert {mark for row in rows for mark in row[2:]} <= {"++", "+", "-"}
+    *_, memorised = rows
+    assert memorised[0] == "memorised"
+    assert memorised[1].endswith(" / 1")  # a copy is nearer than any threshold
+    assert memorised[2] == "++"
+
+
+def test_too_few_images_for_missing_modes_are_refused(tmp_path):
+    np.save(tmp_path / "images.npy", np.random.default_rng(0).integers(256, size=(40, 16, 16, 3), dtype=np.uint8))
+    sizes = ["--data", tmp_path / "images.npy", "--count", 15, "--side", 16, "--features", "pixels", "--metrics", "fd"]
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        run("scripts/disturbances.py", *sizes)
+    assert "missing_modes at 3 leaves 14 images, fewer than 15" in caught.value.stderr
