@@ -17,7 +17,7 @@ from equipoise.runs.nearest import nearest_picture
 from equipoise.runs.references import RealImages
 from equipoise.runs.scoring import Scorer
 from equipoise.runs.statistics_files import read_statistics
-from equipoise.spec import several
+from equipoise.spec import build, several
 
 
 def noise(count, seed=0, shape=(3, 16, 16), low=0):
@@ -54,7 +54,7 @@ class TestSets:
         assert alike["fd"] < dark["fd"]
         assert alike["kid"] < dark["kid"]
         assert alike["precision"] > dark["precision"]
-        assert alike["scores"]["recall"] == {"sees": "features", "higher": True}
+        assert alike["scores"]["recall"] == {"sees": "features", "higher": True, "n_real": 60, "n_fake": 50}
         low, high = dark["intervals"]["precision"]
         assert low <= dark["precision"] <= high
 
@@ -201,6 +201,71 @@ def test_the_picture_of_nearest_images_shows_copies(tmp_path):
     assert torch.equal(tiles[:, 0], tiles[:, 1])
     assert not torch.equal(tiles[:, 0], tiles[:, 2])
     assert scorer.score([real], 30).values()["memorization"] == 1
+
+
+MINE = """
+class Says:
+    def __init__(self, **values):
+        self.values = values
+
+    def update(self, rows, real):
+        pass
+
+    def compute(self):
+        return self.values
+
+
+def clash():
+    return Says(fd=1.0)
+
+
+def reserved():
+    return Says(seed=1.0)
+
+
+def broken():
+    return Says(mine=float("nan"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("clash", "there are two values called 'fd'"),
+        ("reserved", "there are two values called 'seed'"),
+        ("broken", "mine is nan, no finite number"),
+    ],
+)
+def test_values_of_ones_own_that_cannot_stand_in_a_row_are_refused(sets, call, message):
+    (sets / "mine.py").write_text(MINE)
+    with pytest.raises(ValueError, match=message):
+        evaluate_images(sets / "dark", sets / "real.npy", ["fd", f"{sets}/mine.py:{call}"], "pixels")
+
+
+def test_whole_numbers_are_whole():
+    with pytest.raises(ValueError, match=r"k must be a whole number, not 3.5"):
+        build("precision_recall(k=3.5)", metrics)
+
+
+def test_a_metric_that_was_fed_is_not_fed_again():
+    used, look = metrics.fd(), features.pixels(2)
+    metrics.evaluate([noise(20)], [noise(20, 1)], [used], look)
+    with pytest.raises(ValueError, match="fd was fed before, and would add to it: make a new one"):
+        metrics.evaluate([noise(20)], [noise(20, 1)], [used], look)
+
+
+def test_flags_of_generators_are_refused_for_images(sets, capsys):
+    words = ["evaluate", str(sets / "dark"), "--against", str(sets / "real.npy"), "--count", "10"]
+    assert cli.main(words) == 1
+    assert "--count is for a run's generator, and" in capsys.readouterr().err
+
+
+def test_equal_images_leave_no_room_for_precision():
+    metric = metrics.precision_recall()
+    for real in (True, False):
+        metric.update(torch.ones(20, 4), real)
+    with pytest.raises(ValueError, match="every real row has k=3 others equal to it"):
+        metric.compute()
 
 
 class Noise(torch.nn.Module):

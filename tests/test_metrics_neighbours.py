@@ -54,6 +54,7 @@ def test_ties_are_outside(k: int, d: int, high: int, seed: int, tile: int) -> No
         patch.setattr(pairwise, "TILE", tile)
         draw = torch.Generator().manual_seed(seed)
         real, generated = (torch.randint(0, high, (n, d), generator=draw).float() for n in (23, 31))
+        real[0] = high + 1  # one at least has no equal
         assert ours(real, generated, k) == pytest.approx(reference(real, generated, k), abs=1e-12)
 
 

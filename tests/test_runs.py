@@ -538,8 +538,9 @@ class TestScores:
         both = scorer(dataset, counted, "fd", "kid")
         assert both.reference
         looks.clear()
-        assert both.floor().keys() == {"real_fd", "real_kid", "real_n"}
+        assert both.floor(10_000).keys() == {"real_fd", "real_kid", "real_n"}
         assert sum(looks) == len(dataset.held_out)
+        assert both.floor(300)["real_n"] == 300  # as many as are generated
 
     def test_a_card_names_the_scores_and_two_of_one_name_are_refused(self, arrays):
         real = RealImages(a_dataset(arrays))

@@ -75,6 +75,9 @@ def _call(spec: str, factory: Callable[..., Any], call: Call, inside: Mapping[st
         bound = signature(factory).bind(*positional, **keywords)
     except TypeError as error:
         raise ValueError(f"{spec!r}: {error}; its hyper-parameters: {parameters(factory)}") from None
+    for name, given in bound.arguments.items():
+        if signature(factory).parameters[name].annotation is int and type(given) is not int:
+            raise ValueError(f"{spec!r}: {name} must be a whole number, not {given!r}")
     try:
         return factory(*bound.args, **bound.kwargs)
     except (TypeError, AttributeError, RuntimeError) as error:  # a value of the wrong type

@@ -189,6 +189,9 @@ class Evaluate(Command):
         """Scores a set of images."""
         if self.against is None:
             raise ValueError(f"{self.images} is no run folder; images are scored --against others or their statistics")
+        given = {"count": self.count, "raw": self.raw, "seed": self.seed, "checkpoint": self.checkpoint != "latest"}
+        if useless := [name for name, value in given.items() if value]:
+            raise ValueError(f"--{useless[0]} is for a run's generator, and {self.images} is a set of images")
         device = chosen_device(self.device)
         return runs.evaluate_images(
             self.images, self.against, listed(self.metrics), self.features, self.labels, device, watch

@@ -4,7 +4,7 @@ from functools import partial, reduce
 from operator import add
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from ..checks import check_range
@@ -39,9 +39,14 @@ def cosine_distance(real: Float[Tensor, "n d"], generated: Float[Tensor, "m d"])
         x, y = _units(real), _units(generated)
         if not (len(x) and len(y)):
             return 1.0
-        largest = lambda some: torch.stack([(some @ part.T).abs().amax(1) for part in x.split(TILE)]).amax(0)
-        apart = 1 - torch.cat([largest(some) for some in y.split(TILE)]).double().mean().item()
-    return max(apart, 0.0) if apart < COPIES else 1.0
+        apart = torch.cat([_apart(x, some) for some in y.split(TILE)]).mean().item()
+    return apart if apart < COPIES else 1.0
+
+
+def _apart(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Float64[Tensor, " m"]:
+    """min_x (1 - |cos(x, y)|): the nearest x by float32, its distance in float64, for copies are at rounding's."""
+    nearest_x = x[(y @ x.T).abs().argmax(1)].double()
+    return (1 - torch.cosine_similarity(y.double(), nearest_x).abs()).clamp_min(0)
 
 
 def mifid(real: Float[Tensor, "n d"], generated: Float[Tensor, "m d"]) -> float:

@@ -1,7 +1,8 @@
 """Several metrics of the same images, whose features are extracted once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from copy import deepcopy
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,21 @@ from .metric import GeneratorMetric, Intervals, Metric, SetMetric, Subject, clas
 
 STORED = [f"{kept} of {seen}" for kept in ("moments", "rows") for seen in ("features", "logits")]
 STORED += [f"{kept} of labelled features" for kept in ("class_moments", "rows")]
+SIDES = {"n_real": True, "n_fake": False}
+RESERVED = {
+    "seen",
+    "weights",
+    "seed",
+    "when",
+    "metrics",
+    "reference",
+    "reference_hash",
+    "scores",
+    "intervals",
+    "classes",
+    "images",
+    *SIDES,
+}
 Batch = Tensor | tuple[Tensor, Tensor | None]
 """uint8 images [n, c, h, w], or a pair of them and their labels."""
 
@@ -64,6 +80,8 @@ class Evaluation:
     def _add(self, metric: Metric, number: int) -> None:
         key = str(number)
         if isinstance(metric, SetMetric):
+            if metric.sides:
+                raise ValueError(f"{metric.name} was fed before, and would add to it: make a new one")
             check_features(metric, self.features)
             key = key_of(metric, number)
             metric.sides = vars(self.fed.setdefault(key, metric))["sides"]
@@ -123,6 +141,7 @@ class Evaluation:
         scores: dict[str, Any] = {}
         for metric in self.metrics:
             found = metric.compute()
+            check_values(found, values.keys() | self.card().keys() | RESERVED)
             values |= found
             scores |= dict.fromkeys(found, about(metric))
         return values | {"scores": scores}
@@ -174,7 +193,19 @@ class Views(dict[str, Tensor]):
 def about(metric: Metric | GeneratorMetric) -> dict[str, Any]:
     """What a metric looks at, and whether more is better."""
     of = getattr(metric, "sees", "features" if isinstance(metric, Metric) else "generator")
-    return {"sees": of, "higher": getattr(metric, "higher", False)}
+    said = {"sees": of, "higher": getattr(metric, "higher", False)}
+    if isinstance(metric, SetMetric):  # the images that count, which may be fewer than were shown
+        said |= {name: metric.sides[real].count for name, real in SIDES.items() if real in metric.sides}
+    return said
+
+
+def check_values(values: Mapping[str, int | float], taken: Set[str]) -> None:
+    """Raises ValueError for a value that is no finite number, or whose name is taken."""
+    for name, value in values.items():
+        if name in taken:
+            raise ValueError(f"there are two values called {name!r}: let one metric return another name")
+        if not isfinite(value):
+            raise ValueError(f"{name} is {value}, no finite number")
 
 
 def versions() -> dict[str, str]:

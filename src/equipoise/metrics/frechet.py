@@ -12,10 +12,11 @@ from scipy.linalg import LinAlgError, eigh
 from torch import Tensor
 
 from .intervals import jackknife, of_mean
-from .kept import BLOCK, ClassMoments, MomentGroups, Moments
+from .kept import ClassMoments, MomentGroups, Moments
 from .metric import Intervals, SetMetric, Values, check_shapes, class_moments, moments
 
-FEWEST = 5  # groups that give an interval
+FEWEST = 10  # images in a group that give an interval
+ENOUGH = 1_000  # images for an extrapolation
 
 
 def fd() -> SetMetric:
@@ -44,9 +45,10 @@ def fd_infinity() -> SetMetric:
 def intra_fd() -> SetMetric:
     """The mean over classes of FD(real | y, G(z, y)) (Miyato and Koyama 2018, arXiv:1802.05637, Sec. 4).
 
-    The distance of each class is there besides. They are of fewer images than `fd`, hence larger.
+    The distance of each class is there besides. They are of fewer images than `fd`, hence larger. The intervals are
+    those of a jackknife over five groups of each class.
     """
-    return SetMetric("intra_fd", class_moments, _intra_fd, labelled=True)
+    return SetMetric("intra_fd", class_moments, _intra_fd, _intra_fd_interval, labelled=True)
 
 
 def distance(a: Moments, b: Moments) -> float:
@@ -97,7 +99,9 @@ def _fd(name: str, real: MomentGroups, generated: MomentGroups) -> Values:
 
 
 def _fd_interval(name: str, real: MomentGroups, generated: MomentGroups) -> Intervals:
-    return {name: jackknife(*leaving_out(real, generated))} if len(generated.groups()) >= FEWEST else {}
+    groups = generated.groups()
+    enough = generated.count >= FEWEST * len(groups) and len(groups) > 1
+    return {name: jackknife(*leaving_out(real, generated))} if enough else {}
 
 
 def _fd_infinity(real: MomentGroups, generated: MomentGroups) -> Values:
@@ -110,16 +114,25 @@ def _fd_infinity_interval(real: MomentGroups, generated: MomentGroups) -> Interv
 
 def _corrected(real: MomentGroups, generated: MomentGroups) -> list[float]:
     """g v - (g - 1) v_i of each group, whose mean has no bias of first order."""
+    if generated.count < ENOUGH:
+        raise ValueError(f"fd_infinity needs at least {ENOUGH} generated images, got {generated.count}")
     count = len(generated.groups())
-    if count < FEWEST:
-        raise ValueError(f"fd_infinity needs at least {FEWEST * BLOCK} generated images, got {generated.count}")
     whole, without = leaving_out(real, generated)
     return [count * whole - (count - 1) * value for value in without]
 
 
 def _intra_fd(real: ClassMoments, generated: ClassMoments) -> Values:
-    few = [number for number, group in real.classes.items() if min(group.count, generated.count_of(number)) < 2]
+    few = [number for number, group in real.classes.items() if min(group.count, generated.of(number).count) < 2]
     if few:
         raise ValueError(f"intra_fd needs 2 real and 2 generated images of each class; class {few[0]} has fewer")
-    values = {number: distance(group, generated.classes[number]) for number, group in sorted(real.classes.items())}
+    values = {n: distance(group.total(), generated.of(n).total()) for n, group in sorted(real.classes.items())}
     return {"intra_fd": float(np.mean([*values.values()]))} | {f"intra_fd.{n}": v for n, v in values.items()}
+
+
+def _intra_fd_interval(real: ClassMoments, generated: ClassMoments) -> Intervals:
+    each = {n: _fd_interval(f"intra_fd.{n}", group, generated.of(n)) for n, group in sorted(real.classes.items())}
+    if not all(each.values()):
+        return {}
+    halves = [(high - low) / 2 for part in each.values() for low, high in part.values()]
+    middle, reach = _intra_fd(real, generated)["intra_fd"], float(np.linalg.norm(halves)) / len(halves)
+    return {"intra_fd": (middle - reach, middle + reach)} | {n: i for part in each.values() for n, i in part.items()}

@@ -11,6 +11,7 @@ from jaxtyping import Float, Float64, Int64, Shaped
 from torch import Tensor
 
 GROUPS, BLOCK = 10, 200
+FEW_GROUPS, SMALL_BLOCK = 5, 20  # of a class
 MOST = 50_000  # rows
 T = TypeVar("T")
 Labels = Int64[Tensor, " n"]
@@ -19,7 +20,9 @@ Labels = Int64[Tensor, " n"]
 class Statistic(Protocol):
     """What is kept of the rows of one side."""
 
-    count: int
+    @property
+    def count(self) -> int:
+        """How many rows."""
 
     def update(self, rows: Shaped[Tensor, "n ..."], labels: Labels | None = None) -> None:
         """Adds rows."""
@@ -75,31 +78,30 @@ class Moments:
 
 
 class MomentGroups:
-    """The moments of so many groups of rows; blocks of 200 consecutive rows go to the groups in turn."""
+    """The moments of so many groups of rows, to which rows go in turn."""
 
-    def __init__(self, groups: int = GROUPS) -> None:
-        self.count = self._blocks = 0
+    def __init__(self, groups: int = GROUPS, block: int = BLOCK) -> None:
+        self.count, self._block = 0, block
         self._groups: list[Moments | None] = [None] * groups
         self._waiting: list[Tensor] = []
 
     def update(self, rows: Float[Tensor, "n d"], labels: Labels | None = None) -> None:
-        """Adds the moments of every block that these rows complete."""
+        """Adds rows, to the moments as soon as there is a block for each group."""
         self.count += len(rows)
         self._waiting.append(rows.detach().clone())
-        if sum(map(len, self._waiting)) >= BLOCK:
-            *blocks, rest = torch.cat(self._waiting).split(BLOCK)
-            full = [*blocks, rest] if len(rest) == BLOCK else blocks
+        together = self._block * len(self._groups)
+        if sum(map(len, self._waiting)) >= together:
+            *blocks, rest = torch.cat(self._waiting).split(together)
+            full = [*blocks, rest] if len(rest) == together else blocks
             for block in full:
                 self._groups = self._with(block)
-                self._blocks += 1
-            self._waiting = [] if len(rest) == BLOCK else [rest.clone()]
+            self._waiting = [] if len(rest) == together else [rest.clone()]
 
     def _with(self, rows: Tensor) -> list[Moments | None]:
-        """The groups when these rows are the next block."""
-        groups, turn = [*self._groups], self._blocks % len(self._groups)
-        held, new = groups[turn], Moments.of(rows)
-        groups[turn] = new if held is None else held + new
-        return groups
+        """The groups when these rows are the next ones."""
+        parts = [rows[turn :: len(self._groups)] for turn in range(len(self._groups))]
+        new = [Moments.of(part) if len(part) else None for part in parts]
+        return [a + b if a and b else a or b for a, b in zip(self._groups, new, strict=True)]
 
     def groups(self) -> list[Moments]:
         """The moments of every group that has rows."""
@@ -117,27 +119,30 @@ class MomentGroups:
     def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
         """All rows as one group."""
         total = Moments.from_state_dict(tensors)
-        self.count, self._blocks, self._waiting = total.count, 1, []
+        self.count, self._waiting = total.count, []
         self._groups = [total, *[None] * (len(self._groups) - 1)]
 
 
 class ClassMoments:
-    """The moments of each class."""
+    """The moments of each class, each in so many groups."""
 
-    def __init__(self) -> None:
-        self.count = 0
-        self.classes: dict[int, Moments] = {}
+    def __init__(self, groups: int = FEW_GROUPS) -> None:
+        self.groups = groups
+        self.classes: dict[int, MomentGroups] = {}
+
+    @property
+    def count(self) -> int:
+        """The rows of all classes."""
+        return sum(moments.count for moments in self.classes.values())
 
     def update(self, rows: Float[Tensor, "n d"], labels: Labels | None = None) -> None:
         """Adds rows to the classes that they are of."""
-        self.count += len(rows)
         for number in torch.unique(labels).tolist() if labels is not None else ():
-            new = Moments.of(rows[labels == number])
-            self.classes[number] = self.classes[number] + new if number in self.classes else new
+            self.of(number).update(rows[labels == number])
 
-    def count_of(self, number: int) -> int:
-        """The rows of one class."""
-        return self.classes[number].count if number in self.classes else 0
+    def of(self, number: int) -> MomentGroups:
+        """The moments of one class."""
+        return self.classes.setdefault(number, MomentGroups(self.groups, SMALL_BLOCK))
 
     def state_dict(self) -> dict[str, Tensor]:
         """Count, mean and covariance of each class, by its number."""
@@ -148,9 +153,9 @@ class ClassMoments:
         """The inverse of `state_dict`."""
         numbers = sorted({int(number) for name in tensors if (number := name.partition(".")[0]).isdecimal()})
         check_keys(tensors, {f"{number}.{name}" for number in numbers for name in ("count", "mean", "covariance")})
-        part = lambda number: {name: tensors[f"{number}.{name}"] for name in ("count", "mean", "covariance")}
-        self.classes = {number: Moments.from_state_dict(part(number)) for number in numbers}
-        self.count = sum(moments.count for moments in self.classes.values())
+        self.classes = {}
+        for one in numbers:
+            self.of(one).load_state_dict({name: tensors[f"{one}.{name}"] for name in ("count", "mean", "covariance")})
 
 
 class Rows:

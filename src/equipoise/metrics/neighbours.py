@@ -53,6 +53,8 @@ def overlap(real: Rows, generated: Rows, k: int) -> Overlap:
     few = min(len(x), len(y))
     if few <= k:
         raise ValueError(f"k={k} nearest others need at least {k + 1} rows on a side, got {few}")
+    if not radii(real, k).any():
+        raise ValueError(f"every real row has k={k} others equal to it: there are no balls that could hold anything")
     return once(real, generated, ("overlap", k), lambda: _overlap(x, y, radii(real, k), radii(generated, k)))
 
 

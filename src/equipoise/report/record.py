@@ -121,7 +121,7 @@ def by_card(rows: list[Row]) -> dict[str, list[Row]]:
     return groups
 
 
-CARD = ("features_hash", "resizer", "metrics", "n_real", "n_fake", "reference", "dtype")
+CARD = ("features_hash", "resizer", "metrics", "n_real", "n_fake", "reference", "reference_hash", "dtype")
 
 
 def card_key(row: Row) -> str:

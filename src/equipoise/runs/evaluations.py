@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from ..data import Dataset, Format, inspect, load
+from ..metrics.evaluation import Evaluation
 from ..spec import name_of
 from .choices import usual_features
 from .folder import RunFolder, append_row, read_rows, write_whole
@@ -49,11 +50,12 @@ def evaluate(
     row: dict[str, Any] = {"seen": sampler.seen, "weights": sampler.weights, "seed": seed, "when": "evaluate"}
     row |= scorer.card(count)
     file = RunFolder(run).metrics_file
-    for known in read_rows(file):
+    own = any(".py:" in call for call in (*calls, chosen))  # a file that may have changed
+    for known in () if own else read_rows(file):
         if all(known.get(name) == value for name, value in row.items()):
             return known
     images = generated(sampler.net, dataset, count, seed)
-    row |= results(scorer, scorer.score(images, count, subject(sampler.net, dataset, seed)))
+    row |= results(scorer, scorer.score(images, count, subject(sampler.net, dataset, seed)), count)
     if isinstance(real, RealImages) and "memorization" in map(name_of, calls):
         picture = nearest_picture(sampler.net, scorer, real, seed)
         write_whole(sampler.folder.nearest_file, lambda beside: picture.save(beside, "png"))
@@ -83,12 +85,12 @@ def evaluate_images(
     chosen = features or usual_features(source, calls).value
     scorer = Scorer(real, chosen, torch.device(device), calls, watch)
     row = {"images": dataset.name} | scorer.card(len(dataset))
-    return row | results(scorer, scorer.score(real_batches(dataset), len(dataset)))
+    return row | results(scorer, scorer.score(real_batches(dataset), len(dataset)), len(dataset))
 
 
-def results(scorer: Scorer, evaluation: Any) -> dict[str, Any]:
+def results(scorer: Scorer, evaluation: Evaluation, count: int) -> dict[str, Any]:
     """Values, intervals, and the values of held-out images."""
-    values = evaluation.values() | {"intervals": evaluation.intervals()} | scorer.floor()
+    values = evaluation.values() | {"intervals": evaluation.intervals()} | scorer.floor(count)
     return values | ({"classes": [*scorer.real.classes]} if scorer.is_labelled else {})
 
 

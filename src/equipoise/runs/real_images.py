@@ -26,9 +26,11 @@ def in_own_size(source: Source, labels: bool = False) -> Dataset:
     return load(source, Format(look.channels, look.height, look.width), labels)
 
 
-def real_batches(dataset: Dataset) -> Iterator[tuple[UInt8[Tensor, "b c h w"], Int64[Tensor, " b"] | None]]:
-    """All images in an order that is mixed and always the same, with their labels where they are classes."""
-    order, labels = real_order(dataset), classes(dataset)
+def real_batches(
+    dataset: Dataset, most: int | None = None
+) -> Iterator[tuple[UInt8[Tensor, "b c h w"], Int64[Tensor, " b"] | None]]:
+    """Images in an order that is mixed and always the same, all or so many, with labels where they are classes."""
+    order, labels = real_order(dataset)[:most], classes(dataset)
     for start in range(0, len(order), CHUNK):
         part = order[start : start + CHUNK]
         yield dataset.take(part), None if labels is None else labels[part]

@@ -55,6 +55,11 @@ class RealImages:
         digest = hashlib.sha256("|".join([key, seen_by, self._identity]).encode()).hexdigest()[:24]
         return cache.folder() / "references" / f"{key.replace(' ', '-')}-{digest}.safetensors"
 
+    @property
+    def digest(self) -> str:
+        """A hash of images and labels."""
+        return hashlib.sha256(self._identity.encode()).hexdigest()[:16]
+
     @cached_property
     def _identity(self) -> str:
         return identity(self.dataset)

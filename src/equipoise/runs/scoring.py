@@ -31,6 +31,10 @@ class RealSide(Protocol):
         """What it is called."""
 
     @property
+    def digest(self) -> str:
+        """A hash of its content."""
+
+    @property
     def count(self) -> int | None:
         """How many images, if it is known."""
 
@@ -86,16 +90,18 @@ class Scorer:
         evaluation.feed(self.watch(generated, "generated images", count), real=False)
         return evaluation
 
-    def floor(self) -> dict[str, int | float]:
-        """The scores of the `real_n` held-out images, as if they had been generated."""
+    def floor(self, count: int) -> dict[str, int | float]:
+        """The scores of the `real_n` held-out images, `count` at most, as if they had been generated."""
         held_out = self.real.held_out
         if held_out is None:
             return {}
-        return self.reference.floor(self.watch(real_batches(held_out), "held-out images", len(held_out)))
+        batches = real_batches(held_out, count)
+        return self.reference.floor(self.watch(batches, "held-out images", min(count, len(held_out))))
 
     def card(self, count: int) -> dict[str, Any]:
         """What has to be known of a value before it is compared with another."""
-        sizes = {"n_real": self.real.count, "n_fake": count, "reference": self.real.name}
+        sizes: dict[str, Any] = {"n_real": self.real.count, "n_fake": count, "reference": self.real.name}
+        sizes |= {"reference_hash": self.real.digest}
         return {"metrics": list(self.calls)} | sizes | self._empty().card()
 
 

@@ -1,6 +1,7 @@
 """Files of reference statistics, mean and covariance of features: ours and those of pytorch-fid, TTUR and StyleGAN."""
 
 from dataclasses import dataclass
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,13 @@ class StoredStatistics:
     features: str | None = None
     features_hash: str | None = None
     classes: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """A hash of the moments."""
+        content = b"".join(tensor.numpy().tobytes() for tensor in self.moments.state_dict().values())
+        return sha256(content).hexdigest()[:16]
+
     held_out: Dataset | None = None
 
     def show_to(self, evaluation: Evaluation, watch: Watch) -> None:
@@ -76,8 +84,8 @@ def read_statistics(path: Path) -> StoredStatistics:
         "mean": torch.tensor(mean),
         "covariance": torch.tensor(covariance),
     }
-    features, digest, name = (str(found[key]) if key in found else None for key in OURS)
-    return StoredStatistics(name or path.name, Moments.from_state_dict(state), count, features, digest)
+    features, digest = (str(found[key]) if key in found else None for key in OURS[:2])
+    return StoredStatistics(path.name, Moments.from_state_dict(state), count, features, digest)
 
 
 def from_stylegan(path: Path) -> dict[str, Any]:
