@@ -23,6 +23,7 @@ FILE = WeightFile(
     },
     "https://github.com/akamaster/pytorch_resnet_cifar10/raw/master/pretrained_models",
     "EQUIPOISE_RESNET56",
+    "; the features builtin, mobilenet, random and pixels need no file",
 )
 SIZE, DIM, CLASSES, EPS = 32, 64, 10, 1e-5
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

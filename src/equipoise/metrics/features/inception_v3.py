@@ -23,6 +23,7 @@ FILE = WeightFile(
     {"pt_inception-2015-12-05-6726825d.pth": "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"},
     "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights",
     "EQUIPOISE_INCEPTION",
+    "; the features builtin, mobilenet, random and pixels need no file",
 )
 SIZE, DIM, CLASSES, EPS = 299, 2048, 1008, 1e-3
 MIXED = ("5b", "5c", "5d", "6a", "6b", "6c", "6d", "6e", "7a", "7b", "7c")

@@ -16,12 +16,13 @@ class WeightFile:
     """A file under the names by which it is known, each with its SHA-256 or, where only these are published, its start.
 
     `url` is the folder from which the first of the names can be downloaded; the environment's `variable` may hold the
-    path of any of them.
+    path of any of them. `instead` says what needs no file.
     """
 
     digests: Mapping[str, str]
     url: str
     variable: str
+    instead: str = ""
 
     @property
     def name(self) -> str:
@@ -61,8 +62,7 @@ class WeightFile:
         except OSError as error:
             raise ValueError(
                 f"cannot download {self.name} (no network?): {error}; fetch {self.source} elsewhere and put it at "
-                f"{path}, or set {self.variable} to the path of {self._names}; the features builtin, mobilenet, "
-                "random and pixels need no file"
+                f"{path}, or set {self.variable} to the path of {self._names}{self.instead}"
             ) from None
         finally:
             part.unlink(missing_ok=True)
