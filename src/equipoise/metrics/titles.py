@@ -33,16 +33,18 @@ def title(key: str, row: Mapping[str, Any]) -> str:
     ('FID', 'KD (builtin)')
     >>> title("intra_fd.1", {"features": "builtin", "classes": ["cat", "dog"]})
     'intra-FD of dog (builtin)'
+    >>> title("polygon.recall", {"scores": {"polygon": {"sees": "generator"}}})
+    'polygon recall'
     """
     base, _, part = key.partition(".")
     features, about = str(row.get("features", "unnamed")), row.get("scores", {})
     sees = about.get(base, {}).get("sees", "features")
     on_inception = features == "inception" and ON_INCEPTION.get(base)
     of = on_inception or TITLES.get(base, base.replace("_", " "))
-    of += f" of {_part(part, row)}" if part else ""
+    of += f" {_part(part, row)}" if part else ""
     return of if on_inception or sees in ("images", "generator") else f"{of} ({features})"
 
 
 def _part(part: str, row: Mapping[str, Any]) -> str:
     classes = row.get("classes", [])
-    return str(classes[int(part)]) if part.isdecimal() and int(part) < len(classes) else part
+    return f"of {classes[int(part)]}" if part.isdecimal() and int(part) < len(classes) else part
