@@ -1,14 +1,13 @@
 """The Frechet distance between the Gaussians of two sets of features."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial, reduce
 from operator import add
 
 import numpy as np
 import torch
 from jaxtyping import Float64
-from scipy.linalg import LinAlgError, eigh
+from scipy.linalg.lapack import dsygst
 from torch import Tensor
 
 from .intervals import jackknife, of_mean
@@ -77,9 +76,11 @@ def products(a: Float64[Tensor, "d d"], b: Float64[Tensor, "d d"]) -> Float64[Te
     They are those of the symmetric A^T C_b A, where C_a = A A^T by Cholesky: no root of a product, no imaginary parts.
     Where both are singular, A has only the directions in which C_a is not.
     """
-    for x, y in ((b, a), (a, b)):
-        with suppress(LinAlgError):
-            return torch.from_numpy(eigh(x.numpy(), y.numpy(), type=2, eigvals_only=True))
+    for x, y in ((a, b), (b, a)):
+        A, failed = torch.linalg.cholesky_ex(x)
+        if not failed:
+            lower, _ = dsygst(np.asfortranarray(y.numpy()), np.asfortranarray(A.numpy()), itype=2, lower=1)
+            return torch.linalg.eigvalsh(torch.from_numpy(lower))
     values, vectors = torch.linalg.eigh(a)
     kept = values > values[-1] * len(values) * torch.finfo(values.dtype).eps
     A = vectors[:, kept] * values[kept].sqrt()
