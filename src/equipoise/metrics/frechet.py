@@ -1,8 +1,7 @@
 """The Frechet distance between the Gaussians of two sets of features."""
 
 from collections.abc import Sequence
-from functools import partial, reduce
-from operator import add
+from functools import partial
 
 import numpy as np
 import torch
@@ -90,7 +89,7 @@ def products(a: Float64[Tensor, "d d"], b: Float64[Tensor, "d d"]) -> Float64[Te
 def leaving_out(real: MomentGroups, generated: MomentGroups) -> tuple[float, list[float]]:
     """The distance of all generated images, and that of all but each group."""
     groups = generated.groups()
-    but_one = [reduce(add, groups[:number] + groups[number + 1 :]) for number in range(len(groups))]
+    but_one = [Moments.merged(groups[:number] + groups[number + 1 :]) for number in range(len(groups))]
     whole, *without = distances(real.total(), [generated.total(), *but_one])
     return whole, without
 

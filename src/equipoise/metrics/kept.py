@@ -1,9 +1,7 @@
 """What is kept of one side of a comparison: sums that add up, or the vectors themselves; independent of batching."""
 
-from collections.abc import Callable, Hashable, Set
+from collections.abc import Callable, Hashable, Sequence, Set
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -54,12 +52,22 @@ class Moments:
         """C = scatter / (n - 1), the unbiased estimate."""
         return self.scatter / (self.count - 1)
 
+    @classmethod
+    def merged(cls, parts: Sequence["Moments"]) -> "Moments":
+        """S = sum S_i + sum n_i (m_i - m)(m_i - m)^T (Chan, Golub, LeVeque 1983): stable for any mean."""
+        device, count = parts[0].mean.device, sum(part.count for part in parts)
+        means = torch.stack([part.mean.to(device) for part in parts])
+        counts = means.new_tensor([part.count for part in parts])[:, None]
+        mean = means[0] + ((means - means[0]) * counts).sum(0) / count
+        apart = (means - mean) * counts.sqrt()
+        scatter = apart.T @ apart
+        for part in parts:
+            scatter += part.scatter.to(device)
+        return cls(count, mean, scatter)
+
     def __add__(self, other: "Moments") -> "Moments":
-        """S = S_a + S_b + (n_a n_b / n) e e^T with e = m_b - m_a (Chan, Golub, LeVeque 1983): stable for any mean."""
-        other = other.to(self.mean.device)
-        count, apart = self.count + other.count, other.mean - self.mean
-        between = apart.outer(apart) * (self.count * other.count / count)
-        return Moments(count, self.mean + apart * (other.count / count), self.scatter + other.scatter + between)
+        """The moments of both."""
+        return Moments.merged([self, other])
 
     def to(self, device: torch.device | str) -> "Moments":
         """The same on another device."""
@@ -110,7 +118,8 @@ class MomentGroups:
 
     def total(self) -> Moments:
         """The moments of all rows."""
-        return reduce(add, self.groups())
+        groups = self.groups()
+        return groups[0] if len(groups) == 1 else Moments.merged(groups)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Count, mean and covariance of all rows."""
