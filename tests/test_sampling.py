@@ -445,6 +445,13 @@ class TestPerClass:
         assert row["intra_fd.0"] == pytest.approx(0, abs=1e-6)
         assert min(row["intra_fd.1"], row["intra_fd.2"]) > 1e-3
 
+    def test_a_conditional_generator_is_compared_with_other_images(self, folders):
+        flags = {"metrics": ["memorization"], "features": "pixels(size=3)"}
+        other = runs.evaluate(folders / "classes", against=folders / "classes.npz", **flags)
+        assert not (folders / "classes" / "nearest.png").exists()  # these are not its training images
+        assert runs.evaluate(folders / "classes", **flags)["nearest"] == pytest.approx(other["nearest"])
+        assert (folders / "classes" / "nearest.png").exists()
+
     @pytest.mark.parametrize("kind", ["attributes", "vectors", "none"])
     def test_runs_without_classes_are_refused(self, folders, kind, capsys):
         assert cli.main(["evaluate", str(folders / kind), "--metrics", "intra_fd"]) == 1

@@ -10,7 +10,7 @@ from ..data import Dataset, Format, inspect, load
 from ..metrics.evaluation import Evaluation
 from ..spec import name_of
 from .choices import usual_features
-from .folder import RunFolder, append_row, read_rows, write_whole
+from .folder import append_row, read_rows, write_whole
 from .nearest import nearest_picture
 from .real_images import in_own_size, load_dataset, real_batches
 from .references import RealImages, Watch, identity, unwatched
@@ -49,14 +49,14 @@ def evaluate(
     count = chosen_count(count, real)
     row: dict[str, Any] = {"seen": sampler.seen, "weights": sampler.weights, "seed": seed, "when": "evaluate"}
     row |= scorer.card(count)
-    file = RunFolder(run).metrics_file
+    file = sampler.folder.metrics_file
     own = any(".py:" in call for call in (*calls, chosen))  # a file that may have changed
     for known in () if own else read_rows(file):
         if all(known.get(name) == value for name, value in row.items()):
             return known
     images = generated(sampler.net, dataset, count, seed)
     row |= results(scorer, scorer.score(images, count, subject(sampler.net, dataset, seed)), count)
-    if isinstance(real, RealImages) and "memorization" in map(name_of, calls):
+    if against is None and isinstance(real, RealImages) and "memorization" in map(name_of, calls):
         picture = nearest_picture(sampler.net, scorer, real, seed)
         write_whole(sampler.folder.nearest_file, lambda beside: picture.save(beside, "png"))
     append_row(file, row)

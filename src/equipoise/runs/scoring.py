@@ -18,7 +18,7 @@ from ..metrics.features import Features
 from ..metrics.generation import BATCH, generate, latents
 from ..metrics.metric import Subject
 from ..spec import build, name_of, names
-from .real_images import classes, real_batches
+from .real_images import classes, real_batches, real_order
 from .references import Watch, unwatched
 
 
@@ -131,5 +131,5 @@ def some_held_out(dataset: Dataset, count: int) -> tuple[UInt8[Tensor, "n c h w"
     held_out = dataset.held_out
     if held_out is None:
         return None
-    chosen = np.random.default_rng(0).permutation(len(held_out))[:count]
+    chosen = real_order(held_out)[:count]
     return held_out.take(chosen), None if held_out.labels is None else held_out.labels.tensor()[chosen]
