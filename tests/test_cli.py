@@ -11,7 +11,8 @@ from PIL import Image
 
 from equipoise import __version__, cli
 from equipoise.recipe import Recipe
-from equipoise.runs import Progress
+from equipoise.runs import Progress, RunFolder, session
+from equipoise.runs.forecast import Pace
 
 TINY = ["--network", "sn_resnet(g_scale=0.02,d_scale=0.03)", "--precision", "float32"]
 TINY += ["--batch", "4", "--images", "24", "--score-images", "8"]
@@ -72,6 +73,8 @@ def test_help_of_train_shows_the_defaults_of_the_preset(capsys):
         ("train --out {tmp}/x --preset sngann", "presets has no 'sngann' (did you mean 'sngan'?)"),
         ("train {tmp}/none --out {tmp}/x", "no such file or folder"),
         ("train", "train needs a folder for the run: --out runs/NAME"),
+        ("train --out {tmp}/x --batch 0", "batch must be at least 1, not 0"),
+        ("train --out {tmp}/x --minutes 0", "minutes must be above 0, not 0"),
         ("train --out {tmp}/x --device tpu", "no device 'tpu' here; possible: auto, cpu"),
         ("train --out {tmp}/x --loss hing", "losses has no 'hing' (did you mean 'hinge'?)"),
         ("train --out {tmp}/x --penalties r1(wieght=2)", "unexpected keyword argument 'wieght'"),
@@ -94,7 +97,7 @@ def test_a_mistake_gets_one_line_and_changes_nothing(arguments, message, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("flags", [["--batch", "0"], ["--batch", "many"], ["--bacth", "3"], ["--fit", "cut"]])
+@pytest.mark.parametrize("flags", [["--batch", "many"], ["--bacth", "3"], ["--fit", "cut"]])
 def test_a_wrong_flag_is_refused(flags, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(["train", "--out", str(tmp_path / "x"), *flags])
@@ -142,12 +145,57 @@ def test_a_run_with_a_file_of_ones_own_is_found_from_elsewhere(photos, tmp_path,
 
 
 def test_dry_run_prints_every_field_with_its_reason_and_writes_nothing(photos, tmp_path, capsys):
-    flags = ["--penalties", "r1(weight=5.0)", "--dry-run", "--precision", "float32"]
+    flags = ["--penalties", "r1(weight=5.0)", "--size", "8", "--dry-run", *TINY]
     assert cli.main(["train", str(photos), "--out", str(tmp_path / "x"), *flags]) == 0
-    out = capsys.readouterr().out
-    for text in ("r1(weight=5.0)", "at most 128 unless asked for", "as many as the discriminator's", "lr_d", "seed"):
-        assert text in " ".join(out.split())
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "--g-batch 4 as many as the discriminator's" in lines
+    assert '--penalties "r1(weight=5.0)"' in lines
+    assert lines.index("--channels 3 as the images are") < lines.index("--seed 0")  # what was chosen comes first
+    assert not any(line.startswith(("--strict", "--g-condition")) for line in lines)
+    (off,) = (line for line in lines if line.startswith("switched off: "))
+    assert "strict" in off
+    assert "g_penalties" in off
+    assert "networks' own: g_condition" in off
+    assert lines[-1].startswith("training takes about ")
+    assert lines[-1].endswith("images a second; nothing was written")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_help_of_train_is_in_groups_and_says_what_is_chosen(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--help"])
+    out = capsys.readouterr().out
+    titles = [f" {group} options" for group in ("usual", "data", "networks", "game", "optimisation", "machine")]
+    assert [*map(out.index, titles)] == sorted(map(out.index, titles))
+    assert out.index("--minutes") < out.index("--channels")
+    assert "None" not in out
+    assert "(automatic)" in out
+
+
+class TestMinutes:
+    """A length in minutes becomes one in images when a run starts."""
+
+    def train(self, photos, out, *flags):
+        fixed = [word for word in TINY if word not in ("--images", "24")]
+        return cli.main(["train", str(photos), "--out", str(out), "--size", "8", *fixed, *flags])
+
+    def test_they_become_images_once(self, photos, tmp_path, monkeypatch, capsys):
+        monkeypatch.setattr(session, "measured", lambda *_: Pace(image=0.5, scored=0.001))
+        assert self.train(photos, tmp_path / "x", "--minutes", "0.2") == 0
+        assert "images 22: in 0.2 minutes, at 2 images a second and some scores" in capsys.readouterr().out
+        monkeypatch.setattr(session, "measured", None)  # a run that is there is not timed again
+        assert self.train(photos, tmp_path / "x", "--minutes", "0.2") == 0
+        assert self.train(photos, tmp_path / "x", "--minutes", "0.3") == 1
+        assert "It differs in minutes: 0.2 there, 0.3 here" in capsys.readouterr().err
+
+    def test_they_take_the_place_of_a_presets_length(self, photos, tmp_path, monkeypatch):
+        monkeypatch.setattr(session, "measured", lambda *_: Pace(image=0.5, scored=0.001))
+        assert self.train(photos, tmp_path / "x", "--minutes", "0.2", "--preset", "sngan", "--d-norm", "none") == 0
+        assert RunFolder(tmp_path / "x").recipe().images == 22
+
+    def test_one_length_is_enough(self, photos, tmp_path, capsys):
+        assert self.train(photos, tmp_path / "x", "--minutes", "0.2", "--images", "24") == 1
+        assert "--images and --minutes are both the length of training; choose one" in capsys.readouterr().err
 
 
 def test_training_prints_plain_lines_where_there_is_no_terminal(photos, tmp_path, capsys):

@@ -1,17 +1,25 @@
+import inspect
 import json
 from dataclasses import fields, replace
 
 import pytest
 
-from equipoise import presets, spec
+from equipoise import presets, recipe, spec
 from equipoise.recipe import Recipe, differences
 
 PRESETS = [spec.build(name, presets) for name in spec.names(presets)]
 
 
-@pytest.mark.parametrize("recipe", PRESETS)
-def test_a_recipe_survives_json(recipe):
-    assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_recipe_survives_json(preset):
+    assert Recipe.from_json(json.loads(json.dumps(preset.to_json()))) == preset
+
+
+def test_a_recipe_is_made_of_its_groups():
+    groups = [cls for cls in Recipe.__mro__ if cls not in (Recipe, object)]
+    assert len(groups) == 7
+    parts = {name: value for group in groups for name, value in vars(PRESETS[0].part(group)).items()}
+    assert Recipe(**parts) == PRESETS[0]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +73,7 @@ def test_differences_leave_open_fields_out():
 
 def test_every_field_is_described():
     """The command line shows the text below each field."""
-    source = __import__("inspect").getsource(Recipe)
+    source = inspect.getsource(recipe)
     for field in fields(Recipe):
         after = source.split(f"\n    {field.name}: ", 1)[1].split("\n", 2)[1]
         assert after.strip().startswith('"""'), field.name

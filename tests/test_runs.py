@@ -23,8 +23,9 @@ from equipoise.metrics.generation import latents, to_uint8
 from equipoise.metrics.metric import Subject
 from equipoise.presets.published import published
 from equipoise.recipe import Recipe
-from equipoise.runs import RunFolder
+from equipoise.runs import RunFolder, Session, forecast
 from equipoise.runs.folder import NotWritten, append_row, load_checkpoint, read_rows, write_whole
+from equipoise.runs.forecast import Pace
 from equipoise.runs.references import RealImages
 from equipoise.runs.scoring import Scorer
 from equipoise.runs.session import NotFinite
@@ -359,7 +360,7 @@ def test_a_line_that_could_not_be_written_leaves_the_others_as_they_were(tmp_pat
 
 HOLDS = """
 import sys, time
-from equipoise.runs import RunFolder
+from equipoise.runs import RunFolder, Session, forecast
 with RunFolder(sys.argv[1]).locked():
     print("locked", flush=True)
     time.sleep(60)
@@ -823,3 +824,40 @@ def test_a_game_of_ones_own_is_a_run_like_any_other(arrays, tmp_path):
     assert json.loads((tmp_path / "x" / "recipe.json").read_text())["players"] == {"d": ["D"], "ge": ["G", "E"]}
     with pytest.raises(ValueError, match=r"has no use for penalties=\('r1',\); its arguments: loss, weight"):
         finish(replace(recipe, penalties=("r1",)), tmp_path / "y")
+
+
+class TestForecast:
+    """How long a run takes."""
+
+    def test_it_counts_images_scores_and_real_images(self):
+        recipe = Recipe(images=1000, score_every=400, score_images=50)
+        assert Pace(image=0.01, scored=0.002).seconds(recipe, real=30) == pytest.approx(10 + (4 * 50 + 30) * 0.002)
+
+    @pytest.mark.parametrize("d_steps", [1, 3])
+    def test_rounds_are_timed_but_for_the_first(self, arrays, tmp_path, monkeypatch, d_steps):
+        clock = iter(
+            [0.0, 1.5, *(1.5 + 0.12 * n for n in range(1, 100))]
+        )  # the first round takes 1.5 s, later ones 0.12
+        monkeypatch.setattr(forecast, "_now", lambda device: next(clock))
+        session = Session(small(PLAIN, arrays, d_steps=d_steps), tmp_path / "x")
+        assert session.pace.image == pytest.approx(0.12 / (4 * d_steps))
+        assert session.pace.scored == pytest.approx(0.12 / 64)
+
+    def test_it_leaves_the_run_as_it_is(self, arrays, finished, tmp_path):
+        session = Session(small(PLAIN, arrays), tmp_path / "x")
+        assert session.forecast() > 0
+        [*session.train()]
+        assert same_state(tmp_path / "x", finished[0])
+
+    def test_real_images_are_looked_at_once(self, arrays, tmp_path):
+        recipe = small(PLAIN, arrays, features="pixels(size=3)")
+        first = Session(recipe, tmp_path / "x")
+        assert first.scorer.unseen == 60
+        [*first.train()]
+        assert Session(recipe, tmp_path / "y").scorer.unseen == 0
+
+    def test_scores_take_a_tenth_of_the_minutes_that_a_run_is_given(self, arrays):
+        recipe = replace(presets.default(), data=arrays, precision="float32", minutes=2, score_images=100)
+        chosen = lambda scored: runs.choose(recipe, inspect(arrays), CPU, Pace(image=0.01, scored=scored))[0]
+        assert chosen(0.001).images == round(120 * 0.9 / 0.01)
+        assert [chosen(0.001).images // chosen(scored).score_every for scored in (0.001, 0.03, 1.0)] == [10, 3, 1]

@@ -4,10 +4,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from . import schedules
 from .checks import check_choice, check_range
@@ -27,104 +28,157 @@ AT_LEAST = {
     "score_images": 2,
     "seed": 0,
 }
-NumberOrSchedule = int | float | str  # a number, or the call of a schedule
+Chosen = TypeVar("Chosen")
+_HINTS = {"None": "(automatic)", "": "(none)"}
+_hint = partial(arg, help_behavior_hint=lambda default: _HINTS.get(default, f"(default: {default})"))
+Auto = Annotated[Chosen | None, _hint()]
+"""A field that is chosen for the data and the machine while it is None."""
+NumberOrSchedule = Annotated[int | float | str, arg(metavar="NUMBER|SCHEDULE")]
+"""A number, or the call of a schedule."""
+Call = Annotated[str, arg(metavar="CALL")]
+"""The call of a component, "r1(weight=5)", or its name."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """Every choice that makes a run. A field that is None is chosen for the data and the machine when the run starts.
+class Usual:
+    """What most runs say."""
 
-    Components are calls written as strings, "r1(weight=5)", and so are numbers that change over time,
-    "decay(1e-3, share=0.5)"; time is counted in real images seen.
-    """
-
-    data: Positional[str] = "builtin"
+    data: Annotated[Positional[str], arg(metavar="[DATA]")] = "builtin"
     """Folder or zip of images, CIFAR-10, idx files, .npy, .npz; "builtin" comes along: a part of Fashion-MNIST."""
-    labels: bool | None = False
-    """Train on labels: sub-folders, labels.json or labels.csv, those of a published set. None: where there are some."""
-    size: str | None = None
+    minutes: Annotated[int | float | None, arg(metavar="MINUTES", help_behavior_hint="")] = None
+    """Length of training in minutes, in place of --images: as many images as this machine will manage."""
+    images: Auto[int] = None
+    """Length of training, in real images seen."""
+    size: Auto[str] = None
     """Height and width of the images that are learnt: "64", or "48x96" for height x width."""
-    channels: int | None = None
+    labels: Auto[bool] = False
+    """Train on labels: sub-folders, labels.json or labels.csv, those of a published set."""
+    mirror: Auto[bool] = None
+    """Show half of the images flipped left to right."""
+    seed: int = 0
+    """The seed of weights, data order and noise: the same seed, the same run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How images are read."""
+
+    channels: Auto[int] = None
     """1 grey, 2 grey and alpha, 3 RGB, 4 RGBA."""
     fit: Literal["crop", "stretch"] = "crop"
-    """How images get that size: scaled and cut around the centre, or stretched."""
+    """How images get their size: scaled and cut around the centre, or stretched."""
     strict: bool = False
     """Refuse data with a broken image instead of leaving that image out."""
-    mirror: bool = False
-    """Show half of the images flipped left to right."""
     dequantize: bool = False
     """Add noise below one grey level to the real images."""
 
-    game: str = "adversarial"
-    """Who plays."""
-    network: str | None = None
-    """Generator and discriminator."""
-    loss: str = "relativistic"
-    """What the two minimise."""
-    penalties: tuple[str, ...] | None = None
-    """Terms added to the discriminator's objective."""
-    g_penalties: tuple[str, ...] = ()
-    """Terms added to the generator's objective."""
-    constraint: str = "none"
-    """What is done to the discriminator's weights after each of its steps."""
-    augment: str | None = None
-    """How images are changed before the discriminator sees them, real and fake alike."""
-    d_norm: str = "none"
-    """Normalisation of the discriminator's weights."""
-    g_norm: str = "none"
-    """Normalisation of the generator's weights."""
-    g_condition: str | None = None
-    """How the generator is conditioned: batch_norm, concat, self_modulation; None is the network's usual way."""
-    d_condition: str | None = None
-    """How the discriminator is conditioned: projection, auxiliary, concat; None is the network's usual way."""
-    g_activation: str | None = None
-    """The generator's hidden activation; None is the network's own."""
-    d_activation: str | None = None
-    """The discriminator's hidden activation; None is the network's own."""
 
-    images: int | None = None
-    """Length of training, in real images seen."""
-    batch: int | None = None
+@dataclass(frozen=True, kw_only=True)
+class Networks:
+    """Who is trained."""
+
+    network: Annotated[str | None, _hint(metavar="CALL")] = None
+    """Generator and discriminator."""
+    d_norm: Call = "none"
+    """Normalisation of the discriminator's weights."""
+    g_norm: Call = "none"
+    """Normalisation of the generator's weights."""
+    g_condition: Annotated[str | None, _hint(metavar="{batch_norm,concat,self_modulation}")] = None
+    """How the generator is conditioned; the network knows its usual way."""
+    d_condition: Annotated[str | None, _hint(metavar="{projection,auxiliary,concat}")] = None
+    """How the discriminator is conditioned; the network knows its usual way."""
+    g_activation: Annotated[str | None, _hint(metavar="CALL")] = None
+    """The generator's hidden activation; the network knows its own."""
+    d_activation: Annotated[str | None, _hint(metavar="CALL")] = None
+    """The discriminator's hidden activation; the network knows its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Game:
+    """What the players want."""
+
+    game: Call = "adversarial"
+    """Who plays."""
+    loss: Call = "relativistic"
+    """What the two minimise."""
+    penalties: Annotated[tuple[str, ...] | None, _hint(metavar="[CALL ...]")] = None
+    """Terms added to the discriminator's objective."""
+    g_penalties: Annotated[tuple[str, ...], _hint(metavar="[CALL ...]")] = ()
+    """Terms added to the generator's objective."""
+    constraint: Call = "none"
+    """What is done to the discriminator's weights after each of its steps."""
+    augment: Annotated[str | None, _hint(metavar="CALL")] = None
+    """How images are changed before the discriminator sees them, real and fake alike."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimisation:
+    """How they learn."""
+
+    batch: Auto[int] = None
     """Real images in a step of the discriminator, and as many fakes."""
-    pieces: int = 1
-    """Equal parts that a batch is split into, processed one after the other, to save memory."""
-    g_batch: int | None = None
+    g_batch: Auto[int] = None
     """Fakes in a step of the generator."""
     d_steps: NumberOrSchedule = 1
     """Steps of the discriminator for one of the generator: a number or a schedule, "steps((100, 5), at=(160000,))"."""
     lr_g: NumberOrSchedule = "decay(1e-3, share=0.5)"
-    """Learning rate of all players but the discriminator's: a number or a schedule."""
+    """Learning rate of all players but the discriminator's."""
     lr_d: NumberOrSchedule = "decay(1e-3, share=0.5)"
-    """Learning rate of the player that moves the discriminator: a number or a schedule."""
-    optimizer: str = "adam(beta1=0.0, beta2=0.99)"
-    """The optimizer of both players."""
-    ema_images: NumberOrSchedule | None = None
-    """Half-life of the EMA generator: a number or a schedule."""
-    precision: Literal["float32", "tf32", "bfloat16"] | None = None
-    """The precision of networks; penalties, power iteration, averages and metrics are float32 in any case."""
-    seed: int = 0
-    """The seed of weights, data order and noise: the same seed, the same run."""
+    """Learning rate of the player that moves the discriminator."""
+    optimizer: Call = "adam(beta1=0.0, beta2=0.99)"
+    """The optimizer of all players."""
+    ema_images: Annotated[int | float | str | None, _hint(metavar="NUMBER|SCHEDULE")] = None
+    """Half-life of the EMA generator."""
 
-    features: str | None = None
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """How the machine is used."""
+
+    precision: Auto[Literal["float32", "tf32", "bfloat16"]] = None
+    """The precision of networks; penalties, power iteration, averages and metrics are float32 in any case."""
+    pieces: int = 1
+    """Equal parts that a batch is split into, processed one after the other, to save memory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """What is measured and kept."""
+
+    features: Annotated[str | None, _hint(metavar="CALL")] = None
     """Features for scores: builtin, mobilenet, inception, resnet56, dinov2, clip, random, pixels."""
-    score: tuple[str, ...] = ("fd", "kid(subsets=10)")
+    score: Annotated[tuple[str, ...], _hint(metavar="[CALL ...]")] = ("fd", "kid(subsets=10)")
     """Metrics during training, "fd,kid,precision_recall"; the first one chooses the best checkpoint."""
-    score_every: int | None = None
+    score_every: Auto[int] = None
     """Images between two scores during training."""
-    score_images: int | None = None
+    score_images: Auto[int] = None
     """Generated images for a score during training."""
-    sample_every: int | None = None
+    sample_every: Auto[int] = None
     """Images between two pictures of samples."""
-    save_every: int | None = None
+    save_every: Auto[int] = None
     """Images between two checkpoints."""
     keep: int = 2
     """Newest checkpoints to keep, besides the best by score."""
+
+
+Group = TypeVar("Group", Usual, Reading, Networks, Game, Optimisation, Machine, Scores)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Scores, Machine, Optimisation, Game, Networks, Reading, Usual):
+    """Every choice that makes a run, in groups. What is None and can be chosen is chosen when the run starts.
+
+    Components are calls written as strings, "r1(weight=5)", and so are numbers that change over time,
+    "decay(1e-3, share=0.5)"; time is counted in real images seen.
+    """
 
     def __post_init__(self) -> None:
         for name, least in AT_LEAST.items():
             if getattr(self, name) is not None:
                 check_range(at_least=least, **{name: getattr(self, name)})
         check_range(below=2**63, seed=self.seed)
+        if self.minutes is not None:
+            check_range(above=0, minutes=self.minutes)
         for name, choices in CHOICES.items():
             if getattr(self, name) is not None:
                 check_choice(getattr(self, name), [*choices], f"{name} cannot be {getattr(self, name)!r}")
@@ -161,6 +215,10 @@ class Recipe:
             rule = "pixels like 64 or, height x width, 48x96, and at least 8"
             raise ValueError(f"size must be {rule}, not {self.size!r}")
         return height, width
+
+    def part(self, group: type[Group]) -> Group:
+        """One group of choices."""
+        return group(**{field.name: getattr(self, field.name) for field in fields(group)})
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, as written to recipe.json."""

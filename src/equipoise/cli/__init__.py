@@ -10,9 +10,9 @@ import torch
 import tyro
 from tyro import MISSING_NONPROP
 
-from .. import __version__, presets
+from .. import __version__
 from ..checks import check_choice
-from ..spec import build, first_line
+from ..spec import first_line
 from .commands import Command, Evaluate, List, Report, Sample, Stats, Train
 
 COMMANDS: dict[str, type[Command]] = {
@@ -68,7 +68,7 @@ def help_text() -> str:
 
 def parse(arguments: list[str]) -> Command:
     """The command that was asked for; flags of `train` default to what its preset says."""
-    verb, *flags = explicit(arguments)
+    verb, *flags = arguments
     check_choice(verb, list(COMMANDS), f"no command is called {verb!r}")
     command = COMMANDS[verb]
     return tyro.cli(
@@ -76,33 +76,14 @@ def parse(arguments: list[str]) -> Command:
         prog=f"equipoise {verb}",
         description=described(command),
         args=flags,
-        default=train_like(preset_named(flags)) if command is Train else MISSING_NONPROP,
-        config=(tyro.conf.OmitArgPrefixes,),
+        default=Train.like(preset_named(flags)) if command is Train else MISSING_NONPROP,
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone),
     )
-
-
-def explicit(arguments: list[str]) -> list[str]:
-    """`--labels` and `--no-labels` of `train` with the value that they stand for, as presets may leave it open."""
-    verb, *flags = arguments
-    if verb != "train":
-        return arguments
-    values = {"--labels": ["--labels", "True"], "--no-labels": ["--labels", "False"]}
-    pairs = zip(flags, [*flags[1:], ""], strict=False)
-    return [verb, *(word for flag, after in pairs for word in _valued(flag, after, values))]
-
-
-def _valued(flag: str, after: str, values: dict[str, list[str]]) -> list[str]:
-    return [flag] if after in ("True", "False", "None") else values.get(flag, [flag])
 
 
 def described(command: type[Command]) -> str:
     """The documentation of a command, its examples indented so that each keeps its line."""
     return inspect.cleandoc(command.__doc__ or "").replace("\nequipoise", "\n  equipoise")
-
-
-def train_like(preset: str) -> Train:
-    """The defaults of `train` for a preset."""
-    return Train(recipe=build(preset.replace("-", "_"), presets), preset=preset)
 
 
 def preset_named(arguments: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from json import dumps
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,11 +12,11 @@ import torch
 import tyro
 from tyro.conf import Positional
 
-from .. import report, runs
-from ..recipe import Recipe
+from .. import presets, report, runs
+from ..recipe import Game, Machine, Networks, Optimisation, Reading, Recipe, Scores, Usual
 from ..runs import pictures
 from ..runs.references import Watch
-from ..spec import several
+from ..spec import build, several
 from . import display
 from .stopping import Stop
 
@@ -50,17 +50,40 @@ class Train(Command):
     equipoise train --out runs/mine --penalties "r1(weight=5)" --loss "mine.py:my_loss(beta=4)" --dry-run
     """
 
-    out: Annotated[Path | None, tyro.conf.arg(help="run folder to make or to resume (required)")] = None
+    out: Annotated[
+        Path | None, tyro.conf.arg(help="run folder to make or to resume", help_behavior_hint="(required)")
+    ] = None
     preset: Annotated[str, tyro.conf.arg(help="where the defaults come from: equipoise list presets")] = "default"
-    dry_run: Annotated[bool, tyro.conf.arg(help="print the complete recipe and stop", aliases=["-n"])] = False
+    dry_run: Annotated[
+        bool, tyro.conf.arg(help="print the complete recipe, and how long it takes, and stop", aliases=["-n"])
+    ] = False
     device: Device = "auto"
-    recipe: Recipe = field(default_factory=Recipe)
+    usual: Usual = field(default_factory=Usual)
+    data: Reading = field(default_factory=Reading)
+    networks: Networks = field(default_factory=Networks)
+    game: Game = field(default_factory=Game)
+    optimisation: Optimisation = field(default_factory=Optimisation)
+    machine: Machine = field(default_factory=Machine)
+    scores: Scores = field(default_factory=Scores)
+
+    @classmethod
+    def like(cls, preset: str) -> "Train":
+        """The flags that say what a preset does."""
+        recipe = preset_of(preset)
+        groups: dict[str, Any] = {part.name: part.type for part in fields(cls) if is_dataclass(part.type)}
+        return cls(preset=preset, **{name: recipe.part(group) for name, group in groups.items()})
+
+    @property
+    def recipe(self) -> Recipe:
+        """What the flags say."""
+        groups = (part for part in vars(self).values() if is_dataclass(part))
+        return Recipe(**{name: value for group in groups for name, value in vars(group).items()})
 
     def run(self) -> int:
         """Trains until the recipe's length is reached or a signal asks to stop."""
         if self.out is None:
             raise ValueError("train needs a folder for the run: --out runs/NAME")
-        run = runs.Session(located(self.recipe), self.out, chosen_device(self.device))
+        run = runs.Session(located(self.length()), self.out, chosen_device(self.device))
         if self.dry_run:
             display.plan(run)
             return 0
@@ -73,6 +96,15 @@ class Train(Command):
         finally:  # a run that broke has a page too
             page = report.write(self.out) if run.folder.recipe_file.exists() else self.out
         return stop.farewell() or display.finished(self.out, page)
+
+    def length(self) -> Recipe:
+        """The recipe with one length: in images, that of its preset too, or in minutes."""
+        recipe = self.recipe
+        if recipe.minutes is None:
+            return recipe
+        if recipe.images != preset_of(self.preset).images:
+            raise ValueError("--images and --minutes are both the length of training; choose one")
+        return replace(recipe, images=None)
 
 
 @dataclass(kw_only=True)
@@ -249,6 +281,12 @@ class List(Command):
         """Prints one kind or all."""
         display.components(self.kind)
         return 0
+
+
+def preset_of(name: str) -> Recipe:
+    """The recipe of a preset; raises ValueError for a name that none has."""
+    recipe: Recipe = build(name.replace("-", "_"), presets)
+    return recipe
 
 
 def chosen_device(name: str) -> torch.device:

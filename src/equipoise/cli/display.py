@@ -33,6 +33,7 @@ from ..metrics import features
 from ..metrics.evaluation import Batch
 from ..metrics.titles import title
 from ..recipe import Recipe, known
+from ..report.numbers import duration
 from ..runs import Progress as RunProgress
 from ..runs import Session
 from ..runs.references import Watch, unwatched
@@ -54,6 +55,7 @@ MODULES = (
     presets,
 )
 KINDS = {kind(module): module for module in MODULES}
+UNCHOSEN = ("data", "minutes")  # what is trained on, and a wish that --images has become
 PLAIN_LINES = 50  # in a whole run, where there is no terminal
 
 console = Console(highlight=False, soft_wrap=True, markup=False)
@@ -115,9 +117,15 @@ def _words(now: RunProgress) -> dict[str, str]:
 
 
 def chosen(run: Session) -> None:
-    """What a new run chose for the data and the machine, and why."""
+    """What a new run chose for the data and the machine, and why; how long it takes."""
     for name, reason in run.reasons.items():
-        print(f"{name} {getattr(run.recipe, name)}: {reason}")
+        print(f"{name} {_typed(getattr(run.recipe, name))}: {reason}")
+    print(f"training takes {_lasts(run)}")
+
+
+def _lasts(run: Session) -> str:
+    """How long a run takes, as words."""
+    return f"about {duration(run.forecast())} here, at {1 / run.pace.image:,.0f} images a second"
 
 
 def finished(out: Path, page: Path) -> int:
@@ -127,15 +135,41 @@ def finished(out: Path, page: Path) -> int:
 
 
 def plan(run: Session) -> None:
-    """Every field of a recipe with its value and, where it was chosen, why; what it is about."""
-    table = _table("field", "value", "chosen because")
-    for field in fields(run.recipe):
-        table.add_row(field.name, repr(getattr(run.recipe, field.name)), run.reasons.get(field.name, ""))
+    """Every flag with its value, those first that were chosen, with the reason; what it is about; how long it takes."""
+    values = {field.name: getattr(run.recipe, field.name) for field in fields(run.recipe) if field.name not in UNCHOSEN}
+    off = [
+        name for name, value in values.items() if (value is False or value in ((), "none")) and name not in run.reasons
+    ]
+    own = [name for name, value in values.items() if value is None]
+    table = _table("flag", "value", "chosen because")
+    for name in sorted(values, key=lambda name: name not in run.reasons):
+        if name not in off + own:
+            table.add_row(_flag(name, values[name]), _typed(values[name]), run.reasons.get(name, ""))
     console.print(table)
+    print(f"switched off: {', '.join(off)}; the networks' own: {', '.join(own)}")
     weights = ", ".join(f"{name} {count_weights(net):,}" for name, net in run.state.nets.items())
     kind, size = run.dataset.meaning.space
     labels = "" if kind == "none" else f" of {size} classes" if kind == "classes" else f" with {kind} of size {size}"
-    print(f"{len(run.dataset):,} images{labels} in {run.dataset.name}; weights: {weights}; nothing was written")
+    print(f"{len(run.dataset):,} images{labels} in {run.dataset.name}; weights: {weights}")
+    print(f"training takes {_lasts(run)}; nothing was written")
+
+
+def _flag(name: str, value: object) -> str:
+    return f"--{'no-' * (value is False)}{name.replace('_', '-')}"
+
+
+def _typed(value: object) -> str:
+    """A value as one would type it.
+
+    >>> _typed(("r1(weight=3.0)", "lecam")), _typed(True), _typed(16), _typed(())
+    ('"r1(weight=3.0)" lecam', 'yes', '16', 'none')
+    """
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return " ".join(map(_typed, value)) or "none"
+    text = str(value)
+    return text if shlex.quote(text) == text else f'"{text}"' if '"' not in text else shlex.quote(text)
 
 
 def count_weights(net: nn.Module) -> int:

@@ -14,11 +14,13 @@ from ..recipe import Recipe, known
 from ..schedules import at
 from ..spec import find, name_of
 from ..training.precision import choose as choose_precision
+from .forecast import Pace
 
 LARGEST = 128  # pixels; larger images have to be asked for
 FEW = 2_000  # images that are memorised
 MANY = 50_000  # images that are enough without augmentation
-TICKS = {"score_every": 10, "sample_every": 20, "save_every": 20}  # times in a run
+SCORES, PICTURES = 10, 20  # times in a run
+FOR_SCORES = 0.1  # of the minutes that a run is given
 SCORE_IMAGES = 2_000
 
 
@@ -29,15 +31,21 @@ class Choice(NamedTuple):
     reason: str
 
 
-def choose(recipe: Recipe, source: Source, device: torch.device) -> tuple[Recipe, dict[str, str]]:
-    """The recipe with every open field filled in, and the reason of each choice by field."""
+def choose(
+    recipe: Recipe, source: Source, device: torch.device, pace: Pace | None = None
+) -> tuple[Recipe, dict[str, str]]:
+    """The recipe with every open field filled in, and the reason of each choice by field.
+
+    With a pace a length in minutes becomes one in images; without, it is left aside.
+    """
     makers: dict[str, Callable[[Recipe], Choice]] = {  # later ones may look at what earlier ones chose
         "labels": lambda now: _labels(source),
         "size": lambda now: _size(source),
         "channels": lambda now: _channels(source),
         "network": lambda now: _network(now, device),
         "batch": lambda now: _batch(source, device),
-        "images": lambda now: _images(source, device),
+        "mirror": lambda now: _mirror(now, source),
+        "images": lambda now: _images(now, source, device, pace),
         "ema_images": lambda now: _average(now),
         "penalties": lambda now: _penalties(now, device),
         "augment": lambda now: _augment(now, source),
@@ -47,7 +55,8 @@ def choose(recipe: Recipe, source: Source, device: torch.device) -> tuple[Recipe
         "score_images": lambda now: Choice(
             min(SCORE_IMAGES, max(source.count, 2)), "enough to rank checkpoints of one run"
         ),
-        **{name: partial(_every, times=times) for name, times in TICKS.items()},
+        "score_every": lambda now: _every(now, _scores(now, pace)),
+        **{name: partial(_every, times=PICTURES) for name in ("sample_every", "save_every")},
     }
     reasons = {}
     for name, make in makers.items():
@@ -97,11 +106,26 @@ def _batch(source: Source, device: torch.device) -> Choice:
     return Choice(16, "small, for many steps on a few CPU cores")
 
 
-def _images(source: Source, device: torch.device) -> Choice:
+def _images(recipe: Recipe, source: Source, device: torch.device, pace: Pace | None) -> Choice:
+    if recipe.minutes is not None and pace is not None:
+        seconds = 60 * recipe.minutes * (1 - FOR_SCORES)
+        images = max(known(recipe.batch), round(seconds / pace.image))
+        return Choice(
+            images, f"in {recipe.minutes:g} minutes, at {1 / pace.image:,.0f} images a second and some scores"
+        )
     if device.type == "cuda":
         images = min(25_000_000, max(2_000_000, 200 * source.count))
         return Choice(images, f"{images // source.count} times the {source.count:,} images; some hours on a GPU")
     return Choice(60_000, "minutes on a few CPU cores for small images; --images for longer")
+
+
+def _mirror(recipe: Recipe, source: Source) -> Choice:
+    few = f"{source.count:,} images"
+    if source.count >= FEW:
+        return Choice(False, f"{few} need it less; --mirror where left and right are alike")
+    if known(recipe.channels) < 3:
+        return Choice(False, "grey images are often signs and digits; --mirror where left and right are alike")
+    return Choice(True, f"{few} are few; --no-mirror for writing and whatever has a left and a right")
 
 
 def _average(recipe: Recipe) -> Choice:
@@ -148,6 +172,14 @@ def usual_features(source: Source, calls: Sequence[str] = ()) -> Choice:
     if source.kind == "builtin":
         return Choice("builtin", "the classifier that comes along knows this data")
     return Choice("mobilenet", "sees what people see, needs no download; --features inception compares with papers")
+
+
+def _scores(recipe: Recipe, pace: Pace | None) -> int:
+    """How often a run is scored."""
+    if recipe.minutes is None or pace is None:
+        return SCORES
+    most = 60 * recipe.minutes * FOR_SCORES / (pace.scored * known(recipe.score_images))
+    return min(SCORES, max(1, int(most) - 1))
 
 
 def _every(recipe: Recipe, times: int) -> Choice:

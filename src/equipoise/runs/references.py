@@ -50,6 +50,11 @@ class RealImages:
         for key in new:
             _keep(kept[key], evaluation.reference(key))
 
+    def unseen(self, evaluation: Evaluation) -> int:
+        """How many images `show_to` looks at: none where the cache has all that is kept of them."""
+        kept = (evaluation.can_store(key) and self._file(key, evaluation).is_file() for key in evaluation.lacking)
+        return 0 if all(kept) else self.count
+
     def _file(self, key: str, evaluation: Evaluation) -> Path:
         seen_by = "images" if key.endswith("images") else evaluation.features.hash
         digest = hashlib.sha256("|".join([key, seen_by, self._identity]).encode()).hexdigest()[:24]

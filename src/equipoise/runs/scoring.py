@@ -49,6 +49,9 @@ class RealSide(Protocol):
     def show_to(self, evaluation: Evaluation, watch: Watch) -> None:
         """Makes this the real side of an evaluation."""
 
+    def unseen(self, evaluation: Evaluation) -> int:
+        """How many images `show_to` looks at."""
+
 
 class Scorer:
     """Compares generated images with one real side, by metrics that are named as calls."""
@@ -82,6 +85,13 @@ class Scorer:
         evaluation = self._empty()
         self.real.show_to(evaluation, self.watch)
         return evaluation
+
+    @property
+    def unseen(self) -> int:
+        """How many real images are to be looked at before the first score."""
+        if "reference" in vars(self):
+            return 0
+        return self.real.unseen(self._empty())
 
     def score(self, generated: Iterable[Batch], count: int, subject: Subject | None = None) -> Evaluation:
         """An evaluation that has seen so many generated images, and the generator itself where there is one."""

@@ -4,6 +4,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from ..training import State, Stats
 from .assemble import Assembled, assemble, rounds
 from .choices import choose
 from .folder import LOCK, RunFolder, append_row, load_checkpoint, read_rows, write_whole
+from .forecast import Pace, measured
 from .pictures import grid
 from .real_images import load_dataset
 from .references import RealImages, identity
@@ -68,9 +70,13 @@ class Session:
         if len(self.dataset) < 2:
             raise ValueError(f"{self.dataset.name} has one image; at least 2 are needed to train and to score")
         self.identity = identity(self.dataset)
+        labels = self.dataset.meaning.space
         if not self.folder.recipe_file.exists():
-            rehearse(self.recipe, self.dataset.meaning.space, self.device)
-        self.assembled: Assembled = assemble(self.recipe, self.dataset.meaning.space, self.device)
+            rehearse(self.recipe, labels, self.device)
+            if recipe.images is None and recipe.minutes is not None:
+                self.recipe, self.reasons = self.resolve(recipe, self.pace)
+                rehearse(self.recipe, labels, self.device)
+        self.assembled: Assembled = assemble(self.recipe, labels, self.device)
         self.state: State = self.assembled.state
         self.scorer = Scorer(RealImages(self.dataset), str(self.recipe.features), self.device, self.recipe.score)
         self.pending: list[tuple[int, Stats]] = []  # images seen before each round, and its statistics
@@ -82,7 +88,16 @@ class Session:
         """The EMA generator."""
         return self.state.averages["G"]
 
-    def resolve(self, recipe: Recipe) -> tuple[Recipe, dict[str, str]]:
+    @cached_property
+    def pace(self) -> Pace:
+        """How fast this machine trains and scores."""
+        return measured(self.recipe, self.dataset.meaning.space, self.device)
+
+    def forecast(self) -> float:
+        """The seconds that the run will take from its start to its end."""
+        return self.pace.seconds(self.recipe, self.scorer.unseen)
+
+    def resolve(self, recipe: Recipe, pace: Pace | None = None) -> tuple[Recipe, dict[str, str]]:
         """The complete recipe, the one that the folder holds or a new one, with the reason of each choice."""
         folder = self.folder
         if folder.recipe_file.exists():
@@ -92,7 +107,7 @@ class Session:
             return held, folder.context()["chosen"]
         if folder.path.exists() and (not folder.path.is_dir() or any(f.name != LOCK for f in folder.path.iterdir())):
             raise ValueError(f"{folder.path} exists and is no run folder; nothing in it was touched")
-        return choose(recipe, inspect(recipe.data, bool(recipe.labels), recipe.strict), self.device)
+        return choose(recipe, inspect(recipe.data, bool(recipe.labels), recipe.strict), self.device, pace)
 
     def train(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Progress]:
         """Trains until the recipe's length or `stop()`; yields after each round."""
@@ -156,7 +171,7 @@ class Session:
             known(recipe.batch),
             recipe.seed,
             start=self.state.seen,
-            mirror=recipe.mirror,
+            mirror=known(recipe.mirror),
             dequantize=recipe.dequantize,
             device=self.device,
         )

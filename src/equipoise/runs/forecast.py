@@ -1,0 +1,73 @@
+"""How long training takes on this machine: a few timed rounds, and timed images of a score, on noise."""
+
+import time
+from itertools import repeat
+from typing import NamedTuple
+
+import torch
+
+from ..labels import LabelSpace
+from ..metrics import features as feature_module
+from ..metrics.generation import BATCH, generate, latents
+from ..recipe import Recipe, known
+from ..spec import build
+from .assemble import Assembled, assemble, rounds
+
+SECONDS = 2.0  # of timing, after the first round, which is slower
+ROUNDS = 20  # at most; lazy penalties come every few
+
+
+class Pace(NamedTuple):
+    """Seconds of training for a real image, and of a score for a generated or a real one."""
+
+    image: float
+    scored: float
+
+    def seconds(self, recipe: Recipe, real: int = 0) -> float:
+        """How long a run of this recipe takes from its start, with so many real images to be looked at for scores."""
+        images = known(recipe.images)
+        scores = 1 + -(-images // known(recipe.score_every))
+        return images * self.image + (scores * known(recipe.score_images) + real) * self.scored
+
+
+def measured(recipe: Recipe, labels: LabelSpace, device: torch.device) -> Pace:
+    """Plays rounds on noise with parts of its own, late in a run, when schedules have come to what lasts."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        assembled = assemble(recipe, labels, device)
+        return Pace(_of_images(assembled, recipe, labels, device), _of_scores(assembled, recipe, labels, device))
+
+
+def _of_images(assembled: Assembled, recipe: Recipe, labels: LabelSpace, device: torch.device) -> float:
+    state, batch = assembled.state, known(recipe.batch)
+    shape = known(recipe.channels), *known(recipe.height_width())
+    example = labels.example(batch)
+    noise = torch.rand(batch, *shape, device=device) * 2 - 1, None if example is None else example.to(device)
+    stream = rounds(assembled, repeat(noise), recipe)
+    state.seen = known(recipe.images) - 1
+    begin, first = _now(device), state.seen
+    marks = [(begin, first)]
+    while len(marks) < ROUNDS + 2 and (len(marks) < 3 or marks[-1][0] - marks[1][0] < SECONDS):
+        next(stream)
+        marks.append((_now(device), state.seen))
+        if len(marks) == 2 and marks[1][0] - begin > SECONDS:
+            break
+    (start, seen), (end, last) = marks[min(1, len(marks) - 2)], marks[-1]
+    return (end - start) / (last - seen)
+
+
+def _of_scores(assembled: Assembled, recipe: Recipe, labels: LabelSpace, device: torch.device) -> float:
+    G, look = assembled.state.averages["G"], build(known(recipe.features), feature_module)
+    seconds = []
+    for _ in range(2):  # the first time is slower
+        mark = _now(device)
+        for images in generate(G, latents(G, BATCH, seed=0), labels.example(BATCH)):
+            look(images.to(device))
+        seconds.append(_now(device) - mark)
+    return seconds[-1] / BATCH
+
+
+def _now(device: torch.device) -> float:
+    """The time in seconds, when the device has done its work."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
