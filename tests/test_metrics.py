@@ -1,12 +1,13 @@
 """Laws of all metrics, whatever they see: batches, stored references, refusals, order of better and worse."""
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from equipoise import metrics
-from equipoise.metrics import SetMetric
+from equipoise.metrics import SetMetric, kid
 from equipoise.spec import names
 
 NEEDS_A_FILE = {"lpips_diversity"}  # test_metrics_lpips.py; metrics of generators: test_metrics_of_generators.py
@@ -50,6 +51,14 @@ def feed(metric: SetMetric, rows: Tensor, real: bool, batch: int = 1000, classes
 
 def values(make, real: Tensor, generated: Tensor, batch: int = 1000) -> dict[str, float]:
     return feed(feed(make(), real, True, batch), generated, False, batch).compute()
+
+
+def held(metrics: list, name: str) -> tuple[float, float]:
+    """Of metrics of many draws: the share of intervals that hold the mean value, and their width over what it takes."""
+    values = np.array([metric.compute()[name] for metric in metrics])
+    low, high = np.array([metric.intervals()[name] for metric in metrics]).T
+    within = (low <= values.mean()) & (values.mean() <= high)
+    return float(within.mean()), float((high - low).mean() / (2 * 1.96 * values.std(ddof=1)))
 
 
 def both(make) -> tuple[Tensor, Tensor]:
@@ -195,3 +204,13 @@ def test_an_interval_holds_its_value(make) -> None:
     for name, (low, high) in metric.intervals().items():
         assert low <= found[name] <= high
         assert low < high or low == found[name]
+
+
+@each
+def test_every_value_has_an_interval_which_is_always_the_same(make) -> None:
+    found = [make(size=100) if make is kid else make() for _ in range(2)]  # kid: where two subsets fit
+    for metric in found:
+        feed(feed(metric, drawn(metric, 1), True), drawn(metric, 2, 0.2), False)
+    first, again = found
+    assert first.intervals().keys() == first.compute().keys()
+    assert first.intervals() == again.intervals() == first.intervals()

@@ -5,11 +5,11 @@ from math import log
 import numpy as np
 import pytest
 import torch
-from test_metrics import images, normal
+from test_metrics import held, images, normal
 
 from equipoise import metrics
 from equipoise.metrics import modes
-from equipoise.metrics.coverage import reverse_kl
+from equipoise.metrics.coverage import frequencies, reverse_kl
 from equipoise.metrics.features import classifier
 from equipoise.metrics.mixtures import grid, ring
 from equipoise.spec import build, names
@@ -79,6 +79,49 @@ def test_a_string_with_a_ring_is_a_call() -> None:
     assert scored(metric, torch.tensor(ring(5))).compute()["modes"] == 5
     literal = build("modes(centers=[(0, 0), (1, 1)])", metrics)
     assert scored(literal, torch.zeros(3, 2)).compute()["modes"] == 1
+
+
+def draws(p, count: int, times: int = 100, **how) -> list:
+    """Metrics of many draws of so many points of these frequencies, at the points of a grid or nowhere."""
+    points = torch.tensor([*grid(), (9.0, 9.0)])
+    drawn = [np.random.default_rng(seed).choice(26, count, p=p) for seed in range(times)]
+    return [scored(modes(centers=grid(), **how), points[chosen]) for chosen in drawn]
+
+
+RARE = 1 / np.arange(1, 26) ** 1.5
+
+
+@pytest.mark.parametrize(
+    ("p", "count", "how"),
+    [
+        (np.append(np.ones(25) / 25, 0), 60, {}),
+        (np.append(RARE / RARE.sum(), 0), 100, {}),
+        (np.append(RARE / RARE.sum() / 2, 0.5), 200, {}),
+        (np.append(RARE / RARE.sum(), 0), 200, {"least": 5}),
+    ],
+)
+def test_the_intervals_cover_the_means_over_draws(p, count: int, how) -> None:
+    found = draws(p, count, **how)
+    for name in ("modes", "reverse_kl"):
+        share, width = held(found, name)
+        assert share >= 0.88
+        assert 0.8 <= width <= 2
+
+
+def test_modes_that_are_never_missed_have_an_interval_of_one_number() -> None:
+    (metric,) = draws(np.append(np.ones(3) / 3, np.zeros(23)), 600, 1)
+    assert metric.intervals()["modes"] == (3, 3)
+
+
+def test_no_interval_holds_more_modes_than_there_are() -> None:
+    for metric in draws(np.append(np.ones(25) / 25, 0), 80, 20):
+        low, high = metric.intervals()["modes"]
+        assert low < metric.compute()["modes"] <= high <= 25
+
+
+def test_modes_without_a_sample_share_what_modes_with_one_have() -> None:
+    assert frequencies(np.array([5, 1, 1, 0, 0]), 10) == pytest.approx([0.4, 0.08, 0.08, 0.1, 0.1, 0.24])
+    assert frequencies(np.array([5, 1]), 8) == pytest.approx([5 / 8, 1 / 8, 2 / 8])
 
 
 def test_what_cannot_be_is_refused() -> None:

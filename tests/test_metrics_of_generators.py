@@ -1,7 +1,9 @@
 """Metrics of a generator itself: closed forms of linear generators."""
 
+import numpy as np
 import pytest
 import torch
+from test_metrics import held
 from torch import Tensor, nn
 
 from equipoise.metrics import Subject, features, polygon, ppl, reconstruction
@@ -195,6 +197,27 @@ class TestPolygon:
         assert values["polygon"] == 0
         low, high = metric.intervals()["polygon.precision"]
         assert low <= values["polygon.precision"] <= high
+
+    @staticmethod
+    def of(precision: float, recall: float, count: int = 200, tests: int = 50):
+        metric = polygon(count=count, tests=tests)
+        metric.precision, metric.recall = precision, recall
+        return metric
+
+    @pytest.mark.parametrize(("precision", "recall"), [(0.8, 0.3), (0.95, 0.9), (0.5, 0.04)])
+    def test_the_interval_of_f1_covers_its_mean_over_draws(self, precision: float, recall: float) -> None:
+        draw = np.random.default_rng(0)
+        shares = [(draw.binomial(200, precision) / 200, draw.binomial(50, recall) / 50) for _ in range(200)]
+        share, width = held([self.of(*pair) for pair in shares], "polygon")
+        assert share >= 0.88
+        assert 0.8 <= width <= 1.3
+
+    def test_the_interval_of_f1_ends_where_f1_does(self) -> None:
+        for shares, expected in (((0.0, 0.0), 0), ((0.9, 0.0), 0), ((1.0, 1.0), 1)):
+            low, high = self.of(*shares).intervals()["polygon"]
+            assert expected in (low, high)
+            assert 0 < high - low < 0.15
+        assert self.of(0.8, 0.3).intervals() == self.of(0.8, 0.3).intervals()
 
     def test_what_the_generator_can_make_is_found(self) -> None:
         class Bank(nn.Module):

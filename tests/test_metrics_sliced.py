@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import ndimage
 from scipy.stats import wasserstein_distance
-from test_metrics import images
+from test_metrics import held, images
 
 from equipoise.metrics import sliced, sliced_wasserstein
 
@@ -68,6 +68,35 @@ def test_images_of_one_colour_have_a_distance() -> None:
     metric.update(images(4), real=True)
     metric.update(torch.zeros(4, 3, 16, 16, dtype=torch.uint8), real=False)
     assert metric.compute()["sliced_wasserstein"] > 100
+
+
+def scored(generated: torch.Tensor, count: int = 160):
+    metric = sliced_wasserstein(patches=8, repeats=1, directions=16)
+    metric.update(images(count, seed=0), real=True)
+    metric.update(generated, real=False)
+    return metric
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.25])
+def test_the_interval_covers_the_mean_over_draws(shift: float) -> None:
+    share, width = held([scored(images(160, seed=seed, shift=shift)) for seed in range(1, 101)], "sliced_wasserstein")
+    assert share >= 0.88
+    assert 0.8 <= width <= 2
+
+
+def test_the_interval_is_that_of_eight_parts_against_as_many_real_images() -> None:
+    generated = images(163, seed=1)
+    whole = scored(generated).compute()["sliced_wasserstein"]
+    parts = [scored(generated[turn:160:8], 20).compute()["sliced_wasserstein"] for turn in range(8)]
+    low, high = scored(generated).intervals()["sliced_wasserstein"]
+    assert (low + high) / 2 == pytest.approx(whole)
+    assert (high - low) / 2 == pytest.approx(2.3646 * np.std(parts, ddof=1) / 8**0.5, rel=1e-4)
+
+
+def test_eighty_images_have_an_interval_and_fewer_have_none() -> None:
+    assert scored(images(80, seed=1)).intervals().keys() == {"sliced_wasserstein", "sliced_wasserstein.16"}
+    assert scored(images(79, seed=1)).intervals() == {}
+    assert scored(images(160, seed=1), 79).intervals() == {}
 
 
 def test_small_images_are_refused() -> None:

@@ -241,6 +241,15 @@ def test_evaluations_come_with_their_card(whole: Parsed) -> None:
     assert "2,000 held-out real images 1.75 0.00200" in whole.text
 
 
+def test_the_card_of_real_images_says_how_many_they_are(whole: Parsed, tmp_path: Path) -> None:
+    assert "FD (builtin) of 2,000 held-out real images 1.75 as many as were generated" in whole.text
+    evaluated = score(8, 3.5, "evaluate", n_fake=10_000, real_fd=0.25, real_kid=0.0, real_n=10_000)
+    other = score(8, 3.5, "evaluate", reference_hash="b", real_fd=0.75, real_kid=0.0, real_n=2_000)
+    page = parse(make(tmp_path / "run", [score(0, 5.0), evaluated, other]))
+    assert "FD (builtin) of 10,000 held-out real images 0.250 the scores are of 2,000 generated ones" in page.text
+    assert "what 10,000 held-out real images score. The scores are of 2,000 generated ones" in page.text
+
+
 def test_the_scores_of_evaluations_stand_out(whole: Parsed) -> None:
     assert whole.strong == ["12.5 (12.1 to 12.9)", "0.125", "1.75", "0.00200"]
 

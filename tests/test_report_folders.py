@@ -41,6 +41,12 @@ def test_players_and_scores_of_another_kind(tmp_path: Path, odd: object) -> None
     assert "Discriminator: loss" in page.text
 
 
+@pytest.mark.parametrize("odd", [None, [], "d", 3, [3, None, "(", ".py:", EVIL]])
+def test_metrics_of_another_kind(tmp_path: Path, odd: object) -> None:
+    rows = [score(8, 3.0, metrics=odd), score(8, 3.0, "evaluate", metrics=odd, real_fd=0.5, real_n=2000)]
+    assert "of 2,000 held-out real images" in parse(make(tmp_path / "run", rows)).text
+
+
 def test_names_that_are_no_unicode(tmp_path: Path) -> None:
     assert "b?d" in parse(make(tmp_path / "run", labels=labels("b\udce9d"))).text
 

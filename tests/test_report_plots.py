@@ -56,11 +56,53 @@ def test_different_features_are_not_joined() -> None:
     assert "cannot be compared" in plot.caption
 
 
+def evaluation(real_fd: float, real_n: int | None = 10, features: str = "a", **more: Any) -> dict[str, Any]:
+    return score(20, 8.0, features, "evaluate", real_fd=real_fd, real_n=real_n, **more)
+
+
 def test_the_floor_is_that_of_the_same_features() -> None:
-    other = score(30, 1.0, "b", "evaluate", real_fd=0.1)
-    same = score(20, 8.0, "a", "evaluate", real_fd=1.25)
-    assert drawn([score(0, 50.0), same, other])["FD (random)"].floor == 1.25
-    assert drawn([score(0, 50.0), other])["FD (random)"].floor is None
+    assert drawn([score(0, 50.0), evaluation(1.25), evaluation(0.1, features="b")])["FD (random)"].floor == 1.25
+    assert drawn([score(0, 50.0), evaluation(0.1, features="b")])["FD (random)"].floor is None
+
+
+@pytest.mark.parametrize("differs", ["resizer", "n_real", "reference", "reference_hash", "dtype"])
+def test_the_floor_is_that_against_the_same_real_images(differs: str) -> None:
+    first = score(0, 50.0, **{differs: "one"})
+    assert drawn([first, evaluation(1.25, **{differs: "one"})])["FD (random)"].floor == 1.25
+    assert drawn([first, evaluation(1.25, **{differs: "other"})])["FD (random)"].floor is None
+
+
+@pytest.mark.parametrize(
+    ("training", "evaluated", "alike"),
+    [
+        (["fd"], ["fd", "kid"], True),
+        (["fd", "kid(subsets=10)"], ["kid", "fd"], True),
+        (["mine.py:fd(width=3)"], ["kid", "mine.py:fd(width=3)"], True),
+        (["mine.py:fd(width=3)"], ["mine.py:fd"], False),
+        (["fd"], ["mine.py:fd"], False),
+        (["many(k=3)"], ["kid", "many(k=3)"], True),
+        (["many(k=3)"], ["kid", "many"], False),
+    ],
+)
+def test_the_floor_is_that_of_the_same_call(training: list[str], evaluated: list[str], alike: bool) -> None:
+    plot = drawn([score(0, 50.0, metrics=training), evaluation(1.25, metrics=evaluated)])["FD (random)"]
+    assert (plot.floor == 1.25) == alike
+
+
+def test_the_floor_is_of_as_many_images_as_were_generated_where_there_is_a_choice() -> None:
+    several = [evaluation(1.5, 100), evaluation(1.25, 100), evaluation(0.5, 1000)]
+    plot = drawn([score(0, 50.0, n_fake=100), *several])["FD (random)"]
+    assert plot.floor == 1.25
+    assert "Dashed: 1.25, what 100 held-out real images score." in plot.caption
+    assert "generated ones" not in plot.caption
+    plot = drawn([score(0, 50.0, n_fake=2000), *several])["FD (random)"]
+    assert plot.floor == 0.5
+    expected = "Dashed: 0.500, what 1,000 held-out real images score. The scores are of 2,000 generated ones, and may"
+    assert expected in plot.caption
+
+
+def test_a_floor_of_unknown_many_images_is_not_drawn() -> None:
+    assert drawn([score(0, 50.0), evaluation(1.25, None)])["FD (random)"].floor is None
 
 
 def test_scores_that_are_no_numbers_are_left_out() -> None:

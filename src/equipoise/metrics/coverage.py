@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64, Shaped, UInt8
+from jaxtyping import Bool, Float, Float64, Int64, Shaped, UInt8
 from torch import Tensor
 
 from ..checks import check_range
 from .features import classifier
-from .intervals import of_share
+from .intervals import bootstrap, of_mean, of_share
 from .kept import Labels, check_keys, float64
 from .metric import Intervals, SetMetric, Values
 
@@ -31,14 +32,15 @@ def modes(
     within three deviations of it. Without, modes are the classes that the features' classifier tells; with `planes`,
     those of all channels of an image together, each a picture for the built-in classifier: a thousand for three. A mode
     is captured by `least` samples. Frequencies of real images where there are some, else equal ones. Modes grow and the
-    divergence falls with the number of images: compare equal ones. The interval of `high_quality` is Wilson's.
+    divergence falls with the number of images: compare equal ones. The intervals, of another draw of as many images,
+    are a bootstrap's for the modes, Student's for the divergence, Wilson's for `high_quality`.
     """
     check_range(above=0, deviation=deviation)
     check_range(at_least=1, least=least)
     if centers is not None and planes:
         raise ValueError("modes are told by centers or in planes, not both")
     sees, told = _telling(centers, deviation, planes)
-    value, interval = partial(_value, centers is not None, least), partial(_interval, centers is not None)
+    value, interval = partial(_value, centers is not None, least), partial(_interval, centers is not None, least)
     statistic = lambda real: ModeCounts(told)
     return SetMetric("modes", statistic, value, interval, sees=sees, higher=True, needs_real=False)
 
@@ -73,9 +75,36 @@ class ModeCounts:
 
 def reverse_kl(generated: Int64[Tensor, " k"], real: Int64[Tensor, " k"] | None) -> float:
     """sum_k p_k log(p_k / q_k), p of generated, q of real rows, half a row for a mode without; else q is uniform."""
+    return log_ratios(generated, real).mean().item()
+
+
+def log_ratios(generated: Int64[Tensor, " k"], real: Int64[Tensor, " k"] | None) -> Float64[Tensor, " n"]:
+    """log(p_k / q_k) of the mode k of each generated row, whose mean is the divergence."""
     p = generated.double() / generated.sum()
     q = torch.ones_like(p) if real is None else real.double().clamp(min=UNSEEN)
-    return torch.special.xlogy(p, p / (q / q.sum())).sum().item()
+    return (p / (q / q.sum())).log().repeat_interleave(generated)
+
+
+def captured(counts: Int64[np.ndarray, " k"], least: int) -> float:
+    """How many modes have so many rows."""
+    return float((counts >= least).sum())
+
+
+def captured_interval(counts: Int64[np.ndarray, " k"], count: int, least: int) -> tuple[float, float]:
+    """That of a bootstrap, within the number of modes that there are."""
+    again = lambda drawn: captured(drawn[:-1], least)
+    low, high = bootstrap(captured(counts, least), again, count, frequencies(counts, count))
+    return max(low, 0.0), min(high, float(len(counts)))
+
+
+def frequencies(counts: Int64[np.ndarray, " k"], count: int) -> Float64[np.ndarray, " k_and_1"]:
+    """Of each mode, and of the rest of `count` rows; modes without a row share that of modes with one (Good 1953).
+
+    Counts themselves as frequencies would say that what was not found cannot be.
+    """
+    seen, unseen = np.append(counts, count - counts.sum()), np.append(counts == 0, False)
+    missing = (counts == 1).sum() / count if unseen.any() else 0.0
+    return np.where(unseen, missing / max(unseen.sum(), 1), seen / count * (1 - missing))
 
 
 def _telling(
@@ -112,14 +141,19 @@ def _by_planes(images: UInt8[Tensor, "n c h w"]) -> Told:
 
 
 def _value(centred: bool, least: int, real: ModeCounts | None, generated: ModeCounts) -> Values:
-    captured = float((generated.good >= least).sum())
     quality = {"high_quality": _quality(generated)} if centred else {}
-    frequencies = real.all if real is not None and real.count else None
-    return {"modes": captured} | quality | {"reverse_kl": reverse_kl(generated.all, frequencies)}
+    divergence = reverse_kl(generated.all, _counts(real))
+    return {"modes": captured(generated.good.numpy(), least)} | quality | {"reverse_kl": divergence}
 
 
-def _interval(centred: bool, real: ModeCounts | None, generated: ModeCounts) -> Intervals:
-    return {"high_quality": of_share(_quality(generated), generated.count)} if centred else {}
+def _interval(centred: bool, least: int, real: ModeCounts | None, generated: ModeCounts) -> Intervals:
+    quality = {"high_quality": of_share(_quality(generated), generated.count)} if centred else {}
+    number = captured_interval(generated.good.numpy(), generated.count, least)
+    return quality | {"modes": number, "reverse_kl": of_mean(log_ratios(generated.all, _counts(real)).tolist())}
+
+
+def _counts(real: ModeCounts | None) -> Tensor | None:
+    return real.all if real is not None and real.count else None
 
 
 def _quality(generated: ModeCounts) -> float:

@@ -9,11 +9,10 @@ from jaxtyping import Float64
 from scipy.linalg.lapack import dsygst
 from torch import Tensor
 
-from .intervals import jackknife, of_mean
+from .intervals import FEWEST, jackknife, of_mean
 from .kept import ClassMoments, MomentGroups, Moments
 from .metric import Intervals, SetMetric, Values, check_shapes, class_moments, moments
 
-FEWEST = 10  # images in a group that give an interval
 ENOUGH = 1_000  # images for an extrapolation
 
 
@@ -94,14 +93,18 @@ def leaving_out(real: MomentGroups, generated: MomentGroups) -> tuple[float, lis
     return whole, without
 
 
+def are_enough(generated: MomentGroups) -> bool:
+    """Whether there are groups, each of images enough, for an interval."""
+    groups = len(generated.groups())
+    return groups > 1 and generated.count >= FEWEST * groups
+
+
 def _fd(name: str, real: MomentGroups, generated: MomentGroups) -> Values:
     return {name: distance(real.total(), generated.total())}
 
 
 def _fd_interval(name: str, real: MomentGroups, generated: MomentGroups) -> Intervals:
-    groups = generated.groups()
-    enough = generated.count >= FEWEST * len(groups) and len(groups) > 1
-    return {name: jackknife(*leaving_out(real, generated))} if enough else {}
+    return {name: jackknife(*leaving_out(real, generated))} if are_enough(generated) else {}
 
 
 def _fd_infinity(real: MomentGroups, generated: MomentGroups) -> Values:

@@ -10,7 +10,7 @@ from ..checks import check_range
 from ..critic import ask
 from .features import Features
 from .full_precision import exact
-from .intervals import of_share
+from .intervals import of_f1, of_share
 from .metric import Intervals, Subject, Values
 from .reconstruction import descent
 
@@ -26,7 +26,8 @@ def polygon(count: int = 1024, tests: int = 256, steps: int = 200, restarts: int
 
     P is the share of `count` generated images whose nearest triangle is no farther than `most`, in the norm of images
     in [0, 1]; R that of new triangles that the generator makes so well, sought in latent space by `steps` of RMSProp.
-    Both are too small where a search does not find what is there. Intervals of P and R are Wilson's.
+    Both are too small where a search does not find what is there. The intervals of P and R are Wilson's, that
+    of F1 has the quantiles of its posterior.
     """
     check_range(at_least=2, count=count, tests=tests)
     check_range(at_least=1, steps=steps, restarts=restarts)
@@ -63,11 +64,10 @@ class Polygon:
         return {"polygon": f1, "polygon.precision": self.precision, "polygon.recall": self.recall}
 
     def intervals(self) -> Intervals:
-        """Wilson's of both shares."""
-        return {
-            "polygon.precision": of_share(self.precision, self.count),
-            "polygon.recall": of_share(self.recall, self.tests),
-        }
+        """Wilson's of both shares, and that of F1 by their posteriors."""
+        precision, recall = (self.precision, self.count), (self.recall, self.tests)
+        f1 = of_f1(self.compute()["polygon"], precision, recall)
+        return {"polygon": f1, "polygon.precision": of_share(*precision), "polygon.recall": of_share(*recall)}
 
     def _search(self, subject: Subject, targets: Float[Tensor, "n 28 28"]) -> Float[Tensor, " n"]:
         """The distance of each triangle from the nearest image that was found."""

@@ -10,13 +10,15 @@ from torch.nn.functional import conv2d, pad
 
 from ..checks import check_range
 from .full_precision import exact
-from .kept import Rows
-from .metric import SetMetric, Values, pair_of_rows
+from .intervals import FEWEST, by_parts
+from .kept import Rows, once
+from .metric import Intervals, SetMetric, Values, pair_of_rows
 
 BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 SMALLEST, PATCH = 16, 7  # pixels
 CHUNK, SLICES = 64, 8  # images and directions at a time
 SCALE = 1000
+PARTS = 8  # that give an interval
 
 
 def sliced_wasserstein(images: int = 16_384, patches: int = 128, repeats: int = 4, directions: int = 128) -> SetMetric:
@@ -25,13 +27,14 @@ def sliced_wasserstein(images: int = 16_384, patches: int = 128, repeats: int = 
     The mean over the levels of a Laplacian pyramid, each of which is there besides by its number of pixels: the images'
     smaller side, halved as long as it is at least 16 (64, 32, 16; of 28x28 images 28 alone). So many random patches of
     each of the first `images` images of either side, normalised per channel and side. It is too large by about 1 over
-    the root of the number of patches: real images scored as generated are the floor. It has no interval. It holds the
-    images, and 150 kB for each of a side for patches of three channels.
+    the root of the number of patches: real images scored as generated are the floor. The interval is that of eight
+    parts of the generated images, which takes as long as the value, from 80 images on. It holds the images, and 150 kB
+    for each of a side for patches of three channels.
     """
     check_range(at_least=2, images=images)
     check_range(at_least=1, patches=patches, repeats=repeats, directions=directions)
-    value = partial(_value, patches, repeats, directions)
-    return SetMetric("sliced_wasserstein", lambda real: Rows(images), value, sees="images")
+    value, interval = partial(_value, patches, repeats, directions), partial(_interval, patches, repeats, directions)
+    return SetMetric("sliced_wasserstein", lambda real: Rows(images), value, interval, sees="images")
 
 
 def levels(height: int, width: int) -> list[int]:
@@ -78,6 +81,18 @@ def sliced(x: Float[Tensor, "p v"], y: Float[Tensor, "p v"], repeats: int, direc
     return torch.cat(found).mean().item()
 
 
+def distances(
+    x: UInt8[Tensor, "n c h w"], y: UInt8[Tensor, "n c h w"], patches: int, repeats: int, directions: int
+) -> Values:
+    """The distance of as many images of either side at each level, and first their mean."""
+    found, names = {}, levels(*x.shape[-2:])
+    with exact(x.device):
+        for level, name in enumerate(names):
+            a, b = (descriptors(images, level, len(names) - 1, patches, side) for side, images in enumerate((x, y)))
+            found[f"sliced_wasserstein.{name}"] = SCALE * sliced(a, b, repeats, directions)
+    return {"sliced_wasserstein": sum(found.values()) / len(found)} | found
+
+
 def _patches(images: Tensor, count: int, draw: np.random.Generator) -> Float[Tensor, "p c 7 7"]:
     n, _, height, width = images.shape
     tops, lefts = draw.integers([height - PATCH + 1, width - PATCH + 1], size=(n * count, 2)).T.copy()
@@ -108,11 +123,23 @@ def _sorted(rows: Tensor) -> Tensor:
 
 
 def _value(patches: int, repeats: int, directions: int, real: Rows, generated: Rows) -> Values:
+    x, y = _as_many(real, generated)
+    how = (patches, repeats, directions)
+    return {**once(real, generated, ("sliced_wasserstein", *how), lambda: distances(x, y, *how))}
+
+
+def _interval(patches: int, repeats: int, directions: int, real: Rows, generated: Rows) -> Intervals:
+    """Of parts of the generated images, each against as many real ones, the same for all."""
+    x, y = _as_many(real, generated)
+    size = len(y) // PARTS
+    if size < FEWEST:
+        return {}
+    parts = [distances(x[:size], y[turn::PARTS][:size], patches, repeats, directions) for turn in range(PARTS)]
+    whole = _value(patches, repeats, directions, real, generated)
+    return {name: by_parts(value, [part[name] for part in parts]) for name, value in whole.items()}
+
+
+def _as_many(real: Rows, generated: Rows) -> list[UInt8[Tensor, "n c h w"]]:
+    """The images of both sides that count: as many of one as of the other."""
     x, y = pair_of_rows("sliced_wasserstein", real, generated)
-    both, names = [side[: min(len(x), len(y))] for side in (x, y)], levels(*x.shape[-2:])
-    found = {}
-    with exact(x.device):
-        for level, name in enumerate(names):
-            a, b = (descriptors(side, level, len(names) - 1, patches, number) for number, side in enumerate(both))
-            found[f"sliced_wasserstein.{name}"] = SCALE * sliced(a, b, repeats, directions)
-    return {"sliced_wasserstein": sum(found.values()) / len(found)} | found
+    return [side[: min(len(x), len(y))] for side in (x, y)]

@@ -9,6 +9,7 @@ import numpy as np
 from . import numbers
 from .plots import Line, Mark, Plot
 from .record import (
+    Floor,
     Record,
     Row,
     Values,
@@ -138,8 +139,8 @@ def _scores(record: Record, axis: Axis, metric: str) -> Plot | None:
         return None
     lines = [_line(axis, metric, rows, at) for at, rows in enumerate(groups)]
     top = best(groups[-1], metric)
-    floor = real_floor(record, features_key(known[-1]), metric)
-    heights = [*np.concatenate([line.y for line in lines]), *([] if floor is None else [floor])]
+    floor = real_floor(record, known[-1], metric)
+    heights = [*np.concatenate([line.y for line in lines]), *([floor.score] if floor else [])]
     log = min(heights) > 0 and max(heights) > 10 * min(heights)
     mark = _best_mark(axis, top, metric) if top else None
     return Plot(
@@ -149,7 +150,7 @@ def _scores(record: Record, axis: Axis, metric: str) -> Plot | None:
         lines,
         log,
         mark,
-        floor,
+        floor.score if floor else None,
     )
 
 
@@ -164,11 +165,14 @@ def _best_mark(axis: Axis, top: Row, metric: str) -> Mark:
     return Mark(x, top[metric], f"best {numbers.value(top[metric])}")
 
 
-def _caption(floor: float | None, lines: int, higher: bool) -> str:
+def _caption(floor: Floor | None, lines: int, higher: bool) -> str:
     course, better = ("rises", "higher") if higher else ("falls", "lower")
     parts = [f"Healthy: {course} fast, then slowly; {better} is better."]
-    if floor is not None:
-        parts.append(f"Dashed: {numbers.value(floor)}, what held-out real images score.")
+    if floor:
+        images, generated = numbers.count(floor.images), numbers.count(floor.generated)
+        parts.append(f"Dashed: {numbers.value(floor.score)}, what {images} held-out real images score.")
+        if images != generated:
+            parts.append(f"The scores are of {generated} generated ones, and may depend on the number.")
     if lines > 1:
         parts.append("Measured differently: the lines cannot be compared with each other.")
     return " ".join(parts)

@@ -1,9 +1,10 @@
 """What a run folder says, read once; whatever is not there yet is empty."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,12 +94,18 @@ def read(run: str | Path) -> Record:
 def rows(file: Path) -> list[Row]:
     """The rows that say when they were written, in that order; what they say of their values is a dictionary."""
     found = [row for row in read_rows(file) if isinstance(row, dict) and number(row, "seen") is not None]
-    return [row | {name: by_value(row.get(name)) for name in ("scores", "intervals")} for row in found]
+    known = [row | {name: by_value(row.get(name)) for name in ("scores", "intervals")} for row in found]
+    return [row | {"metrics": calls(row.get("metrics"))} for row in known]
 
 
 def by_value(found: object) -> dict[str, Any]:
     """What a row says of each of its values, or nothing."""
     return {str(k): v for k, v in found.items() if isinstance(v, dict | list)} if isinstance(found, dict) else {}
+
+
+def calls(found: object) -> list[str]:
+    """The metrics that a row says were measured, or none."""
+    return [*map(str, found)] if isinstance(found, list) else []
 
 
 def number(row: Row, key: str) -> float | None:
@@ -121,12 +128,13 @@ def by_card(rows: list[Row]) -> dict[str, list[Row]]:
     return groups
 
 
-CARD = ("features_hash", "resizer", "metrics", "n_real", "n_fake", "reference", "reference_hash", "dtype")
+MEASURE = ("features_hash", "resizer", "n_real", "reference", "reference_hash", "dtype")
+CARD = (*MEASURE, "metrics", "n_fake")
 
 
-def card_key(row: Row) -> str:
+def card_key(row: Row, names: Sequence[str] = CARD) -> str:
     """What has to be equal for values to be comparable."""
-    return " ".join(str(row.get(name, "")) for name in CARD)
+    return " ".join(str(row.get(name, "")) for name in names)
 
 
 def features_key(row: Row) -> str:
@@ -156,11 +164,34 @@ def is_higher_better(metric: str, row: Row) -> bool:
     return bool(row["scores"].get(metric, {}).get("higher", False))
 
 
-def real_floor(record: Record, features: str, metric: str) -> float | None:
-    """What held-out real images scored with these features, by the last evaluation that knows."""
-    same = (row for row in reversed(record.evaluations) if features_key(row) == features)
-    known = (number(row, f"real_{metric}") for row in same)
-    return next((score for score in known if score is not None), None)
+class Floor(NamedTuple):
+    """What so many held-out real images score, and how many were generated for the scores beside it."""
+
+    score: float
+    images: float
+    generated: float | None
+
+
+def real_floor(record: Record, row: Row, metric: str) -> Floor | None:
+    """What held-out real images score, measured as in a row: of as many as were generated, or most nearly so."""
+    generated = number(row, "n_fake")
+    alike = [other for other in reversed(record.evaluations) if measured_alike(metric, row, other)]
+    known = [(number(other, f"real_{metric}"), number(other, "real_n")) for other in alike]
+    floors = [Floor(score, images, generated) for score, images in known if score is not None and images is not None]
+    return min(floors, key=lambda floor: abs(floor.images - (generated or 0)), default=None)
+
+
+def measured_alike(metric: str, row: Row, other: Row) -> bool:
+    """Whether a value was made by the same call in both rows, on the same features, against the same real images."""
+    one, two = ({name_in(call): call for call in part.get("metrics", [])} for part in (row, other))
+    both = one.keys() & two.keys()
+    made = {metric} & both or both  # `precision` is of a call with another name: one of both rows
+    return card_key(row, MEASURE) == card_key(other, MEASURE) and all(one[name] == two[name] for name in made)
+
+
+def name_in(call: str) -> str:
+    """The name in a call, whatever it may be."""
+    return call.rpartition(".py:")[2].partition("(")[0]
 
 
 def score_before(rows: list[Row], seen: int) -> Row | None:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from . import curves, numbers, tables, thumbnails
 from .plots import Line, Plot, svg
-from .record import Record, best, called, features_key, number, real_floor, score_before
+from .record import Floor, Record, best, called, number, real_floor, score_before
 from .themes import THEMES
 from .thumbnails import Shown, data_uri
 from .verdict import verdict
@@ -163,10 +163,16 @@ def _first_best_last(record: Record) -> list[Card]:
     metric, rows = record.scored()
     if not rows:
         return []
-    name, floor = called(metric, rows[-1]), real_floor(record, features_key(rows[-1]), metric)
+    name, floor = called(metric, rows[-1]), real_floor(record, rows[-1], metric)
     chosen = (("First", rows[0]), ("Best", best(rows, metric) or rows[-1]), ("Last", rows[-1]))
     cards = [
         Card(f"{when} {name}", numbers.value(number(row, metric)), f"at {numbers.count(row['seen'])} images")
         for when, row in chosen
     ]
-    return cards if floor is None else [*cards, Card(f"{name} of real images", numbers.value(floor), "held out")]
+    return [*cards, _floor(name, floor)] if floor else cards
+
+
+def _floor(name: str, floor: Floor) -> Card:
+    images, generated = numbers.count(floor.images), numbers.count(floor.generated)
+    note = "as many as were generated" if images == generated else f"the scores are of {generated} generated ones"
+    return Card(f"{name} of {images} held-out real images", numbers.value(floor.score), note)
