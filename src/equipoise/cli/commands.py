@@ -181,7 +181,9 @@ class Evaluate(Command):
     against: Annotated[
         Path | None, tyro.conf.arg(help="real images or their statistics; default: what the run was trained on")
     ] = None
-    metrics: Annotated[tuple[str, ...], tyro.conf.arg(help="equipoise list metrics; default: fd,kid")] = ()
+    metrics: Annotated[
+        tuple[str, ...], tyro.conf.arg(help="equipoise list metrics; default: those of the run, or fd,kid")
+    ] = ()
     features: Annotated[
         str | None, tyro.conf.arg(help="equipoise list features; default: those of the run, or what suits the images")
     ] = None

@@ -36,6 +36,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Scores a run's generator against its training data or other images, and held-out images beside it.
 
+    By the metrics that training scores with, unless others are named.
+
     Returns the row that it appends to metrics.jsonl, or the one that is there where the same was measured before: the
     values, their 95 per cent `intervals`, `real_*` (the `real_n` held-out images scored like generated ones: about what
     a perfect generator would get for that many) and the card.
@@ -43,7 +45,7 @@ def evaluate(
     sampler = Sampler(run, raw, checkpoint, device)
     dataset = trained_on(sampler)
     real = RealImages(dataset) if against is None else other_side(Path(against), dataset.format)
-    calls = tuple(metrics) or METRICS
+    calls = tuple(metrics) or sampler.recipe.score
     chosen = features or ("inception" if "fid" in map(name_of, calls) else str(sampler.recipe.features))
     scorer = Scorer(real, chosen, sampler.device, calls, watch)
     count = chosen_count(count, real)
