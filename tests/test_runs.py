@@ -656,7 +656,7 @@ class TestChoices:
         recipe, reasons = self.default(arrays)
         assert None not in {getattr(recipe, name) for name in reasons}
         assert {"network", "penalties", "augment", "images", "batch", "ema_images"} <= reasons.keys()
-        assert recipe.network.startswith("r3(")
+        assert recipe.network.startswith("dcgan(")
         assert [penalty.partition("(")[0] for penalty in recipe.penalties] == ["r1", "r2"]
 
     @pytest.mark.parametrize(
@@ -668,11 +668,23 @@ class TestChoices:
         assert recipe.augment == augment
         assert f"{images:,} images" in reasons["augment"]
 
+    @pytest.mark.parametrize(("images", "mode", "mirror"), [(60, "RGB", True), (60, "L", False), (3000, "RGB", False)])
+    def test_few_colour_images_are_mirrored(self, tmp_path, images, mode, mirror):
+        np.save(tmp_path / "x.npy", np.zeros((images, 8, 8, len(mode)), np.uint8))
+        recipe, reasons = self.default(tmp_path / "x.npy")
+        assert recipe.mirror == mirror
+        assert "mirror" in reasons["mirror"]
+
+    def test_what_a_machine_runs_on_decides_the_networks(self, arrays):
+        recipe, _ = runs.choose(Recipe(data=arrays, precision="tf32"), inspect(arrays), torch.device("cuda"))
+        assert recipe.network.startswith("r3(")
+        assert "r1(weight=3.0)" in recipe.penalties
+
     def test_a_batch_is_no_larger_than_the_data(self, tmp_path):
         np.save(tmp_path / "x.npy", np.zeros((5, 8, 8), np.uint8))
         assert self.default(tmp_path / "x.npy")[0].batch == 5
 
-    @pytest.mark.parametrize(("size", "weight"), [("16", 3.0), ("32", 3.0), ("64", 12.0), ("48x128", 6.8)])
+    @pytest.mark.parametrize(("size", "weight"), [("16", 1.0), ("64", 1.0), ("128", 4.0), ("96x128", 2.2)])
     def test_penalties_grow_with_the_image(self, arrays, size, weight):
         recipe, _ = self.default(arrays, size=size)
         assert [spec.parse(penalty).keywords["weight"] for penalty in recipe.penalties] == [weight, weight]

@@ -22,7 +22,7 @@ from equipoise.runs import train
 
 ROOT = Path(__file__).parent.parent
 TESTED = {
-    "benchmarks": {"features.py", "gallery.py", "iteration.py", "metrics.py", "spectral_norm.py"},
+    "benchmarks": {"equal_time.py", "features.py", "gallery.py", "iteration.py", "metrics.py", "spectral_norm.py"},
     "scripts": {
         "build_builtin_data.py",
         "disturbances.py",
@@ -205,3 +205,17 @@ def test_too_few_images_for_missing_modes_are_refused(tmp_path):
     with pytest.raises(subprocess.CalledProcessError) as caught:
         run("scripts/disturbances.py", *sizes)
     assert "missing_modes at 3 leaves 14 images, fewer than 15" in caught.value.stderr
+
+
+def test_presets_are_compared_at_equal_time(tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 256, (40, 16, 16)).astype(np.uint8))
+    flags = ["--presets", "gan", "lsgan", "--sets", f"noise={tmp_path / 'x.npy'}", "--minutes", 0.001]
+    told = run("benchmarks/equal_time.py", *flags, "--seeds", 0, 1, "--out", tmp_path / "runs").splitlines()
+    assert told[-4] == "| preset | noise |"
+    rows = dict(line.strip("| ").split(" | ") for line in told[-2:])
+    assert rows.keys() == {"gan", "lsgan"}
+    assert all(" to " in cell for cell in rows.values())  # of two seeds
+    with Image.open(tmp_path / "runs" / "noise.png") as picture:
+        assert picture.size == (12 * 16 * 2, 2 * 16 * 2)
+    again = run("benchmarks/equal_time.py", *flags, "--seeds", 0, 1, "--out", tmp_path / "runs").splitlines()
+    assert again == told[-4:]  # nothing is trained twice

@@ -20,7 +20,7 @@ LARGEST = 128  # pixels; larger images have to be asked for
 FEW = 2_000  # images that are memorised
 MANY = 50_000  # images that are enough without augmentation
 SCORES, PICTURES = 10, 20  # times in a run
-FOR_SCORES = 0.1  # of the minutes that a run is given
+FOR_SCORES = 0.1  # of the time of a run
 SCORE_IMAGES = 2_000
 
 
@@ -36,7 +36,7 @@ def choose(
 ) -> tuple[Recipe, dict[str, str]]:
     """The recipe with every open field filled in, and the reason of each choice by field.
 
-    With a pace a length in minutes becomes one in images; without, it is left aside.
+    The pace of the machine makes images of a length in minutes, and says how often there is time for a score.
     """
     makers: dict[str, Callable[[Recipe], Choice]] = {  # later ones may look at what earlier ones chose
         "labels": lambda now: _labels(source),
@@ -55,7 +55,7 @@ def choose(
         "score_images": lambda now: Choice(
             min(SCORE_IMAGES, max(source.count, 2)), "enough to rank checkpoints of one run"
         ),
-        "score_every": lambda now: _every(now, _scores(now, pace)),
+        "score_every": lambda now: _score_every(now, pace),
         **{name: partial(_every, times=PICTURES) for name in ("sample_every", "save_every")},
     }
     reasons = {}
@@ -95,7 +95,8 @@ def _channels(source: Source) -> Choice:
 def _network(recipe: Recipe, device: torch.device) -> Choice:
     if device.type == "cuda":
         return Choice("r3(g_width=384, d_width=384)", "half of the paper's width, for one GPU")
-    return Choice("r3(g_width=64, d_width=64, blocks=1, full_to=4)", "a width that a few CPU cores can train")
+    plain = "dcgan(g_width=16, d_width=16, d_feature_norm='none')"
+    return Choice(plain, "strided convolutions: of all networks the most steps a second on a few CPU cores")
 
 
 def _batch(source: Source, device: torch.device) -> Choice:
@@ -116,7 +117,7 @@ def _images(recipe: Recipe, source: Source, device: torch.device, pace: Pace | N
     if device.type == "cuda":
         images = min(25_000_000, max(2_000_000, 200 * source.count))
         return Choice(images, f"{images // source.count} times the {source.count:,} images; some hours on a GPU")
-    return Choice(60_000, "minutes on a few CPU cores for small images; --images for longer")
+    return Choice(120_000, "minutes on a few CPU cores for small images; --images or --minutes for longer")
 
 
 def _mirror(recipe: Recipe, source: Source) -> Choice:
@@ -142,9 +143,11 @@ def _takes(recipe: Recipe, argument: str) -> bool:
 def _penalties(recipe: Recipe, device: torch.device) -> Choice:
     if not _takes(recipe, "penalties"):
         return Choice((), "the game takes none")
-    weight = round(3.0 * max(1.0, _side(recipe) / 32) ** 2, 1)
+    side = _side(recipe)
     if device.type == "cuda":
+        weight = round(3.0 * max(1.0, side / 32) ** 2, 1)
         return Choice((f"r1(weight={weight!r})", f"r2(weight={weight!r})"), "stronger for larger images")
+    weight = round(max(1.0, side / 64) ** 2, 1)
     lazy = tuple(f"{name}(weight={weight!r}, every=4)" for name in ("r1", "r2"))
     return Choice(lazy, "stronger for larger images; every fourth step costs a CPU half as much")
 
@@ -174,12 +177,14 @@ def usual_features(source: Source, calls: Sequence[str] = ()) -> Choice:
     return Choice("mobilenet", "sees what people see, needs no download; --features inception compares with papers")
 
 
-def _scores(recipe: Recipe, pace: Pace | None) -> int:
-    """How often a run is scored."""
-    if recipe.minutes is None or pace is None:
-        return SCORES
-    most = 60 * recipe.minutes * FOR_SCORES / (pace.scored * known(recipe.score_images))
-    return min(SCORES, max(1, int(most) - 1))
+def _score_every(recipe: Recipe, pace: Pace | None) -> Choice:
+    times, reason = SCORES, f"{SCORES} times in the run"
+    if pace is not None:
+        training = known(recipe.images) * pace.image
+        most = training * FOR_SCORES / (1 - FOR_SCORES) / (pace.scored * known(recipe.score_images))
+        times = min(SCORES, max(1, int(most) - 1))  # besides the one before training
+        reason = reason if times == SCORES else f"scores take {FOR_SCORES:.0%} of the time"
+    return _every(recipe, times)._replace(reason=reason)
 
 
 def _every(recipe: Recipe, times: int) -> Choice:

@@ -73,9 +73,8 @@ class Session:
         labels = self.dataset.meaning.space
         if not self.folder.recipe_file.exists():
             rehearse(self.recipe, labels, self.device)
-            if recipe.images is None and recipe.minutes is not None:
+            if recipe.score_every is None or (recipe.images is None and recipe.minutes is not None):
                 self.recipe, self.reasons = self.resolve(recipe, self.pace)
-                rehearse(self.recipe, labels, self.device)
         self.assembled: Assembled = assemble(self.recipe, labels, self.device)
         self.state: State = self.assembled.state
         self.scorer = Scorer(RealImages(self.dataset), str(self.recipe.features), self.device, self.recipe.score)
