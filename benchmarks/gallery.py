@@ -1,7 +1,7 @@
 """Every preset at reduced width on the built-in images, for the same modest budget, and the page that shows them.
 
 python benchmarks/gallery.py                     trains what is missing in runs/gallery, then writes docs/gallery.md
-python benchmarks/gallery.py --only dcgan wgan   trains these alone
+python benchmarks/gallery.py --only dcgan wgan   trains these alone; the page keeps the others
 python benchmarks/gallery.py --page              writes the page alone
 """
 
@@ -111,6 +111,11 @@ a seed, none chosen; presets with labels show the ten classes in turn, T-shirt, 
 shirt, sneaker, bag, ankle boot, and the first two again.
 """
 
+TABLE = """
+| preset | FD (builtin) at the start | at the end | seconds |
+|---|---|---|---|
+"""
+
 ENTRY = """
 ## {name}
 
@@ -150,19 +155,25 @@ def train(name):
 
 
 def write_page(runs, page):
-    """The page and its pictures, from the folders of the runs that are there."""
-    records = {name: read(runs / name) for name in SETTINGS if (runs / name / "recipe.json").exists()}
-    versions = {record.context["versions"]["torch"] for record in records.values()}
-    head = HEAD.format(images=IMAGES, torch=", ".join(sorted(versions)))
+    """The page and its pictures, from the runs that are there; of other presets it keeps what it said."""
     page.with_suffix("").mkdir(parents=True, exist_ok=True)
-    entries = [entry(name, record, page.with_suffix("")) for name, record in records.items()]
-    page.write_text(head + table(records) + "".join(entries))
+    told = kept(page.read_text()) if page.exists() else {}
+    for name in SETTINGS:
+        if (runs / name / "recipe.json").exists():
+            record = read(runs / name)
+            told[name] = (
+                f"| [{name}](#{name}) | {' | '.join(result(record))} |\n",
+                entry(name, record, page.with_suffix("")),
+            )
+    rows, entries = zip(*(told[name] for name in SETTINGS if name in told), strict=True)
+    page.write_text(HEAD.format(images=IMAGES, torch=torch.__version__) + TABLE + "".join(rows) + "".join(entries))
 
 
-def table(records):
-    """All runs in a table."""
-    rows = (f"| [{name}](#{name}) | {' | '.join(result(record))} |\n" for name, record in records.items())
-    return "\n| preset | FD (builtin) at the start | at the end | seconds |\n|---|---|---|---|\n" + "".join(rows)
+def kept(page):
+    """The row and the entry of each preset on a page."""
+    head, *entries = page.split("\n## ")
+    rows = {line.split("]")[0].removeprefix("| ["): f"{line}\n" for line in head.splitlines() if line.startswith("| [")}
+    return {name: (rows[name], f"\n## {entry}") for entry in entries if (name := entry.split("\n")[0]) in rows}
 
 
 def result(record):

@@ -63,6 +63,19 @@ def test_the_page_is_made_from_run_folders(runs):
         assert row.size == (12 * 28 * 2, 28 * 2)
 
 
+def test_the_page_keeps_what_it_said_of_runs_that_are_gone(runs):
+    gallery.write_page(runs, runs / "gallery.md")
+    first = (runs / "gallery.md").read_text()
+    (runs / "gan").rename(runs / "gone")
+    for _ in train(gallery.recipe("dcgan"), runs / "dcgan"):
+        pass
+    gallery.write_page(runs, runs / "gallery.md")
+    page = (runs / "gallery.md").read_text()
+    assert [line for line in page.splitlines() if line.startswith("## ")] == ["## gan", "## dcgan"]
+    assert first[first.index("\n## gan") :] in page
+    assert page.startswith(first[: first.index("\n## gan")].rstrip("\n"))
+
+
 def test_the_page_refuses_a_run_with_other_settings(runs, monkeypatch):
     monkeypatch.setitem(gallery.SETTINGS, "gan", gallery.SETTINGS["gan"] + " --lr-g 0.5")
     with pytest.raises(ValueError, match=r"remove it: lr_g: 'decay\(0\.1, share=0\.5\)' there, 0\.5 here"):

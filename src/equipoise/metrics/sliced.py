@@ -55,11 +55,12 @@ def laplacian(images: Float[Tensor, "n c h w"], level: int, last: int) -> Float[
     return images if level == last else images - _up(_down(images), *images.shape[-2:])
 
 
-def descriptors(
-    images: UInt8[Tensor, "n c h w"], level: int, last: int, patches: int, side: int
-) -> Float[Tensor, "p v"]:
-    """Random patches of a level of each image, less the mean and over the deviation of all of their channel."""
-    draw = np.random.default_rng((side, level))
+def descriptors(images: UInt8[Tensor, "n c h w"], level: int, last: int, patches: int) -> Float[Tensor, "p v"]:
+    """Random patches of a level of each image, less the mean and over the deviation of all of their channel.
+
+    Their places depend on the image's number alone: a set is at 0 from itself.
+    """
+    draw = np.random.default_rng(level)
     parts = [_patches(laplacian(part.float(), level, last), patches, draw) for part in images.split(CHUNK)]
     found = torch.cat(parts).flatten(2)
     for channel in found.unbind(1):
@@ -88,7 +89,7 @@ def distances(
     found, names = {}, levels(*x.shape[-2:])
     with exact(x.device):
         for level, name in enumerate(names):
-            a, b = (descriptors(images, level, len(names) - 1, patches, side) for side, images in enumerate((x, y)))
+            a, b = (descriptors(images, level, len(names) - 1, patches) for images in (x, y))
             found[f"sliced_wasserstein.{name}"] = SCALE * sliced(a, b, repeats, directions)
     return {"sliced_wasserstein": sum(found.values()) / len(found)} | found
 
