@@ -13,7 +13,7 @@ from ..recipe import Recipe, known
 from ..spec import build
 from .assemble import Assembled, assemble, rounds
 
-SECONDS = 2.0  # of timing, after the first round, which is slower
+SECONDS = 2.0  # of timing, of which the first round, which is slower, is left out
 ROUNDS = 20  # at most; lazy penalties come every few
 
 
@@ -43,16 +43,14 @@ def _of_images(assembled: Assembled, recipe: Recipe, labels: LabelSpace, device:
     example = labels.example(batch)
     noise = torch.rand(batch, *shape, device=device) * 2 - 1, None if example is None else example.to(device)
     stream = rounds(assembled, repeat(noise), recipe)
-    state.seen = known(recipe.images) - 1
-    begin, first = _now(device), state.seen
-    marks = [(begin, first)]
-    while len(marks) < ROUNDS + 2 and (len(marks) < 3 or marks[-1][0] - marks[1][0] < SECONDS):
+    state.seen = start = known(recipe.images) - 1
+    marks = [_now(device)]
+    while len(marks) <= ROUNDS and marks[-1] - marks[0] < SECONDS:
         next(stream)
-        marks.append((_now(device), state.seen))
-        if len(marks) == 2 and marks[1][0] - begin > SECONDS:
-            break
-    (start, seen), (end, last) = marks[min(1, len(marks) - 2)], marks[-1]
-    return (end - start) / (last - seen)
+        marks.append(_now(device))
+    images = (state.seen - start) / (len(marks) - 1)  # of a round
+    timed = marks[min(1, len(marks) - 2) :]  # without the first, where there are others
+    return (timed[-1] - timed[0]) / (len(timed) - 1) / images
 
 
 def _of_scores(assembled: Assembled, recipe: Recipe, labels: LabelSpace, device: torch.device) -> float:
