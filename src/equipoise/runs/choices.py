@@ -117,7 +117,7 @@ def _images(recipe: Recipe, source: Source, device: torch.device, pace: Pace | N
     if device.type == "cuda":
         images = min(25_000_000, max(2_000_000, 200 * source.count))
         return Choice(images, f"{images // source.count} times the {source.count:,} images; some hours on a GPU")
-    return Choice(120_000, "minutes on a few CPU cores for small images; --images or --minutes for longer")
+    return Choice(140_000, "minutes on a few CPU cores for small images; --images or --minutes for longer")
 
 
 def _mirror(recipe: Recipe, source: Source) -> Choice:
