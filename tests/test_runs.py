@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from test_networks import SMALL
 
-from equipoise import presets, runs, spec
+from equipoise import data, presets, runs, spec
 from equipoise.data import Dataset, inspect
 from equipoise.metrics import cache, features
 from equipoise.metrics.generation import latents, to_uint8
@@ -26,7 +26,7 @@ from equipoise.recipe import Recipe
 from equipoise.runs import RunFolder, Session, forecast
 from equipoise.runs.folder import NotWritten, append_row, load_checkpoint, read_rows, write_whole
 from equipoise.runs.forecast import Pace
-from equipoise.runs.references import RealImages
+from equipoise.runs.references import RealImages, fingerprint
 from equipoise.runs.scoring import Scorer
 from equipoise.runs.session import NotFinite
 
@@ -837,6 +837,16 @@ def test_a_game_of_ones_own_is_a_run_like_any_other(arrays, tmp_path):
     assert json.loads((tmp_path / "x" / "recipe.json").read_text())["players"] == {"d": ["D"], "ge": ["G", "E"]}
     with pytest.raises(ValueError, match=r"has no use for penalties=\('r1',\); its arguments: loss, weight"):
         finish(replace(recipe, penalties=("r1",)), tmp_path / "y")
+
+
+def test_sets_too_large_for_memory_differ_by_any_file(tmp_path):
+    for number in range(600):
+        Image.new("L", (8, 8), number % 200).save(tmp_path / f"{number:03d}.png")
+    seen = lambda: fingerprint(data.load(tmp_path, data.Format(1, 8, 8), memory_limit=0))
+    first = seen()
+    assert seen() == first
+    Image.effect_noise((8, 8), 99.0).save(tmp_path / "001.png")  # none of the 256 that are looked at
+    assert seen() != first
 
 
 class TestForecast:

@@ -34,6 +34,10 @@ class Arrays:
         """One image, converted."""
         return convert_array(self.array[index], format)
 
+    def outline(self) -> str:
+        """What is known of all images without reading them: nothing but their shape."""
+        return str(self.array.shape)
+
 
 @dataclass(frozen=True)
 class Folder:
@@ -44,6 +48,11 @@ class Folder:
     def read(self, name: str) -> bytes:
         """The content of one file."""
         return (self.path / name).read_bytes()
+
+    def size(self, name: str) -> int:
+        """The bytes of one file; 0 of one that is gone."""
+        file = self.path / name
+        return file.stat().st_size if file.exists() else 0
 
     def names(self) -> Iterator[str]:
         """All files below the folder, links to folders followed once."""
@@ -68,6 +77,10 @@ class Archive:
         if size > LARGEST_FILE:
             raise ValueError(f"the file has {size} bytes, more than {LARGEST_FILE}")
         return self._zip().read(name)
+
+    def size(self, name: str) -> int:
+        """The bytes of one file, unpacked."""
+        return self._zip().getinfo(name).file_size
 
     def names(self) -> Iterator[str]:
         """All files in the zip file, refused when one of them is unsafe or encrypted."""
@@ -105,6 +118,10 @@ class Files:
     def pixels(self, index: int, format: Format) -> UInt8[np.ndarray, "c h w"]:
         """One image, converted."""
         return decode(self._read(index), format, self.names[index])
+
+    def outline(self) -> str:
+        """The names and sizes of all files, which are known without reading them."""
+        return "\n".join(f"{name} {self.store.size(name)}" for name in self.names)
 
     def _read(self, index: int) -> bytes:
         try:

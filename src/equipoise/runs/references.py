@@ -90,9 +90,11 @@ def identity(dataset: Dataset) -> str:
 
 
 def fingerprint(dataset: Dataset) -> str:
-    """A hash of a set of images: of all pixels where they are in memory, else of a sample of images."""
+    """A hash of a set of images: of all pixels where they are in memory, else of some images and all files' sizes."""
     indices = np.unique(np.linspace(0, len(dataset) - 1, 256).astype(int))
     images = dataset.take(indices) if dataset.images is None else dataset.images
     digest = hashlib.sha256(f"{len(dataset)} {tuple(images.shape)}".encode())
+    if dataset.images is None:
+        digest.update(dataset.decoder.reader.outline().encode())
     digest.update(np.ascontiguousarray(images.numpy()).data)
     return digest.hexdigest()
