@@ -35,7 +35,7 @@ def draw(folder, scores, size):
     figure = Figure(figsize=(12, 2.3), layout="constrained")
     for axis, moment in zip(figure.subplots(1, COLUMNS), chosen, strict=True):
         with Image.open(folder.samples / f"{moment:010d}.png") as picture:
-            axis.imshow(picture.crop((0, 0, SHOWN * size[1], SHOWN * size[0])), cmap="gray")
+            axis.imshow(picture.crop((0, 0, SHOWN * size[1], SHOWN * size[0])), cmap="gray", vmin=0, vmax=255)
         axis.set_title(f"{moment:,} images, FD {scores[moment]:.1f}", fontsize=8)
         axis.set_axis_off()
     return figure
