@@ -6,8 +6,8 @@ python benchmarks/equal_time.py --sets mine=photos/ --size 64                  o
 
 Time is processor time of one thread in training steps: what a preset manages in a second is measured, and it trains
 for as many images, so that other work on the machine changes nothing. Presets have the widths of the gallery; what else
-follows the data is chosen as for any run. The table shows FD (mobilenet) of 2,000 images of the EMA generator against
-the training set, the mean over the seeds and its range; the picture has a row of samples for each preset.
+follows the data is chosen as for any run. The table shows FD (mobilenet) of `--score-images` of the EMA generator
+against the training set, the mean over the seeds and its range; the picture has a row of samples for each preset.
 """
 
 import argparse
@@ -111,6 +111,7 @@ def main():
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--minutes", type=float, default=2.0)
     parser.add_argument("--size", help="height and width; default: as chosen for the images")
+    parser.add_argument("--score-images", type=int, default=2000)
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "equal_time")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -120,7 +121,8 @@ def main():
         for name, data in sets.items():
             for preset in options.presets:
                 out = options.out / name / f"{preset}-{seed}"
-                train(words(preset, data, options.size, seed), out, options.minutes)
+                flags = [*words(preset, data, options.size, seed), "--score-images", str(options.score_images)]
+                train(flags, out, options.minutes)
                 if read(out).finished:
                     found.setdefault(preset, {}).setdefault(name, []).append(read(out).training[-1]["fd"])
     for name in sets:

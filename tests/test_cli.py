@@ -15,7 +15,7 @@ from equipoise.runs import Progress, RunFolder, session
 from equipoise.runs.forecast import Pace
 
 TINY = ["--network", "sn_resnet(g_scale=0.02,d_scale=0.03)", "--precision", "float32"]
-TINY += ["--batch", "4", "--images", "24", "--score-images", "8"]
+TINY += ["--batch", "4", "--images", "24", "--score-images", "8", "--features", "pixels"]
 
 
 @pytest.fixture(scope="module")
