@@ -16,7 +16,6 @@ import shlex
 import subprocess
 import sys
 import time
-from itertools import repeat
 from pathlib import Path
 from statistics import mean
 
@@ -27,7 +26,7 @@ from PIL import Image
 from equipoise import cli
 from equipoise.report.record import read
 from equipoise.runs import Sampler, Session
-from equipoise.runs.assemble import rounds
+from equipoise.runs.forecast import measured
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
@@ -37,7 +36,6 @@ SETS = {
     "emoji": f"{SHARED / 'emoji' / 'emoji128.zip'}",
     "bccd": f"{SHARED / 'bccd' / 'images'}",
 }
-TIMED = 8  # rounds
 
 
 def words(preset, data, size, seed):
@@ -47,42 +45,35 @@ def words(preset, data, size, seed):
 
 
 def pace(flags, out):
-    """Images a second of processor time; the fastest of three timings."""
-    recipe = cli.parse([*flags, "--out", str(out), "--images", "1000000", "--ema-images", "1000"]).recipe
+    """Images a second of processor time."""
+    recipe = cli.parse([*flags, "--out", str(out), "--images", "1000000", "--score-every", "1000000"]).recipe
     run = Session(recipe, out)
-    shape = run.recipe.channels, *run.recipe.height_width()
-    batch = torch.rand(run.recipe.batch, *shape) * 2 - 1, run.dataset.meaning.space.example(run.recipe.batch)
-    stream = rounds(run.assembled, repeat(batch), run.recipe)
-    next(stream)
-    return max(timed(stream, run.state) for _ in range(3))
-
-
-def timed(stream, state):
-    """Images a second in a few rounds."""
-    mark, seen = time.process_time(), state.seen
-    for _ in range(TIMED):
-        next(stream)
-    return (state.seen - seen) / (time.process_time() - mark)
+    return 1 / measured(run.recipe, run.dataset.meaning.space, run.device, time.process_time).image
 
 
 def train(flags, out, minutes):
-    """Trains unless the run is there and finished; a preset that breaks is seen in the table."""
-    if (out / "recipe.json").exists():
-        if read(out).finished:
-            return
-        images = read(out).images
+    """The record of the run, which is trained unless it is there; None of a preset that cannot learn these images."""
+    if not (out / "recipe.json").exists():
+        try:
+            images = max(1, round(60 * minutes * pace(flags, out)))
+        except ValueError as error:
+            print(f"{out}: {error}", file=sys.stderr)
+            return None
     else:
-        images = max(1, round(60 * minutes * pace(flags, out)))
-    every = [f"--{what}-every" for what in ("score", "sample", "save")]
-    length = ["--images", images, "--ema-images", max(1, images // 30), *(x for flag in every for x in (flag, images))]
-    command = [sys.executable, "-m", "equipoise", *flags, "--out", out, *length]
-    subprocess.run([*map(str, command)], env=os.environ | {"OMP_NUM_THREADS": "1"})
+        images = read(out).images
+    if not (out / "recipe.json").exists() or not read(out).finished:
+        every = [f"--{what}-every" for what in ("score", "sample", "save")]
+        length = ["--images", images, "--ema-images", max(1, images // 30)]
+        command = [sys.executable, "-m", "equipoise", *flags, "--out", out, *length]
+        command += [word for flag in every for word in (flag, images)]
+        subprocess.run([*map(str, command)], env=os.environ | {"OMP_NUM_THREADS": "1"})
+    return read(out) if (out / "recipe.json").exists() else None
 
 
 def table(found, sets):
-    """A row for each preset, the best first by the mean of its ranks."""
+    """A row for each preset, the best first by the mean of its ranks; last in a set on which it has no result."""
     best = {name: sorted(mean(cells[name]) for cells in found.values() if name in cells) for name in sets}
-    rank = lambda cells: mean(best[name].index(mean(cells[name])) for name in cells)
+    rank = lambda cells: mean(best[n].index(mean(cells[n])) if n in cells else len(found) for n in sets)
     lines = ["| preset | " + " | ".join(sets) + " |", "|---|" + "---|" * len(sets)]
     for preset, cells in sorted(found.items(), key=lambda item: rank(item[1])):
         lines.append(f"| {preset} | " + " | ".join(cell(cells.get(name)) for name in sets) + " |")
@@ -100,7 +91,7 @@ def stacked(rows):
 def cell(values):
     """The mean and the range."""
     if values is None:
-        return "broke off"
+        return "no result"
     return f"{mean(values):.0f}" + (f" ({min(values):.0f} to {max(values):.0f})" if len(values) > 1 else "")
 
 
@@ -116,19 +107,19 @@ def main():
     options = parser.parse_args()
     torch.set_num_threads(1)
     sets = dict(name.split("=", 1) if "=" in name else (name, SETS[name]) for name in options.sets)
-    found = {}
+    found, rows = {}, {}
     for seed in options.seeds:
         for name, data in sets.items():
             for preset in options.presets:
                 out = options.out / name / f"{preset}-{seed}"
                 flags = [*words(preset, data, options.size, seed), "--score-images", str(options.score_images)]
-                train(flags, out, options.minutes)
-                if read(out).finished:
-                    found.setdefault(preset, {}).setdefault(name, []).append(read(out).training[-1]["fd"])
-    for name in sets:
-        shown = [preset for preset in found if name in found[preset]]
-        rows = [samples(Sampler(options.out / name / f"{preset}-{options.seeds[0]}")) for preset in shown]
-        stacked(rows).save(options.out / f"{name}.png")
+                record = train(flags, out, options.minutes)
+                found.setdefault(preset, {})
+                if record and record.finished:
+                    found[preset].setdefault(name, []).append(record.training[-1]["fd"])
+                    rows.setdefault(name, {}).setdefault(preset, out)
+    for name, shown in rows.items():
+        stacked([samples(Sampler(out)) for out in shown.values()]).save(options.out / f"{name}.png")
     print(table(found, [*sets]))
 
 

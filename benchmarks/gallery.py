@@ -7,6 +7,7 @@ python benchmarks/gallery.py --page              writes the page alone
 
 import argparse
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -158,16 +159,20 @@ def train(name):
 def write_page(runs, page):
     """The page and its pictures, from the runs that are there; of other presets it keeps what it said."""
     page.with_suffix("").mkdir(parents=True, exist_ok=True)
-    told = kept(page.read_text()) if page.exists() else {}
+    before = page.read_text() if page.exists() else ""
+    told = kept(before)
+    versions = {version for found in re.findall(r"torch\s(.+?);", before) for version in found.split(" or ")}
     for name in SETTINGS:
         if (runs / name / "recipe.json").exists():
             record = read(runs / name)
+            versions.add(record.context["versions"]["torch"])
             told[name] = (
                 f"| [{name}](#{name}) | {' | '.join(result(record))} |\n",
                 entry(name, record, page.with_suffix("")),
             )
     rows, entries = zip(*(told[name] for name in SETTINGS if name in told), strict=True)
-    page.write_text(HEAD.format(images=IMAGES, torch=torch.__version__) + TABLE + "".join(rows) + "".join(entries))
+    head = HEAD.format(images=IMAGES, torch=" or ".join(sorted(versions)))
+    page.write_text(head + TABLE + "".join(rows) + "".join(entries))
 
 
 def kept(page):

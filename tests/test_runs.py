@@ -861,7 +861,7 @@ class TestForecast:
         clock = iter(
             [0.0, 1.5, *(1.5 + 0.12 * n for n in range(1, 100))]
         )  # the first round takes 1.5 s, later ones 0.12
-        monkeypatch.setattr(forecast, "_now", lambda device: next(clock))
+        monkeypatch.setattr(forecast, "_now", lambda *_: next(clock))
         session = Session(small(PLAIN, arrays, d_steps=d_steps), tmp_path / "x")
         assert session.pace.image == pytest.approx(0.12 / (4 * d_steps))
         assert session.pace.scored == pytest.approx(0.12 / 64)

@@ -13,7 +13,8 @@ from tyro import MISSING_NONPROP
 from .. import __version__
 from ..checks import check_choice
 from ..spec import first_line
-from .commands import Command, Evaluate, List, Report, Sample, Stats, Train
+from .commands import Command, Evaluate, List, Report, Sample, Stats
+from .train import Train
 
 COMMANDS: dict[str, type[Command]] = {
     "train": Train,

@@ -1,9 +1,8 @@
 """The verbs: each is what its flags fill in, and `run` returns the exit status."""
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass
 from json import dumps
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,20 +11,11 @@ import torch
 import tyro
 from tyro.conf import Positional
 
-from .. import presets, report, runs
-from ..recipe import Game, Machine, Networks, Optimisation, Reading, Recipe, Scores, Usual
+from .. import report, runs
 from ..runs import pictures
 from ..runs.references import Watch
-from ..spec import build, several
+from ..spec import several
 from . import display
-from .stopping import Stop
-
-COMPONENTS = (
-    *("game", "network", "loss", "d_norm", "g_norm", "d_activation", "g_activation"),
-    *("constraint", "augment", "optimizer", "features"),
-)
-TERMS = ("penalties", "g_penalties", "score")
-OWN_FILE = re.compile(r"^(.*\.py):")
 
 Run = Annotated[Positional[Path], tyro.conf.arg(help="folder of a run")]
 Device = Annotated[str, tyro.conf.arg(help="auto, cpu, cuda or cuda:1")]
@@ -39,72 +29,6 @@ class Command(ABC):
     @abstractmethod
     def run(self) -> int:
         """Does it; the exit status."""
-
-
-@dataclass(kw_only=True)
-class Train(Command):
-    """Train a GAN on images; the same command again resumes it.
-
-    equipoise train photos/ --out runs/photos --size 64 --mirror
-    equipoise train cifar-10-python.tar.gz --out runs/cifar --preset sngan
-    equipoise train --out runs/mine --penalties "r1(weight=5)" --loss "mine.py:my_loss(beta=4)" --dry-run
-    """
-
-    out: Annotated[
-        Path | None, tyro.conf.arg(help="run folder to make or to resume", help_behavior_hint="(required)")
-    ] = None
-    preset: Annotated[str, tyro.conf.arg(help="where the defaults come from: equipoise list presets")] = "default"
-    dry_run: Annotated[
-        bool, tyro.conf.arg(help="print the complete recipe, and how long it takes, and stop", aliases=["-n"])
-    ] = False
-    device: Device = "auto"
-    usual: Usual = field(default_factory=Usual)
-    data: Reading = field(default_factory=Reading)
-    networks: Networks = field(default_factory=Networks)
-    game: Game = field(default_factory=Game)
-    optimisation: Optimisation = field(default_factory=Optimisation)
-    machine: Machine = field(default_factory=Machine)
-    scores: Scores = field(default_factory=Scores)
-
-    @classmethod
-    def like(cls, preset: str) -> "Train":
-        """The flags that say what a preset does."""
-        recipe = preset_of(preset)
-        groups: dict[str, Any] = {part.name: part.type for part in fields(cls) if is_dataclass(part.type)}
-        return cls(preset=preset, **{name: recipe.part(group) for name, group in groups.items()})
-
-    @property
-    def recipe(self) -> Recipe:
-        """What the flags say."""
-        groups = (part for part in vars(self).values() if is_dataclass(part))
-        return Recipe(**{name: value for group in groups for name, value in vars(group).items()})
-
-    def run(self) -> int:
-        """Trains until the recipe's length is reached or a signal asks to stop."""
-        if self.out is None:
-            raise ValueError("train needs a folder for the run: --out runs/NAME")
-        run = runs.Session(located(self.length()), self.out, chosen_device(self.device))
-        if self.dry_run:
-            display.plan(run)
-            return 0
-        if not run.folder.recipe_file.exists():
-            display.chosen(run)
-        try:
-            with Stop() as stop, display.progress(run.recipe) as show:
-                for progress in run.train(stop):
-                    show(progress)
-        finally:  # a run that broke has a page too
-            page = report.write(self.out) if run.folder.recipe_file.exists() else self.out
-        return stop.farewell() or display.finished(self.out, page)
-
-    def length(self) -> Recipe:
-        """The recipe with one length: in images, that of its preset too, or in minutes."""
-        recipe = self.recipe
-        if recipe.minutes is None:
-            return recipe
-        if recipe.images != preset_of(self.preset).images:
-            raise ValueError("--images and --minutes are both the length of training; choose one")
-        return replace(recipe, images=None)
 
 
 @dataclass(kw_only=True)
@@ -285,12 +209,6 @@ class List(Command):
         return 0
 
 
-def preset_of(name: str) -> Recipe:
-    """The recipe of a preset; raises ValueError for a name that none has."""
-    recipe: Recipe = build(name.replace("-", "_"), presets)
-    return recipe
-
-
 def chosen_device(name: str) -> torch.device:
     """The device of that name; "auto" is a GPU where there is one."""
     if name == "auto":
@@ -303,13 +221,3 @@ def chosen_device(name: str) -> torch.device:
 def listed(words: Sequence[str]) -> tuple[str, ...]:
     """The calls in words, each of which may hold several: "fd,kid"."""
     return tuple(call for word in words for call in several(word))
-
-
-def located(recipe: Recipe) -> Recipe:
-    """The recipe with all paths absolute, of data and of the user's own files: a run finds them from everywhere."""
-    absolute = lambda path: str(Path(path).expanduser().resolve())
-    own = lambda spec: OWN_FILE.sub(lambda match: absolute(match[1]) + ":", spec)
-    changes: dict[str, Any] = {name: own(getattr(recipe, name)) for name in COMPONENTS if getattr(recipe, name)}
-    changes |= {name: tuple(map(own, listed(getattr(recipe, name)))) for name in TERMS if getattr(recipe, name)}
-    changes["data"] = recipe.data if recipe.data == "builtin" else absolute(recipe.data)
-    return replace(recipe, **changes)

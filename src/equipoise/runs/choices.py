@@ -124,12 +124,12 @@ def _images(recipe: Recipe, source: Source, device: torch.device, pace: Pace | N
 
 
 def _mirror(recipe: Recipe, source: Source) -> Choice:
-    few = f"{source.count:,} images"
+    images = f"{source.count:,} images"
     if source.count >= FEW:
-        return Choice(False, f"{few} need it less; --mirror where left and right are alike")
+        return Choice(False, f"{images} need it less; --mirror where left and right are alike")
     if known(recipe.channels) < 3:
         return Choice(False, "grey images are often signs and digits; --mirror where left and right are alike")
-    return Choice(True, f"{few} are few; --no-mirror for writing and whatever has a left and a right")
+    return Choice(True, f"{images} are few; --no-mirror for writing and whatever has a left and a right")
 
 
 def _average(recipe: Recipe) -> Choice:

@@ -1,6 +1,8 @@
 """How long training takes on this machine: a few timed rounds, and timed images of a score, on noise."""
 
 import time
+from collections.abc import Callable
+from functools import partial
 from itertools import repeat
 from typing import NamedTuple
 
@@ -30,42 +32,47 @@ class Pace(NamedTuple):
         return images * self.image + (scores * known(recipe.score_images) + real) * self.scored
 
 
-def measured(recipe: Recipe, labels: LabelSpace, device: torch.device) -> Pace:
+def measured(
+    recipe: Recipe, labels: LabelSpace, device: torch.device, clock: Callable[[], float] = time.perf_counter
+) -> Pace:
     """Plays rounds on noise with parts of its own, late in a run, when schedules have come to what lasts."""
+    now = partial(_now, device, clock)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         assembled = assemble(recipe, labels, device)
-        return Pace(_of_images(assembled, recipe, labels, device), _of_scores(assembled, recipe, labels, device))
+        return Pace(_of_images(assembled, recipe, labels, device, now), _of_scores(assembled, recipe, labels, now))
 
 
-def _of_images(assembled: Assembled, recipe: Recipe, labels: LabelSpace, device: torch.device) -> float:
+def _of_images(
+    assembled: Assembled, recipe: Recipe, labels: LabelSpace, device: torch.device, now: Callable[[], float]
+) -> float:
     state, batch = assembled.state, known(recipe.batch)
     shape = known(recipe.channels), *known(recipe.height_width())
     example = labels.example(batch)
     noise = torch.rand(batch, *shape, device=device) * 2 - 1, None if example is None else example.to(device)
     stream = rounds(assembled, repeat(noise), recipe)
     state.seen = start = known(recipe.images) - 1
-    marks = [_now(device)]
+    marks = [now()]
     while len(marks) <= ROUNDS and marks[-1] - marks[0] < SECONDS:
         next(stream)
-        marks.append(_now(device))
+        marks.append(now())
     images = (state.seen - start) / (len(marks) - 1)  # of a round
     timed = marks[min(1, len(marks) - 2) :]  # without the first, where there are others
     return (timed[-1] - timed[0]) / (len(timed) - 1) / images
 
 
-def _of_scores(assembled: Assembled, recipe: Recipe, labels: LabelSpace, device: torch.device) -> float:
+def _of_scores(assembled: Assembled, recipe: Recipe, labels: LabelSpace, now: Callable[[], float]) -> float:
     G, look = assembled.state.averages["G"], build(known(recipe.features), feature_module)
     seconds = []
     for _ in range(2):  # the first time is slower
-        mark = _now(device)
+        mark = now()
         for images in generate(G, latents(G, BATCH, seed=0), labels.example(BATCH)):
-            look(images.to(device))
-        seconds.append(_now(device) - mark)
+            look(images)
+        seconds.append(now() - mark)
     return seconds[-1] / BATCH
 
 
-def _now(device: torch.device) -> float:
+def _now(device: torch.device, clock: Callable[[], float]) -> float:
     """The time in seconds, when the device has done its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return time.perf_counter()
+    return clock()
