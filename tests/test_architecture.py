@@ -28,6 +28,7 @@ SHARED = {
     "spec",
     "checks",
     "critic",
+    "growth",
     "labels",
     "numerics",
     "randomness",

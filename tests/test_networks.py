@@ -20,6 +20,7 @@ SMALL = {
     "improved_gan": "improved_gan(g_width=4, d_width=4, kernels=3)",
     "infogan": "infogan(width=4)",
     "mlp": "mlp(width=16)",
+    "pggan": "pggan(fmap_base=16, fmap_max=8, z_dim=8)",
     "r3": "r3(g_width=8, d_width=8, blocks=1)",
     "sagan": "sagan(g_scale=0.03, d_scale=0.03)",
     "sn_cnn": "sn_cnn(g_width=4, d_width=4)",
@@ -29,7 +30,7 @@ SMALL = {
     "wn_gan": "wn_gan(width=4)",
     "wn_resnet": "wn_resnet(width=4)",
 }
-UNBOUNDED = ("began", "r3")  # as published: no tanh
+UNBOUNDED = ("began", "pggan", "r3")  # as published: no tanh
 AUTOENCODING = ("began", "ebgan")
 SHAPES = [
     ImageShape(1, 28, 28),

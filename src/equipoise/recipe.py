@@ -91,6 +91,8 @@ class Networks:
     """The generator's hidden activation; the network knows its own."""
     d_activation: Annotated[str | None, _hint(metavar="CALL")] = None
     """The discriminator's hidden activation; the network knows its own."""
+    growth: Call = "none"
+    """How networks that have levels grow: "progressive", or "progressive(hold=600_000, fade=600_000)"."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from .. import (
     augment,
     constraints,
     games,
+    growth,
     losses,
     metrics,
     networks,
@@ -37,6 +38,7 @@ from ..report.numbers import duration
 from ..runs import Progress as RunProgress
 from ..runs import Session
 from ..runs.references import Watch, unwatched
+from ..schedules import at
 from ..spec import first_line, kind, names, parameters
 
 MODULES = (
@@ -50,6 +52,7 @@ MODULES = (
     activations,
     optimizers,
     schedules,
+    growth,
     metrics,
     features,
     presets,
@@ -151,7 +154,19 @@ def plan(run: Session) -> None:
     kind, size = run.dataset.meaning.space
     labels = "" if kind == "none" else f" of {size} classes" if kind == "classes" else f" with {kind} of size {size}"
     print(f"{len(run.dataset):,} images{labels} in {run.dataset.name}; weights: {weights}")
+    if run.pace.phases:
+        console.print(_phases(run))
     print(f"training takes {_lasts(run)}; nothing was written")
+
+
+def _phases(run: Session) -> Table:
+    """How the networks grow, and how long each phase takes."""
+    table = _table("from image", "shorter side", "", "batch", "images a second", "takes about")
+    for phase, seconds in run.pace.phases:
+        speed, batch = (phase.end - phase.begin) / seconds, round(at(run.assembled.batch, phase.begin))
+        how = "fades in" if phase.fading else "held"
+        table.add_row(f"{phase.begin:,}", str(phase.side), how, str(batch), f"{speed:,.0f}", duration(seconds))
+    return table
 
 
 def _flag(name: str, value: object) -> str:

@@ -15,6 +15,7 @@ from torch.utils import data
 
 from ..checks import check_range
 from ..labels import Labels
+from ..schedules import Rate, at
 from .dataset import Dataset, Decoder
 from .readers import Arrays
 
@@ -28,7 +29,7 @@ Raw = tuple[UInt8[Tensor, "b c h w"], Int64[Tensor, " b"], Bool[Tensor, " b"]]
 
 def batches(
     dataset: Dataset,
-    batch: int,
+    batch: Rate,
     seed: int,
     start: int = 0,
     mirror: bool = False,
@@ -39,7 +40,7 @@ def batches(
     """Images in [-1, 1] and their labels on a device, after the first `start` images; global random state is untouched.
 
     `mirror` flips every second image on average. `dequantize` adds uniform noise of the size of one grey level (Miyato
-    et al. 2018, arXiv:1802.05957). `workers` is how many processes decode a streamed set.
+    et al. 2018, arXiv:1802.05957). `batch` may be a schedule. `workers` is how many processes decode a streamed set.
     """
     check_range(at_least=1, batch=batch)
     check_range(at_least=0, seed=seed, start=start, workers=workers or 0)
@@ -49,7 +50,7 @@ def batches(
     return _finished(dataset, raw, mirror, (seed, start) if dequantize else None)
 
 
-def steps(images: int, batch: int, seed: int, start: int = 0) -> Iterator[Step]:
+def steps(images: int, batch: Rate, seed: int, start: int = 0) -> Iterator[Step]:
     """The indices of every batch and which of its images are mirrored: epoch after epoch a fresh permutation.
 
     >>> whole, resumed = steps(5, batch=2, seed=0), steps(5, batch=2, seed=0, start=2)
@@ -58,13 +59,14 @@ def steps(images: int, batch: int, seed: int, start: int = 0) -> Iterator[Step]:
     True
     """
     epochs = _epochs(images, seed, start)
-    order, mirrored = next(epochs)
+    (order, mirrored), seen = next(epochs), start
     while True:
-        while len(order) < batch:
+        count = round(at(batch, seen))
+        while len(order) < count:
             more, mirrored_too = next(epochs)
             order, mirrored = np.concatenate([order, more]), np.concatenate([mirrored, mirrored_too])
-        yield order[:batch], mirrored[:batch]
-        order, mirrored = order[batch:], mirrored[batch:]
+        yield order[:count], mirrored[:count]
+        order, mirrored, seen = order[count:], mirrored[count:], seen + count
 
 
 def _epochs(images: int, seed: int, start: int) -> Iterator[Step]:

@@ -13,6 +13,7 @@ from .dcgan import dcgan as dcgan
 from .improved_gan import improved_gan as improved_gan
 from .infogan import infogan as infogan
 from .mlp import mlp as mlp
+from .pggan import pggan as pggan
 from .r3 import r3 as r3
 from .sagan import sagan as sagan
 from .shape import Architecture as Architecture

@@ -18,6 +18,7 @@ from .convolutional import wn_gan as wn_gan
 from .energy_based import began as began
 from .energy_based import ebgan as ebgan
 from .energy_based import ls_gan as ls_gan
+from .growing_pairs import pggan as pggan
 from .relativistic import default as default
 from .relativistic import r3gan as r3gan
 from .spectrally_normalised import biggan as biggan

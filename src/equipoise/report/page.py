@@ -37,6 +37,7 @@ def page(record: Record) -> str:
         pictures=len(record.pictures),
         facts=sections.facts(record),
         strip=sections.over_time(record),
+        levels=sections.of_levels(record),
         axes=axes,
         figures=sections.figures(record, axes),
         scores=sections.scores(record),

@@ -26,6 +26,7 @@ class Record:
     training: list[Row]
     evaluations: list[Row]
     pictures: list[tuple[int, Path]]
+    levels: list[tuple[int, Path]]
     nearest: Path
     seen: int
 
@@ -81,14 +82,18 @@ def read(run: str | Path) -> Record:
     folder = RunFolder(run)
     context = folder.context()
     stats, metrics = rows(folder.stats_file), rows(folder.metrics_file)
-    pictures = sorted((int(file.stem), file) for file in folder.samples.glob("*.png") if file.stem.isdecimal())
+    pictures, levels = numbered(folder.samples), numbered(folder.levels)
     saved = [int(file.stem) for file in folder.checkpoint_files() if file.stem.isdecimal()]
     training = [row for row in metrics if row.get("when") == "training"]
     evaluations = [row for row in metrics if row.get("when") == "evaluate"]
     reached = [int(row["seen"]) for row in stats + metrics] + [seen for seen, _ in pictures] + saved
-    return Record(
-        folder.path, context, stats, training, evaluations, pictures, folder.nearest_file, max(reached, default=0)
-    )
+    seen = max(reached, default=0)
+    return Record(folder.path, context, stats, training, evaluations, pictures, levels, folder.nearest_file, seen)
+
+
+def numbered(folder: Path) -> list[tuple[int, Path]]:
+    """The pictures of a folder that are named by a number, in that order."""
+    return sorted((int(file.stem), file) for file in folder.glob("*.png") if file.stem.isdecimal())
 
 
 def rows(file: Path) -> list[Row]:

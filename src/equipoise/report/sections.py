@@ -106,6 +106,15 @@ def over_time(record: Record) -> list[Picture]:
     return [_moment(record, picture) for picture in shown] if len(shown) > 1 else []
 
 
+def of_levels(record: Record) -> list[Picture]:
+    """What a network that grew made at each level, beside real images."""
+    made = "in each row five generated images, then five real ones"
+    return [
+        Picture(shown, f"At {shown.seen} pixels, {made}", f"{shown.seen} pixels", "")
+        for shown in thumbnails.of_levels(record)
+    ]
+
+
 def _moment(record: Record, shown: Shown) -> Picture:
     seen = numbers.count(shown.seen)
     return Picture(shown, f"Samples after {seen} images", seen, _score(record, shown.seen))

@@ -39,6 +39,12 @@ def over_time(record: Record) -> list[Shown]:
     return [shown for shown in found if shown]
 
 
+def of_levels(record: Record) -> list[Shown]:
+    """Generated beside real images of every level of a network that grew."""
+    found = (_show(side, file, None, SMALL, SMALL_BYTES) for side, file in record.levels)
+    return [shown for shown in found if shown]
+
+
 def nearest(record: Record) -> Shown | None:
     """Generated images beside the training images nearest to them, where an evaluation has drawn them."""
     return _show(record.seen, record.nearest, None, LARGE, LARGE_BYTES)

@@ -1,6 +1,6 @@
 """From a recipe to objects: the only place where strings become what they name."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from inspect import signature
 from typing import Any, cast
@@ -9,12 +9,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from .. import activations, augment, constraints, games, losses, networks, norms, optimizers, penalties, schedules
+from .. import (
+    activations,
+    augment,
+    constraints,
+    games,
+    growth,
+    losses,
+    networks,
+    norms,
+    optimizers,
+    penalties,
+    schedules,
+)
+from ..growth import Growth
 from ..labels import LabelSpace
 from ..layers import TPReLU, TReLU
 from ..losses import CriticLoss, Loss
 from ..networks import ImageShape
+from ..networks.growing import growing
 from ..recipe import Recipe, known
+from ..schedules import Rate
 from ..spec import build, find
 from ..training import Batch, Players, Precision, State, Stats, steps
 from ..training.precision import PRECISIONS
@@ -32,6 +47,14 @@ class Assembled:
     arguments: dict[str, Any]
     """What the game was made of: loss, penalties..."""
     precision: Precision
+    batch: Rate
+    """Real images in a batch."""
+    growth: Growth | None = None
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """The shorter side of the images of each level of a network that grows."""
+        return sides_of(self.state.nets.values())
 
     @property
     def G(self) -> nn.Module:
@@ -55,8 +78,13 @@ def assemble(recipe: Recipe, labels: LabelSpace, device: torch.device) -> Assemb
     if "G" not in nets:
         raise ValueError(f"a run samples and scores the network G, but {recipe.network} has only {', '.join(nets)}")
     lr = {name: recipe.rate("lr_d" if "D" in player.nets else "lr_g") for name, player in players.items()}
-    state = State.start(nets, players, build(recipe.optimizer, optimizers, lasting(recipe)), lr)
-    return Assembled(state, players, arguments, precision)
+    optimizing, batch = build(recipe.optimizer, optimizers, lasting(recipe)), known(recipe.batch)
+    if recipe.growth == "none":
+        return Assembled(State.start(nets, players, optimizing, lr), players, arguments, precision, batch)
+    plan, sides = build_growth(recipe, nets), sides_of(nets.values())
+    state = State.start(nets, players, optimizing, {name: plan.lr_at(rate, sides) for name, rate in lr.items()})
+    state.grow(plan, players)
+    return Assembled(state, players, arguments, precision, plan.batch_at(batch, sides), plan)
 
 
 def rounds(assembled: Assembled, stream: Iterable[Batch], recipe: Recipe) -> Iterator[Stats]:
@@ -70,6 +98,25 @@ def rounds(assembled: Assembled, stream: Iterable[Batch], recipe: Recipe) -> Ite
         precision=assembled.precision,
         seed=recipe.seed,
     )
+
+
+def build_growth(recipe: Recipe, nets: Mapping[str, nn.Module]) -> Growth:
+    """How the networks grow; raises ValueError where none can, and where the run ends before they are grown."""
+    images, sides = known(recipe.images), sides_of(nets.values())
+    if not sides:
+        raise ValueError(f"{recipe.network} has no levels, so that it cannot grow: choose pggan, or growth='none'")
+    plan: Growth = build(recipe.growth, growth, images=images)
+    if plan.grown(sides) > images:
+        raise ValueError(
+            f"after {images:,} images the networks have grown to {plan.side(images, sides)} of {sides[-1]} pixels; "
+            f"growth={recipe.growth!r} takes {plan.grown(sides):,}: choose more --images, or shorter phases"
+        )
+    return plan
+
+
+def sides_of(nets: Iterable[nn.Module]) -> tuple[int, ...]:
+    """The shorter side of the images of each level of networks that grow."""
+    return next((part.sides for net in nets for part in growing(net)), ())
 
 
 def lasting(recipe: Recipe) -> dict[str, Any]:
@@ -87,7 +134,7 @@ def build_arguments(recipe: Recipe) -> dict[str, Any]:
         "constraint": build(recipe.constraint, constraints, also),
         "augment": build(known(recipe.augment), augment, also) if recipe.augment != "none" else None,
         "d_steps": recipe.rate("d_steps"),
-        "g_batch": recipe.g_batch,
+        "g_batch": None if recipe.g_batch == recipe.batch else recipe.g_batch,
     }
 
 

@@ -32,6 +32,7 @@ class RunFolder:
         self.report_file = self.path / "report.html"
         self.checkpoints = self.path / "checkpoints"
         self.samples = self.path / "samples"
+        self.levels = self.path / "levels"
         self.best_file = self.checkpoints / "best.pt"
 
     def context(self) -> dict[str, Any]:

@@ -8,14 +8,17 @@ from typing import NamedTuple
 
 import torch
 
+from ..growth import Phase
 from ..labels import LabelSpace
 from ..metrics import features as feature_module
 from ..metrics.generation import BATCH, generate, latents
 from ..recipe import Recipe, known
+from ..schedules import at
 from ..spec import build
 from .assemble import Assembled, assemble, rounds
 
 SECONDS = 2.0  # of timing, of which the first round, which is slower, is left out
+SHORTEST = 0.3  # seconds for a phase of growth
 ROUNDS = 20  # at most; lazy penalties come every few
 
 
@@ -24,6 +27,8 @@ class Pace(NamedTuple):
 
     image: float
     scored: float
+    phases: tuple[tuple[Phase, float], ...] = ()
+    """The phases of growth, and the seconds that each takes."""
 
     def seconds(self, recipe: Recipe, real: int = 0) -> float:
         """How long a run of this recipe takes from its start, with so many real images to be looked at for scores."""
@@ -39,20 +44,33 @@ def measured(
     now = partial(_now, device, clock)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         assembled = assemble(recipe, labels, device)
-        return Pace(_of_images(assembled, recipe, labels, device, now), _of_scores(assembled, recipe, labels, now))
+        scored, images = _of_scores(assembled, recipe, labels, now), known(recipe.images)
+        of_images = partial(_of_images, assembled, recipe, labels, device, now)
+        if assembled.growth is None:
+            return Pace(of_images(images - 1, SECONDS), scored)
+        phases = assembled.growth.phases(assembled.sides, images)
+        most = max(SECONDS / len(phases), SHORTEST)
+        each = [of_images((phase.begin + phase.end) // 2, most) * (phase.end - phase.begin) for phase in phases]
+        return Pace(sum(each) / images, scored, tuple(zip(phases, each, strict=True)))
 
 
 def _of_images(
-    assembled: Assembled, recipe: Recipe, labels: LabelSpace, device: torch.device, now: Callable[[], float]
+    assembled: Assembled,
+    recipe: Recipe,
+    labels: LabelSpace,
+    device: torch.device,
+    now: Callable[[], float],
+    start: int,
+    most: float,
 ) -> float:
-    state, batch = assembled.state, known(recipe.batch)
+    """Seconds for an image, so many images into the run."""
+    state, batch = assembled.state, round(at(assembled.batch, start))
     shape = known(recipe.channels), *known(recipe.height_width())
     example = labels.example(batch)
     noise = torch.rand(batch, *shape, device=device) * 2 - 1, None if example is None else example.to(device)
     stream = rounds(assembled, repeat(noise), recipe)
-    state.seen = start = known(recipe.images) - 1
-    marks = [now()]
-    while len(marks) <= ROUNDS and marks[-1] - marks[0] < SECONDS:
+    state.seen, marks = start, [now()]
+    while len(marks) <= ROUNDS and marks[-1] - marks[0] < most:
         next(stream)
         marks.append(now())
     images = (state.seen - start) / (len(marks) - 1)  # of a round

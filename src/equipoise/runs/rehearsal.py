@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from .. import games
 from ..critic import Critic, ask, generate
 from ..labels import LabelSpace
+from ..networks.growing import shown
 from ..recipe import Recipe, known
 from ..spec import find
 from ..training import Batch, Players, Stats
@@ -108,6 +109,7 @@ def check_penalties(assembled: Assembled, recipe: Recipe, images: Tensor, labels
         return
     z = torch.randn(len(images), cast(int, G.z_dim), device=images.device)
     fake = ask(G, z, labels).detach()
+    images = shown(D, images)
     for name, penalty in zip(known(recipe.penalties), assembled.arguments["penalties"], strict=True):
         with gradients_through(D) as passed:
             penalty(Critic(D, labels, assembled.arguments["augment"], G, z, D, seen=0), images, fake)
@@ -134,6 +136,7 @@ def check_labels_matter(assembled: Assembled, recipe: Recipe, image: Tensor, lab
             weight.add_(0.1 * torch.randn_like(weight))
     one, other = known(labels.example(2)).to(image.device).split(1)
     z = torch.randn(1, cast(int, G.z_dim), device=image.device)
+    image = shown(D, image)
     elsewhere = getattr(D, "is_autoencoder", False) or "class_logits" in dict(Critic(D).marked())
     asked = [("generator", G, z)] if elsewhere else [("generator", G, z), ("discriminator", D, image)]
     if same := [name for name, net, x in asked if alike(net, x, one, other)]:
@@ -169,7 +172,7 @@ def gradients_through(module: nn.Module) -> Iterator[list[bool]]:
 def check_g_penalties(assembled: Assembled, recipe: Recipe, images: Tensor, labels: Tensor | None) -> None:
     """Raises ValueError for a penalty of the generator that does not depend on it."""
     G, D = assembled.G, assembled.D
-    z = torch.randn(len(images), cast(int, G.z_dim), device=images.device, requires_grad=True)
+    z, images = torch.randn(len(images), cast(int, G.z_dim), device=images.device, requires_grad=True), shown(D, images)
     (fake, latents), weights = generate(G, z, labels), list(G.parameters())
     for name, penalty in zip(recipe.g_penalties, assembled.arguments["g_penalties"], strict=True):
         value = penalty(Critic(D, labels, assembled.arguments["augment"], G, latents, G, seen=0), images, fake)

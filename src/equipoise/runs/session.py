@@ -5,17 +5,20 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from math import isfinite
+from math import ceil, isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from ..data import batches, inspect
+from ..data.batches import scaled
 from ..metrics.evaluation import versions
-from ..metrics.generation import generate, latents
+from ..metrics.generation import generate, latents, to_uint8
+from ..networks.growing import Growing, growing
 from ..recipe import Recipe, differences, known
 from ..schedules import at
 from ..training import State, Stats
@@ -24,13 +27,14 @@ from .choices import choose
 from .folder import LOCK, RunFolder, append_row, load_checkpoint, read_rows, write_whole
 from .forecast import Pace, measured
 from .pictures import grid
-from .real_images import load_dataset
+from .real_images import load_dataset, real_order
 from .references import RealImages, identity
 from .rehearsal import rehearse
 from .scoring import Scorer, generated, subject
 
 ROWS = 400  # lines of statistics in a run
 PICTURED = 64  # samples in a picture
+BESIDE = 5  # generated beside as many real images, in as many rows
 MOST_ROWS = 10  # labels in it
 
 
@@ -148,7 +152,7 @@ class Session:
         """The real images of the round that is over."""
         during = max(0, self.state.seen - 1)
         updates = (at(player.updates, during) for player in self.assembled.players.values() if player.fresh)
-        return known(self.recipe.batch) * sum(map(round, updates))
+        return round(at(self.assembled.batch, during)) * sum(map(round, updates))
 
     def after_round(self, before: int) -> Progress:
         """Statistics, checkpoint, picture and score, each when its time has come."""
@@ -167,7 +171,7 @@ class Session:
         recipe = self.recipe
         return batches(
             self.dataset,
-            known(recipe.batch),
+            self.assembled.batch,
             recipe.seed,
             start=self.state.seen,
             mirror=known(recipe.mirror),
@@ -217,6 +221,16 @@ class Session:
         images = torch.cat(list(generate(self.G, z, labels)))
         file = self.folder.samples / f"{self.state.seen:010d}.png"
         write_whole(file, lambda beside: grid(images, columns).save(beside, "png"))
+        for part in growing(self.G) if self.assembled.growth else ():
+            self.picture_level(part, images)
+
+    def picture_level(self, part: Growing, images: UInt8[Tensor, "n c h w"]) -> None:
+        """Writes images of this level, in each row generated ones, then real ones as the level has them."""
+        real = scaled(self.dataset.take(real_order(self.dataset)[: BESIDE**2]).to(self.device))
+        real, generated = to_uint8(part.whole(part.at_level(real))), images[: len(real)]
+        rows = [torch.cat(pair) for pair in zip(generated.split(BESIDE), real.split(BESIDE), strict=True)]
+        file = self.folder.levels / f"{part.sides[ceil(part.level)]:04d}.png"
+        write_whole(file, lambda beside: grid(torch.cat(rows), 2 * BESIDE).save(beside, "png"))
 
     def score(self) -> dict[str, Any]:
         """Scores the EMA generator; keeps the checkpoint if it is the best so far."""

@@ -5,6 +5,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
+from math import ceil, floor
 from typing import Any, cast
 
 import torch
@@ -13,6 +14,8 @@ from torch.optim import Optimizer
 
 from .. import norms
 from ..checks import check_choice
+from ..growth import Growth
+from ..networks.growing import Growing, growing
 from ..optimizers import Optimizing
 from ..schedules import Rate
 from ..spec import named
@@ -81,6 +84,23 @@ class State:
         components = nn.ModuleDict(stateful(players)).to(device_of(modules))
         return cls(modules, optimizers, nn.ModuleDict(averages), components, moved, followers)
 
+    def grow(self, growth: Growth, players: Players) -> None:
+        """From now on networks that have levels grow, and their averages; raises ValueError where there are none.
+
+        With `growth.reset` the optimizer of a player that moves such a network is reset whenever a level begins to fade
+        in, and when it has done so.
+        """
+        parts = [part for net in (self.nets, self.averages) for part in growing(net)]
+        if not parts:
+            raise ValueError("no network has levels, so that nothing can grow: choose pggan, or growth='none'")
+        for part in parts:
+            part.growth = growth
+            part.follow_images(self.seen)
+        for name, player in players.items():
+            own = [part for net in player.nets for part in growing(self.nets[net])]
+            if own and growth.reset:
+                self.followers.append(partial(reset_at_new_level, self.optimizers[name], own[0], growth))
+
     def following(self) -> list[Follower]:
         """What follows the images seen: settings of optimizers, and all parts that have a method `follow_images`."""
         modules = chain(self.nets.modules(), self.averages.modules(), self.components.modules())
@@ -111,6 +131,13 @@ class State:
             "averages": dict(self.averages.items()),
             "components": dict(self.components.items()),
         }
+
+
+def reset_at_new_level(optimizer: Optimizer, part: Growing, growth: Growth, seen: int) -> None:
+    """Forgets the moments of an optimizer where other levels are to be trained than in the round before."""
+    level = growth.level(seen, part.sides)
+    if (floor(level), ceil(level)) != (floor(part.level), ceil(part.level)):
+        optimizer.state.clear()
 
 
 @torch.no_grad()
