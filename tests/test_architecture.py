@@ -11,6 +11,7 @@ from equipoise import (
     augment,
     constraints,
     games,
+    growth,
     losses,
     metrics,
     networks,
@@ -101,12 +102,13 @@ def test_every_module_has_a_layer():
         (norms, "equalized frobenius none orthogonal spectral standardized strict_weight weight"),
         (constraints, "clip clip_singular_values none"),
         (augment, "ada diffaug none transforms"),
-        (games, "adversarial"),
+        (games, "adversarial pyramid"),
+        (growth, "progressive"),
         (schedules, "constant cosine decay linear steps warmup"),
         (
             networks,
-            "began biggan biggan_deep dcgan ebgan improved_gan infogan mlp r3 sagan sn_cnn sn_resnet wgan_gp_cnn "
-            "wgan_gp_resnet wn_gan wn_resnet",
+            "began biggan biggan_deep dcgan ebgan improved_gan infogan lapgan mlp pggan r3 sagan sn_cnn sn_resnet "
+            "wgan_gp_cnn wgan_gp_resnet wn_gan wn_resnet",
         ),
         (activations, "elu gelu leaky_relu relu silu smooth_elu tanh"),
         (optimizers, "adam rmsprop sgd"),
@@ -119,7 +121,8 @@ def test_every_module_has_a_layer():
         (
             presets,
             "acgan began biggan biggan_deep ct_gan dcgan default dragan ebgan f_gan gan improved_gan infogan_study "
-            "ls_gan lsgan r3gan sagan sn_regularization sngan sngan_projection sngan_resnet wgan wgan_gp wn_gan",
+            "lapgan ls_gan lsgan pggan r3gan sagan sn_regularization sngan sngan_projection sngan_resnet wgan wgan_gp "
+            "wn_gan",
         ),
     ],
 )
@@ -130,7 +133,7 @@ def test_public_components(module, expected):
 FILES = ("clip", "dinov2", "inception", "resnet56")  # features whose weights may have to be downloaded
 KINDS = [
     *(losses, penalties, norms, constraints, augment, networks, activations, optimizers),
-    *(metrics, features, presets, games, schedules),
+    *(metrics, features, presets, games, schedules, growth),
 ]
 
 

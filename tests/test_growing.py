@@ -251,7 +251,7 @@ class TestRuns:
         recipe = self.recipe(pictures, growth, score_every=96, sample_every=24)
         finish(recipe, tmp_path / "whole")
         seen = [int(file.stem) for file in runs.RunFolder(tmp_path / "whole").checkpoint_files()]
-        assert seen[:5] == [0, 4, 8, 12, 15]  # batches of 4, of 3 from images of 8 pixels on
+        assert seen[:6] == [0, 4, 8, 12, 18, 21]  # batches of 4, of 3 from images of 8 pixels on
         told = []
         for progress in runs.train(recipe, tmp_path / "x", stop=lambda: bool(told) and told[-1] >= 18):
             told.append(progress.seen)

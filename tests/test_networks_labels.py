@@ -14,7 +14,7 @@ from equipoise.networks.conditioning import LabelMaps
 SPACES = [LabelSpace("classes", 4), LabelSpace("attributes", 3), LabelSpace("vectors", 2)]
 G_WAYS = ["batch_norm", "concat", "self_modulation"]
 D_WAYS = ["projection", "auxiliary", "concat"]
-ONLY_CONCAT = ("mlp", "r3", "began", "wn_gan", "wn_resnet")  # generators without batch normalisation
+ONLY_CONCAT = ("lapgan", "mlp", "pggan", "r3", "began", "wn_gan", "wn_resnet")  # generators without batch normalisation
 HIERARCHICAL = "biggan at 48"
 over_networks = pytest.mark.parametrize("name", [*SMALL, HIERARCHICAL])
 over_kinds = pytest.mark.parametrize("labels", SPACES, ids=lambda labels: labels.kind)

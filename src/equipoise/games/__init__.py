@@ -6,3 +6,4 @@ A game is a function that returns players by name, for `training.steps`. One of 
 
 from .adversarial import adversarial as adversarial
 from .balance import adaptive_weight as adaptive_weight
+from .pyramid import pyramid as pyramid

@@ -18,7 +18,7 @@ from ..numerics import wide, without_autocast
 from ..penalties import Penalty
 from ..schedules import Rate
 from ..spec import named
-from ..training import Player, Terms, Turn
+from ..training import Batch, Player, Terms, Turn
 from ..trees import map_leaves, size
 
 TAKEN = ("loss", "real", "fake", "gradient")  # names of statistics that no penalty may have
@@ -69,10 +69,15 @@ class Adversarial:
     augment: Augmentation | None
     g_batch: int | None
 
+    def seen(self, turn: Turn) -> tuple[Tensor, Tensor | None]:
+        """Real images as D is to see them now, and their labels."""
+        real, labels = images_and_labels(turn.batch)
+        return shown(turn.nets["D"], real), labels
+
     def d(self, turn: Turn) -> Terms:
         """The discriminator's terms."""
         G = turn.nets["G"]
-        real, labels = images_and_labels(turn)
+        real, labels = self.seen(turn)
         z = turn.latents(len(real), z_dim(G))
         with torch.no_grad():
             fake = wide(ask(G, z, labels))
@@ -97,7 +102,7 @@ class Adversarial:
     def g(self, turn: Turn) -> Terms:
         """The generator's terms. Each fake has a label taken from the real batch, in turn."""
         G = turn.nets["G"]
-        real, labels = images_and_labels(turn)
+        real, labels = self.seen(turn)
         count = len(real) if self.g_batch is None else turn.share(self.g_batch)
         if labels is not None and count != len(real) and turn.piece[1] > 1:
             raise ValueError("fakes take their labels from the whole batch: in pieces, g_batch must be batch")
@@ -112,13 +117,12 @@ class Adversarial:
             return terms | {name: penalty(critic, real.detach(), fake) for name, penalty in asked.items()}
 
 
-def images_and_labels(turn: Turn) -> tuple[Tensor, Tensor | None]:
-    """The parts of a batch, images alone or a pair of images and labels or None; the images as D is to see them now."""
-    batch = turn.batch
+def images_and_labels(batch: Batch) -> tuple[Tensor, Tensor | None]:
+    """The parts of a batch: images alone, or a pair of images and labels or None."""
     if isinstance(batch, Tensor):
-        return shown(turn.nets["D"], batch), None
+        return batch, None
     if isinstance(batch, list | tuple) and len(batch) == 2 and isinstance(batch[0], Tensor):
-        return shown(turn.nets["D"], batch[0]), cast(Tensor | None, batch[1])
+        return batch[0], cast(Tensor | None, batch[1])
     raise ValueError(
         f"a batch of the adversarial game is a tensor of images or a pair of images and labels, "
         f"not a {type(batch).__name__} of {size(batch)} samples"

@@ -12,6 +12,7 @@ from .biggan_deep import biggan_deep as biggan_deep
 from .dcgan import dcgan as dcgan
 from .improved_gan import improved_gan as improved_gan
 from .infogan import infogan as infogan
+from .lapgan import lapgan as lapgan
 from .mlp import mlp as mlp
 from .pggan import pggan as pggan
 from .r3 import r3 as r3

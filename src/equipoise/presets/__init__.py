@@ -6,6 +6,8 @@ is known. Two things are the same in all, whatever the paper does: the EMA gener
 sample --raw` gives the one that is trained), and each fake has a label taken from the real batch.
 """
 
+from .coarse_to_fine import lapgan as lapgan
+from .coarse_to_fine import pggan as pggan
 from .convolutional import acgan as acgan
 from .convolutional import dcgan as dcgan
 from .convolutional import dragan as dragan
@@ -18,7 +20,6 @@ from .convolutional import wn_gan as wn_gan
 from .energy_based import began as began
 from .energy_based import ebgan as ebgan
 from .energy_based import ls_gan as ls_gan
-from .growing_pairs import pggan as pggan
 from .relativistic import default as default
 from .relativistic import r3gan as r3gan
 from .spectrally_normalised import biggan as biggan

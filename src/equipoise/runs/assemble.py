@@ -1,5 +1,6 @@
 """From a recipe to objects: the only place where strings become what they name."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from inspect import signature
@@ -74,10 +75,13 @@ def assemble(recipe: Recipe, labels: LabelSpace, device: torch.device) -> Assemb
     check(recipe, arguments["loss"], labels)
     nets = {name: precision.place(net, device) for name, net in build_networks(recipe, labels).items()}
     check_energy(recipe, arguments["loss"], nets.get("D"))
-    players = build_game(recipe, arguments)
+    players = build_game(recipe, arguments | {"nets": tuple(nets)})
     if "G" not in nets:
         raise ValueError(f"a run samples and scores the network G, but {recipe.network} has only {', '.join(nets)}")
-    lr = {name: recipe.rate("lr_d" if "D" in player.nets else "lr_g") for name, player in players.items()}
+    lr = {
+        name: recipe.rate("lr_d" if any(map(discriminates, player.nets)) else "lr_g")
+        for name, player in players.items()
+    }
     optimizing, batch = build(recipe.optimizer, optimizers, lasting(recipe)), known(recipe.batch)
     if recipe.growth == "none":
         return Assembled(State.start(nets, players, optimizing, lr), players, arguments, precision, batch)
@@ -117,6 +121,11 @@ def build_growth(recipe: Recipe, nets: Mapping[str, nn.Module]) -> Growth:
 def sides_of(nets: Iterable[nn.Module]) -> tuple[int, ...]:
     """The shorter side of the images of each level of networks that grow."""
     return next((part.sides for net in nets for part in growing(net)), ())
+
+
+def discriminates(net: str) -> bool:
+    """Whether a network of this name is a discriminator: D, or one of several, D0, D_a..."""
+    return re.match(r"D(?![a-z])", net) is not None
 
 
 def lasting(recipe: Recipe) -> dict[str, Any]:

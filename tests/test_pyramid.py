@@ -1,0 +1,112 @@
+"""A pyramid of pairs: images of bands that add up, levels that learn as if each were alone."""
+
+import pytest
+import torch
+from test_runs import finish, small
+
+from equipoise import augment, games, losses, networks, penalties, presets, runs
+from equipoise.labels import LabelSpace
+from equipoise.networks import ImageShape
+from equipoise.networks.lapgan import doubled_smoothly, halved_smoothly, sizes
+from equipoise.optimizers import adam
+from equipoise.training import State, Turn, steps
+
+SHAPE = ImageShape(3, 20, 28)
+
+
+def built(shape=SHAPE):
+    torch.manual_seed(0)
+    return networks.lapgan(width=4, g_hidden=16, d_hidden=8, z_dim=5)(shape)
+
+
+def batches(shape=SHAPE):
+    generator = torch.Generator().manual_seed(1)
+    while True:
+        yield torch.rand(4, *shape[:3], generator=generator) * 2 - 1
+
+
+@pytest.mark.parametrize("size", [(8, 8), (20, 28), (13, 9)])
+def test_flat_and_sloping_images_survive_the_pyramid(size):
+    """What has no fine band gets none: the residual of a flat image is 0, of a slope but for its borders."""
+    flat = torch.full((1, 2, *size), 0.3)
+    torch.testing.assert_close(doubled_smoothly(halved_smoothly(flat), size), flat)
+    slope = torch.arange(32.0).expand(1, 1, 32, 32)
+    residual = slope - doubled_smoothly(halved_smoothly(slope), (32, 32))
+    assert residual[..., 4:-4].abs().max() < 1e-4
+
+
+def test_bands_add_up_to_the_image():
+    shapes, (image, bands) = sizes(*SHAPE[1:3]), (next(batches()), [])
+    now = image
+    for size in reversed(shapes[1:]):
+        small_one = halved_smoothly(now)
+        bands.append(now - doubled_smoothly(small_one, size))
+        now = small_one
+    assert now.shape[2:] == shapes[0] == (5, 7)
+    for band, size in zip(reversed(bands), shapes[1:], strict=True):
+        now = doubled_smoothly(now, size) + band
+    torch.testing.assert_close(now, image)
+
+
+@pytest.mark.parametrize("labels", [LabelSpace(), LabelSpace("classes", 3), LabelSpace("vectors", 2)], ids=str)
+def test_samples_are_composed_of_all_levels(labels):
+    G = built(SHAPE._replace(labels=labels))["G"].eval()
+    z, label = torch.randn(2, G.z_dim), labels.example(2)
+    coarse, middle, fine = G.levels(z, label)
+    assert [image.shape[2:] for image in (coarse, middle, fine)] == [(5, 7), (10, 14), (20, 28)]
+    assert torch.equal(G(z, label), fine)
+    other = z.clone()
+    other[:, -1] += 3  # the noise of the last pixel of the finest level
+    assert torch.equal(G.levels(other, label)[1], middle)
+    assert not torch.equal(G(other, label), fine)
+
+
+def test_each_level_learns_as_if_it_were_alone():
+    """The finest level's first gradients are those of the usual game between its networks, given the coarser images."""
+    nets = built()
+    players = games.pyramid(nets=tuple(nets))
+    turn = Turn(torch.nn.ModuleDict(nets), next(batches()), seen=0, seed=3)
+    terms = players["g2"].objective(turn)
+    real, z = turn.batch, Turn(turn.nets, turn.batch, seen=0, seed=3).latents(4, 20 * 28)
+    coarse = doubled_smoothly(halved_smoothly(real), (20, 28))
+    fake = coarse + nets["G2"](z, coarse)
+    for net in nets.values():
+        net.eval()
+    expected = losses.non_saturating().g(nets["D2"](real), nets["D2"](fake))
+    torch.testing.assert_close(players["g2"].objective(turn_again(nets))["loss"], expected)
+    assert terms.keys() == {"loss"}
+
+
+def turn_again(nets):
+    return Turn(torch.nn.ModuleDict(nets), next(batches()), seen=0, seed=3)
+
+
+def test_all_levels_are_players_of_one_game():
+    players = games.pyramid(losses.hinge(), [penalties.r1(1.0)], augment=augment.diffaug(), nets=tuple(built()))
+    assert [*players] == ["d0", "g0", "d1", "g1", "d2", "g2"]
+    assert [player.nets for player in players.values()] == [("D0",), ("G0",), ("D1",), ("G1",), ("D2",), ("G2",)]
+    assert [player.fresh for player in players.values()] == [True, *[False] * 5]
+    state = State.start(built(), players, adam(0.5, 0.9), 1e-3)
+    first = {name: next(iter(net.parameters())).clone() for name, net in state.nets.items()}
+    stats = next(steps(state, batches(), players))
+    assert {"d0.loss", "d2.r1", "g1.gradient"} <= {*stats}
+    assert state.seen == 4
+    assert all(not torch.equal(first[name], next(iter(net.parameters()))) for name, net in state.nets.items())
+
+
+def test_parts_with_a_state_are_refused():
+    for loss, more in ((losses.boundary_equilibrium(), {}), (None, {"augment": augment.ada()})):
+        with pytest.raises(ValueError, match="none may have a state"):
+            games.pyramid(loss, **more)
+
+
+def test_a_run_of_a_pyramid_is_sampled_and_goes_on_where_it_was(tmp_path):
+    import numpy as np
+
+    file = tmp_path / "images.npz"
+    rng = np.random.default_rng(0)
+    np.savez(file, images=rng.integers(0, 256, (40, 20, 28, 3), dtype=np.uint8), labels=np.arange(40) % 3)
+    recipe = small(presets.lapgan(), str(file), labels=True)
+    finish(recipe, tmp_path / "x")
+    sampler = runs.Sampler(tmp_path / "x")
+    assert next(sampler(3, labels=sampler.labels(3))).shape == (3, 3, 20, 28)
