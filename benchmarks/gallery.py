@@ -26,10 +26,15 @@ from equipoise.spec import first_line
 
 ROOT = Path(__file__).parent.parent
 IMAGES = 40_000
-SHARED = (
-    f"--images {IMAGES} --ema-images 1500 --precision bfloat16 --device cpu "
-    f"--score-every {IMAGES} --score-images 2000 --sample-every {IMAGES} --save-every 10000"
-)
+LENGTHS = {  # images of those whose samples are coarse after so few
+    **dict.fromkeys(("acgan", "dragan", "wn-gan"), 120_000),
+    **dict.fromkeys(("improved-gan", "infogan-study"), 100_000),
+    **dict.fromkeys(("began", "biggan-deep", "sagan"), 60_000),
+    "gan": 400_000,
+    "lapgan": 120_000,
+    "pggan": 100_000,
+    "wgan": 200_000,
+}
 SAMPLES, SCALE = 12, 2
 ASKED = 2_000  # images for the classifier of conditional runs
 
@@ -57,7 +62,7 @@ SETTINGS = {  # what differs from the preset
     "sn-regularization": "--network 'sn_cnn(g_width=16, d_width=16)' --batch 16 " + falling("1e-3", "5e-4"),
     "sngan-resnet": "--network 'sn_resnet(g_scale=0.125, d_scale=0.125)' --batch 8 --g-batch 32 "
     + falling("1e-3", "1e-3"),
-    "sngan-projection": "--network 'sn_resnet(g_scale=0.125, d_scale=0.125)' --batch 8 --g-batch 32 "
+    "sngan-projection": "--network 'sn_resnet(g_scale=0.125, d_scale=0.125)' --d-steps 1 --batch 16 --g-batch 16 "
     + falling("1e-3", "1e-3"),
     "improved-gan": "--network 'improved_gan(g_width=16, d_width=16, kernels=20)' --batch 16 "
     + falling("5e-4", "1e-4", share=0.3333),
@@ -69,6 +74,9 @@ SETTINGS = {  # what differs from the preset
     "wgan-gp": "--network 'wgan_gp_resnet(width=16)' --batch 16 --g-batch 32 " + falling("1e-3", "1e-3"),
     "ct-gan": "--network 'wgan_gp_resnet(width=16, dropout=(0.2, 0.5, 0.5))' --batch 8 --g-batch 32 "
     + falling("1e-3", "1e-3"),
+    "lapgan": "--network 'lapgan(width=32, g_hidden=600, d_hidden=300)' --batch 32 "
+    "--optimizer 'adam(beta1=0.5, beta2=0.999)' " + falling("5e-4", "5e-4"),
+    "pggan": "--size 32 --network 'pggan(fmap_base=256, fmap_max=64, z_dim=64)'",
     "default": "",
     "r3gan": "--network 'r3(g_width=64, d_width=64, blocks=1, full_to=4)' --batch 16 "
     + falling("1e-3", "1e-3")
@@ -133,8 +141,17 @@ ENTRY = """
 
 def command(name):
     """The command of a run, from the root of the repository, on three lines."""
-    lines = f"equipoise train builtin --preset {name} --out runs/gallery/{name}", SETTINGS[name], SHARED
+    lines = f"equipoise train builtin --preset {name} --out runs/gallery/{name}", SETTINGS[name], shared(name)
     return " \\\n    ".join(lines)
+
+
+def shared(name):
+    """What all commands say: how long, how often."""
+    images = LENGTHS.get(name, IMAGES)
+    rest = f"--score-every {images} --score-images 2000 --sample-every {images} --save-every 10000"
+    if name in LENGTHS or name == "sngan-projection":
+        return f"--images {images} --ema-images {images // 30} --device cpu {rest}"
+    return f"--images {images} --ema-images 1500 --precision bfloat16 --device cpu {rest}"
 
 
 def words(name):
