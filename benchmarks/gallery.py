@@ -1,4 +1,4 @@
-"""Every preset at reduced width on the built-in images, for the same modest budget, and the page that shows them.
+"""Every preset at reduced width on the built-in images, for a modest budget, and the page that shows them.
 
 python benchmarks/gallery.py                     trains what is missing in runs/gallery, then writes docs/gallery.md
 python benchmarks/gallery.py --only dcgan wgan   trains these alone; the page keeps the others
@@ -108,8 +108,9 @@ NOTES = {  # what did not work first, measured at the same budget, and what does
 
 HEAD = """# Gallery
 
-Every preset at reduced width on the built-in images, 10,000 of Fashion-MNIST at 28x28, for the same budget: {images:,}
-real images, which is modest: the lengths of the published systems are 30 to 15,000 times that. What differs from the
+Every preset at reduced width on the built-in images, 10,000 of Fashion-MNIST at 28x28, for a modest budget: {images:,}
+real images, and more where samples are coarse after so few; the published systems have seen 30 to 15,000 times that.
+What differs from the
 preset's settings is in the command; `equipoise list presets` says what was published. Made by
 `python benchmarks/gallery.py`, which resumes where it was stopped, on 2 cores of an AMD EPYC, one thread a run, torch
 {torch}; other work shared the machine, so that times are upper bounds.

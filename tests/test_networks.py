@@ -308,3 +308,15 @@ def test_features_normalised_otherwise(name):
     assert any(type(m).__name__ == "LayerNorm" for m in D.modules())
     with pytest.raises(ValueError, match=r"there is no normalisation of features 'bach'.*did you mean 'batch'"):
         make(d_feature_norm="bach")(ImageShape(1, 16, 16))
+
+
+def test_a_gain_keeps_signals_alive_in_a_deep_discriminator():
+    """Five layers from N(0, 0.02) let nothing through; with a gain the logits of noise differ."""
+    spread = {}
+    for gain in (None, 0.7, 1.4):
+        torch.manual_seed(0)
+        _, D = networks.dcgan(4, 16, d_feature_norm="none", d_gain=gain)(ImageShape(3, 128, 128))
+        spread[gain] = D(torch.randn(8, 3, 128, 128)).std().item()
+    assert spread[None] < 0.2 * spread[0.7] < 0.2 * spread[1.4]
+    with pytest.raises(ValueError, match="d_gain must be above 0"):
+        networks.dcgan(d_gain=0.0)

@@ -5,7 +5,7 @@ from torch import nn
 from ..checks import check_range
 from .chain import Chain
 from .conditioning import Head, LabelMaps, Latents, feature_norm
-from .init import normal
+from .init import he, normal
 from .pair import Discriminator, Generator
 from .shape import Architecture, ImageShape, crop, grid, levels_to, pad
 
@@ -13,21 +13,36 @@ FIRST_SIDE = 4  # about the side of the first grid
 
 
 def dcgan(
-    g_width: int = 64, d_width: int = 64, z_dim: int = 100, g_feature_norm: str = "batch", d_feature_norm: str = "batch"
+    g_width: int = 64,
+    d_width: int = 64,
+    z_dim: int = 100,
+    g_feature_norm: str = "batch",
+    d_feature_norm: str = "batch",
+    d_gain: float | None = None,
 ) -> Architecture:
     """Strided 4x4 convolutions with batch norm, ReLU up and leaky ReLU 0.2 down (Radford 2016, arXiv:1511.06434).
 
     From a grid of about 4x4; one level more for each doubling of the image. The paper's figure has width 128, the code
-    64. Weights are initialised from N(0, 0.02).
+    64. Weights are initialised from N(0, 0.02), those of the discriminator with `d_gain` from N(0, d_gain / sqrt(fan
+    in)): without normalisation the former let signals fade from layer to layer.
     """
     check_range(at_least=1, g_width=g_width, d_width=d_width, z_dim=z_dim)
+    check_range(above=0, d_gain=1.0 if d_gain is None else d_gain)
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:
         latents = Latents(shape, z_dim, g_feature_norm)
         G, D = generator(shape, g_width, latents), discriminator(shape, d_width, d_feature_norm)
-        return normal(G), normal(D)
+        return normal(G), normal(D) if d_gain is None else scaled(D, d_gain)
 
     return build
+
+
+def scaled(D: Discriminator, gain: float) -> Discriminator:
+    """The discriminator with weights that keep a share of what goes through them, whatever its width."""
+    for layer in D.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            he(layer, gain)
+    return D
 
 
 def generator(shape: ImageShape, width: int, latents: Latents) -> Generator:

@@ -18,4 +18,4 @@ def published(**choices: Any) -> Recipe:
         "lr_d": 2e-4,
         "optimizer": "adam",
     }
-    return replace(Recipe(), **usual | {"ema_images": 10_000} | choices)
+    return replace(Recipe(), **usual | choices)
