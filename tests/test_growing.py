@@ -234,11 +234,15 @@ class TestTraining:
             State.start({"G": G, "D": D}, players, adam(), 1e-3).grow(progressive(hold=1, fade=1), players)
 
 
+NOISY = "pggan(fmap_base=16, fmap_max=8, z_dim=8, adaptive_noise=True)"
+
+
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    """Forty small images that are not square, as a file."""
-    file = tmp_path_factory.mktemp("data") / "images.npy"
-    np.save(file, np.random.default_rng(0).integers(0, 256, (40, 16, 20, 3), dtype=np.uint8))
+    """Forty small images that are not square, of two classes, as a file."""
+    file = tmp_path_factory.mktemp("data") / "images.npz"
+    images = np.random.default_rng(0).integers(0, 256, (40, 16, 20, 3), dtype=np.uint8)
+    np.savez(file, images=images, labels=np.arange(40) % 2)
     return str(file)
 
 
@@ -246,9 +250,18 @@ class TestRuns:
     def recipe(self, data, growth, **changes):
         return replace(small(presets.pggan(), data), growth=growth, images=96, save_every=4, keep=100, **changes)
 
-    def test_resume_in_the_middle_of_a_fade_with_other_batches(self, pictures, tmp_path):
+    @pytest.mark.parametrize(
+        "objective",
+        [
+            {},
+            {"loss": "least_squares", "penalties": (), "network": NOISY},
+            {"loss": "hinge", "penalties": ("r1(every=2)",), "labels": True},
+        ],
+        ids=["wasserstein", "least squares under adaptive noise", "hinge with labels"],
+    )
+    def test_resume_in_the_middle_of_a_fade_with_other_batches(self, objective, pictures, tmp_path):
         growth = "progressive(hold=8, fade=24, batch={8: 3}, lr={16: 0.5})"
-        recipe = self.recipe(pictures, growth, score_every=96, sample_every=24)
+        recipe = replace(self.recipe(pictures, growth, score_every=96, sample_every=24), **objective)
         finish(recipe, tmp_path / "whole")
         seen = [int(file.stem) for file in runs.RunFolder(tmp_path / "whole").checkpoint_files()]
         assert seen[:6] == [0, 4, 8, 12, 18, 21]  # batches of 4, of 3 from images of 8 pixels on

@@ -1,7 +1,9 @@
 """Every script under benchmarks/ and scripts/ runs as a user runs it, at toy size; examples are in test_examples.py."""
 
 import gzip
+import importlib.util
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -21,8 +23,14 @@ from equipoise.recipe import Recipe
 from equipoise.runs import train
 
 ROOT = Path(__file__).parent.parent
+SPEC = importlib.util.spec_from_file_location("growing_parts", ROOT / "benchmarks" / "growing_parts.py")
+growing_parts = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(growing_parts)
 TESTED = {
-    "benchmarks": {"equal_time.py", "features.py", "gallery.py", "iteration.py", "metrics.py", "spectral_norm.py"},
+    "benchmarks": {
+        *("equal_time.py", "features.py", "gallery.py", "growing_parts.py", "growth.py", "iteration.py", "metrics.py"),
+        "spectral_norm.py",
+    },
     "scripts": {
         "build_builtin_data.py",
         "disturbances.py",
@@ -90,6 +98,34 @@ def test_the_gallery_trains_a_preset_and_writes_the_page(tmp_path, monkeypatch):
     gallery.main()
     assert "## gan\n" in (tmp_path / "docs" / "gallery.md").read_text()
     assert (tmp_path / "docs" / "gallery" / "gan.png").exists()
+
+
+def test_what_growing_costs_is_next_to_full_size():
+    told = run(
+        "benchmarks/growth.py", "--size", 8, "--network", "pggan(fmap_base=16, fmap_max=4, z_dim=4)", "--times", 1
+    )
+    assert [line.split("|")[1:3] for line in told.splitlines()[2:5]] == [
+        [" 4 ", " held "],
+        [" 8 ", " fades in "],
+        [" 8 ", " held "],
+    ]
+    assert float(re.search(r"growing is ([\d.]+) times as fast", told)[1]) > 0
+
+
+def test_the_parts_of_growing_are_compared(tmp_path, monkeypatch):
+    monkeypatch.setattr(growing_parts, "ROOT", tmp_path)
+    monkeypatch.setattr(growing_parts, "IMAGES", 48)
+    monkeypatch.setattr(growing_parts, "NETWORK", "fmap_base=16, fmap_max=4, z_dim=4")
+    few = {name: growing_parts.PARTS[name] for name in ("as published", "no growth")}
+    monkeypatch.setattr(growing_parts, "PARTS", few)
+    monkeypatch.setattr(sys, "argv", ["growing_parts.py", "--seeds", "3"])
+    growing_parts.main()
+    page = (tmp_path / "docs" / "growing.md").read_text()
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith(("| as", "| no"))]
+    assert [row[0] for row in rows] == ["| as published", "| no growth"]
+    assert all(float(row[1]) > 0 for row in rows)
+    with Image.open(tmp_path / "docs" / "growing.png") as picture:
+        assert picture.size == (16 * 16 * 2, 2 * 16 * 2)
 
 
 def write_idx(path, array):
