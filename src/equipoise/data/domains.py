@@ -1,4 +1,4 @@
-"""Two sets of images, between which a translation is learnt: a folder for each, or pairs side by side in one picture."""
+"""Two sets of images between which a translation is learnt: a folder for each, or pairs side by side in pictures."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -25,6 +25,7 @@ TRAINING, HELD_OUT = "train", ("test", "val")
 POSSIBLE = "two domains are sub-folders trainA and trainB (and testA, testB), or any two sub-folders"
 BESIDE = "or pictures that hold a pair side by side, in train and test or val, or all in one folder"
 Groups = dict[str, tuple[str, ...]]
+Sides = tuple[Reader, Reader]
 
 
 class DomainSources(NamedTuple):
@@ -60,19 +61,30 @@ class Domains:
     @property
     def meaning(self) -> Meaning:
         """There are no labels."""
-        return Meaning()
+        return self.a.meaning
+
+    @property
+    def format(self) -> Format:
+        """What the images of both are."""
+        return self.a.format
 
     def batches(
-        self, batch: int, seed: int, start: int = 0, mirror: bool = False, dequantize: bool = False, device: torch.device | str = "cpu"
+        self,
+        batch: int,
+        seed: int,
+        start: int = 0,
+        mirror: bool = False,
+        dequantize: bool = False,
+        device: torch.device | str = "cpu",
     ) -> Iterator[dict[str, Float[Tensor, "b c h w"]]]:
         """{"a": images, "b": images} without end, after the first `start` of each, in [-1, 1].
 
         Each domain has its own order; pairs come together, and are mirrored together.
         """
         second = mixed(seed, SECOND)
-        options = {"start": start, "mirror": mirror, "dequantize": dequantize, "device": device}
-        a = batches(self.a, batch, seed, **options)
-        b = batches(self.b, batch, seed if self.paired else second, noise_seed=second, **options)
+        some = partial(batches, batch=batch, start=start, mirror=mirror, dequantize=dequantize, device=device)
+        a = some(self.a, seed=seed)
+        b = some(self.b, seed=seed if self.paired else second, noise_seed=second)
         for (one, _), (other, _) in zip(a, b, strict=True):
             yield {"a": one, "b": other}
 
@@ -88,19 +100,19 @@ def find_domains(path: str | Path, kind: str = "unpaired", strict: bool = False)
     split = _side_by_side if paired and (TRAINING in found or [*found] == [""]) else _two_folders
     training, held_out = split(store, found, str(path))
     if paired:
-        training, held_out = (sides and _matched(*sides) for sides in (training, held_out))
-    name, reader = path.resolve().name, "folder" if path.is_dir() else "zip"
-    sources = [
+        training, held_out = _matched(training), held_out and _matched(held_out)
+    kind_of_source, name = "folder" if path.is_dir() else "zip", path.resolve().name
+    a, b = (
         Source(
-            reader,
+            kind_of_source,
             f"{name} {letter}",
             images,
             survey(images, f"{path} {letter}", strict or paired),
-            held_out=partial(_held_out, f"{name} {letter} test", held_out[at], strict or paired) if held_out else nothing,
+            held_out=partial(_held_out, f"{name} {letter} test", rest, strict or paired) if rest else nothing,
         )
-        for at, (letter, images) in enumerate(zip("ab", training, strict=True))
-    ]
-    return DomainSources(name, *(sources[::-1] if kind == "b_to_a" else sources), paired)
+        for letter, images, rest in zip("ab", training, held_out or (None, None), strict=True)
+    )
+    return DomainSources(name, b, a, paired) if kind == "b_to_a" else DomainSources(name, a, b, paired)
 
 
 def load_domains(found: DomainSources, format: Format, strict: bool = False) -> Domains:
@@ -122,40 +134,41 @@ def in_folders(names: tuple[str, ...]) -> Groups:
     return {folder: tuple(group) for folder, group in groupby(sorted(names, key=first), first)}
 
 
-def _two_folders(store: Store, found: Groups, where: str) -> tuple[list[Reader], list[Reader] | None]:
+def _two_folders(store: Store, found: Groups, where: str) -> tuple[Sides, Sides | None]:
     """The files of both domains, and those that are held out."""
-    if {"trainA", "trainB"} & found.keys():
-        a, b = "trainA", "trainB"
-        held_out = next(((f"{part}A", f"{part}B") for part in HELD_OUT if f"{part}A" in found and f"{part}B" in found), None)
+    parts = [(f"{part}A", f"{part}B") for part in (TRAINING, *HELD_OUT)]
+    if {*parts[0]} & found.keys():
+        folders, held_out = parts[0], next((part for part in parts[1:] if {*part} <= found.keys()), None)
     elif len(found) == 2 and "" not in found:
-        (a, b), held_out = sorted(found), None
+        folders, held_out = (min(found), max(found)), None
     else:
         holds = ", ".join(folder or "images in no sub-folder" for folder in found) or "no image"
         raise ValueError(f"{where} does not hold two domains but {holds}: {POSSIBLE}; {BESIDE}")
-    for folder in (a, b):
-        if folder not in found:
-            raise ValueError(f"{where} has no image in {folder}: {POSSIBLE}")
-    read = lambda folders: [Files(store, found[folder]) for folder in folders]
-    return read((a, b)), read(held_out) if held_out else None
+    if missing := [folder for folder in folders if folder not in found]:
+        raise ValueError(f"{where} has no image in {missing[0]}: {POSSIBLE}")
+    read = lambda sides: (Files(store, found[sides[0]]), Files(store, found[sides[1]]))
+    return read(folders), read(held_out) if held_out else None
 
 
-def _side_by_side(store: Store, found: Groups, where: str) -> tuple[list[Reader], list[Reader] | None]:
+def _side_by_side(store: Store, found: Groups, where: str) -> tuple[Sides, Sides | None]:
     """The left and the right halves of pictures, and of those that are held out."""
-    halves = lambda names: [Halves(Files(store, names), right) for right in (False, True)]
+    halves = lambda names: (Halves(Files(store, names), right=False), Halves(Files(store, names), right=True))
     held_out = next((found[part] for part in HELD_OUT if part in found), None)
     return halves(found[TRAINING] if TRAINING in found else found[""]), halves(held_out) if held_out else None
 
 
-def _matched(a: Reader, b: Reader) -> list[Reader]:
+def _matched(sides: Sides) -> Sides:
     """Both sides in the order of their names, which must be the same but for their folder and suffix."""
+    a, b = sides
     if not (isinstance(a, Files) and isinstance(b, Files)):
-        return [a, b]
+        return sides
     one, other = _by_stem(a), _by_stem(b)
     if lonely := sorted(one.keys() ^ other.keys()):
         name = one.get(lonely[0]) or other[lonely[0]]
         more = f", nor have {len(lonely) - 1} others" if len(lonely) > 1 else ""
         raise ValueError(f"{name} has no partner of the same name in the other domain{more}")
-    return [Files(files.store, tuple(names[stem] for stem in sorted(one))) for files, names in ((a, one), (b, other))]
+    in_order = lambda files, names: Files(files.store, tuple(names[stem] for stem in sorted(one)))
+    return in_order(a, one), in_order(b, other)
 
 
 def _by_stem(files: Files) -> dict[str, str]:

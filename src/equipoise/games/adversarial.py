@@ -102,4 +102,3 @@ def z_dim(G: nn.Module) -> int:
     if not hasattr(G, "z_dim"):
         raise ValueError(f"{type(G).__name__} needs an attribute z_dim, the dimension of its latent vectors")
     return cast(int, G.z_dim)
-

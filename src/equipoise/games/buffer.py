@@ -9,14 +9,15 @@ from ..penalties.lazy import Remembering
 
 
 class ImageBuffer(Remembering):
-    """The last fakes or, each with probability 1/2, earlier ones whose place they take (Shrivastava 2017, arXiv:1612.07828).
+    """New fakes or, each with probability 1/2, one of earlier steps (Shrivastava 2017, arXiv:1612.07828, Sec. 2.3).
 
-    Until `size` images are kept, and always where that is 0, the images come back as they are. Checkpoints keep it.
+    The new one takes the place of the other. Until `size` images are kept, and always where that is 0, the images come
+    back as they are. Checkpoints keep the buffer.
 
     >>> _ = torch.manual_seed(0)
     >>> buffer, fakes = ImageBuffer(size=2), torch.arange(6.0).reshape(6, 1, 1, 1)
     >>> buffer(fakes).flatten().tolist()  # 0 and 1 were kept; then each new one or one that was kept
-    [0.0, 1.0, 2.0, 3.0, 4.0, 0.0]
+    [0.0, 1.0, 1.0, 2.0, 3.0, 5.0]
     """
 
     def __init__(self, size: int = 50) -> None:

@@ -1,4 +1,4 @@
-"""Networks from images to images, and discriminators of patches (Zhu 2017, arXiv:1703.10593; Isola 2017, arXiv:1611.07004).
+"""Networks from images to images, and discriminators of patches (Isola 2017, arXiv:1611.07004; Zhu 2017).
 
 All are convolutional: built for one size, they take images of any other.
 """
@@ -91,7 +91,9 @@ class PatchDiscriminator(nn.Module):
         super().__init__()
         self.features, self.last = features, last
 
-    def forward(self, images: Float[Tensor, "b c h w"], labels: Labels | None = None) -> Float[Tensor, "b rows columns"]:
+    def forward(
+        self, images: Float[Tensor, "b c h w"], labels: Labels | None = None
+    ) -> Float[Tensor, "b rows columns"]:
         """A map per image."""
         return cast(Tensor, self.last(self.features(images))).squeeze(1)
 

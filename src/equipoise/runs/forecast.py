@@ -10,17 +10,19 @@ import torch
 
 from ..labels import LabelSpace
 from ..metrics import features as feature_module
-from ..metrics.generation import BATCH, generate, latents
 from ..recipe import Recipe, known
 from ..spec import build
+from ..training import role
 from .assemble import Assembled, assemble, rounds
+from .noise import batch_of_noise
+from .outputs import on_noise
 
 SECONDS = 2.0  # of timing, of which the first round, which is slower, is left out
 ROUNDS = 20  # at most; lazy penalties come every few
 
 
 class Pace(NamedTuple):
-    """Seconds of training for a real image, and of a score for a generated or a real one."""
+    """Seconds of training for a real image, and of a score for an image of every output or a real one."""
 
     image: float
     scored: float
@@ -45,11 +47,8 @@ def measured(
 def _of_images(
     assembled: Assembled, recipe: Recipe, labels: LabelSpace, device: torch.device, now: Callable[[], float]
 ) -> float:
-    state, batch = assembled.state, known(recipe.batch)
-    shape = known(recipe.channels), *known(recipe.height_width())
-    example = labels.example(batch)
-    noise = torch.rand(batch, *shape, device=device) * 2 - 1, None if example is None else example.to(device)
-    stream = rounds(assembled, repeat(noise), recipe)
+    state = assembled.state
+    stream = rounds(assembled, repeat(batch_of_noise(recipe, labels, device)), recipe)
     state.seen = start = known(recipe.images) - 1
     marks = [now()]
     while len(marks) <= ROUNDS and marks[-1] - marks[0] < SECONDS:
@@ -61,14 +60,17 @@ def _of_images(
 
 
 def _of_scores(assembled: Assembled, recipe: Recipe, labels: LabelSpace, now: Callable[[], float]) -> float:
-    G, look = assembled.state.averages["G"], build(known(recipe.features), feature_module)
-    seconds = []
-    for _ in range(2):  # the first time is slower
-        mark = now()
-        for images in generate(G, latents(G, BATCH, seed=0), labels.example(BATCH)):
-            look(images)
-        seconds.append(now() - mark)
-    return seconds[-1] / BATCH
+    averages, look = assembled.state.averages, build(known(recipe.features), feature_module)
+    shape, seconds = (known(recipe.channels), *known(recipe.height_width())), 0.0
+    for name in (name for name in averages if role(name) == "G"):
+        for _ in range(2):  # the first time is slower
+            mark, count = now(), 0
+            for images in on_noise(averages[name], shape, labels):
+                look(images)
+                count += len(images)
+            taken = (now() - mark) / count
+        seconds += taken
+    return seconds
 
 
 def _now(device: torch.device, clock: Callable[[], float]) -> float:
