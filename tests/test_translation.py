@@ -1,7 +1,6 @@
 """Translation between two domains: data, networks, games, runs, and what users of CycleGAN complain of."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -336,10 +335,10 @@ class TestRuns:
         with Image.open(sorted((trained["pix2pix"] / "samples").glob("*.png"))[-1]) as picture:
             assert picture.size == (4 * 16, 3 * 16)
 
-    def test_what_does_not_belong_together_is_refused(self, unpaired, arrays_of_noise, tmp_path):
+    def test_what_does_not_belong_together_is_refused(self, unpaired, beside, arrays_of_noise, tmp_path):
         cases = [
             (recipe_of("cyclegan", unpaired, network="dcgan"), "dcgan makes images of latent vectors, and domains="),
-            (recipe_of("cyclegan", unpaired, game="adversarial"), "a batch of the adversarial game is"),
+            (recipe_of("pix2pix", beside, game="adversarial"), "a batch of the adversarial game is"),
             (
                 recipe_of("cyclegan", arrays_of_noise, domains="none"),
                 "cyclegan.* needs latent vectors .* --domains unpai",
@@ -366,3 +365,103 @@ class TestRuns:
 def arrays_of_noise(tmp_path):
     np.save(tmp_path / "noise.npy", np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3)).astype(np.uint8))
     return tmp_path / "noise.npy"
+
+
+class TestOwnImages:
+    @pytest.fixture
+    def photos(self, tmp_path):
+        """Odd sizes, a sub-folder, grey and rotated images, two kinds of files, one that is broken."""
+        sizes = {"a.png": (33, 21), "deep/er/b.jpg": (18, 47), "grey.bmp": (20, 20)}
+        for name, size in sizes.items():
+            (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L" if "grey" in name else "RGB", size, "#646464").save(tmp_path / "photos" / name)
+        turned = Image.new("RGB", (30, 20), (200, 0, 0))
+        exif = turned.getexif()
+        exif[0x0112] = 6
+        turned.save(tmp_path / "photos" / "turned.jpg", exif=exif)
+        return tmp_path / "photos", sizes | {"turned.jpg": (20, 30)}
+
+    def sample(self, run, *flags):
+        return cli.main(["sample", str(run), *map(str, flags)])
+
+    @pytest.mark.parametrize("name", SMALL)
+    def test_names_and_sizes_are_kept(self, trained, photos, tmp_path, name, capsys):
+        folder, sizes = photos
+        assert self.sample(trained[name], "--input", folder, "--out", tmp_path / "out") == 0
+        found = {}
+        for file in (tmp_path / "out").rglob("*.*"):
+            with Image.open(file) as image:
+                found[file.relative_to(tmp_path / "out").as_posix()] = image.size
+        assert found == sizes
+        assert capsys.readouterr().out == f"4 images in {tmp_path / 'out'}\n"
+        assert self.sample(trained[name], "--input", folder, "--out", tmp_path / "out") == 1
+        assert "exists and was not touched" in capsys.readouterr().err
+
+    def test_a_broken_image_is_named_and_left_out(self, trained, photos, tmp_path, caplog):
+        folder, sizes = photos
+        (folder / "broken.png").write_bytes(b"nothing")
+        assert self.sample(trained["pix2pix"], "--input", folder, "--out", tmp_path / "out") == 0
+        assert "skipped broken.png: not an image of a known kind" in caplog.text
+        assert len([*(tmp_path / "out").rglob("*.*")]) == len(sizes)
+
+    def test_one_image_becomes_one_image(self, trained, photos, tmp_path):
+        (folder, _), out = photos, tmp_path / "new" / "one.png"
+        run, pixels = trained["cyclegan"], torch.randint(0, 256, (3, 21, 33), dtype=torch.uint8)
+        Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(folder / "a.png")
+        assert self.sample(run, "--input", folder / "a.png", "--out", out, "--direction", "b_to_a") == 0
+        with Image.open(out) as image:
+            written = torch.tensor(np.asarray(image)).permute(2, 0, 1)
+        sampler = runs.Sampler(run)
+        with torch.no_grad():
+            expected = sampler.nets["G_ba"](pixels[None] / 127.5 - 1)[0]
+        torch.testing.assert_close(written / 127.5 - 1, expected, atol=0.005, rtol=0)
+
+    def test_tiles_of_a_network_that_sees_little_are_like_the_whole(self):
+        blur = torch.nn.AvgPool2d(3, 1, 1, count_include_pad=False)
+        image = torch.rand(1, 3, 61, 90)
+        apart = (runs.own_images.in_tiles(blur, image, 32) - blur(image)).abs()
+        assert apart.mean() < 0.01
+        assert (apart > 1e-5).float().mean() < 0.3  # only where a tile ends within the image
+
+    @pytest.mark.parametrize(
+        ("flags", "message"),
+        [
+            (["--input", "{photos}", "--direction", "b_to_a"], "has not learnt b_to_a (did you mean 'a_to_b'?); choices: a_to_b"),
+            (["--input", "{photos}", "--count", "3"], "images of one's own, --input, have no use for --count"),
+            (["--tile", "64"], "without --input there is no use for --tile"),
+            (["--input", "{photos}", "--tile", "4"], "tile must be at least 16, not 4"),
+            ([], "translates images: equipoise sample"),
+        ],
+    )
+    def test_what_cannot_be_is_refused(self, trained, photos, tmp_path, flags, message, capsys):
+        words = [flag.format(photos=photos[0]) for flag in flags]
+        assert self.sample(trained["pix2pix"], *words, "--out", tmp_path / "out") == 1
+        assert message in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
+
+
+class TestScoresAndPage:
+    def test_each_direction_is_scored_against_its_own_domain(self, trained, capsys):
+        assert cli.main(["evaluate", str(trained["cyclegan"]), "--metrics", "fd", "--json"]) == 0
+        rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert [row["output"] for row in rows] == ["a to b", "b to a"]
+        assert [row["reference"] for row in rows] == ["horses b", "horses a"]
+        assert [row["n_fake"] for row in rows] == [5, 4]  # as many as there are held-out inputs
+        assert [row["real_n"] for row in rows] == [4, 4]  # of 4 and 5 that are held out
+        assert cli.main(["evaluate", str(trained["cyclegan"]), "--metrics", "fd"]) == 0
+        shown = capsys.readouterr().out
+        assert "a to b" in shown
+        assert "b to a" in shown
+        assert runs.evaluate(trained["cyclegan"], metrics=["fd"], generator="G_ba") == rows[1]
+        with pytest.raises(ValueError, match=r"has no generator 'G_xy'; choices: G_ab, G_ba"):
+            runs.evaluate(trained["cyclegan"], generator="G_xy")
+        with pytest.raises(ValueError, match="ppl measures a generator itself"):
+            runs.evaluate(trained["pix2pix"], metrics=["ppl"])
+
+    def test_the_page_shows_both_directions(self, trained):
+        page = report.write(trained["cyclegan"]).read_text()
+        for words in ("FD (pixels(size=2)), a to b", "FD (pixels(size=2)), b to a", "cycle_a", "The same inputs each time", "--input"):
+            assert words in page
+        assert "latent" not in page
+        assert "cannot be compared with each other" not in page
+        assert "FD (pixels(size=2))" in report.write(trained["pix2pix"]).read_text()

@@ -37,6 +37,7 @@ def page(record: Record) -> str:
         pictures=len(record.pictures),
         facts=sections.facts(record),
         strip=sections.over_time(record),
+        strip_note=f"The same {'inputs' if record.translates else 'latent points'} each time.",
         axes=axes,
         figures=sections.figures(record, axes),
         scores=sections.scores(record),

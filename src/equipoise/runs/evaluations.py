@@ -48,8 +48,8 @@ def evaluate(
     """
     sampler = Sampler(run, raw, checkpoint, device)
     dataset = trained_on(sampler)
-    check_choice(generator or "G", ["G", *sampler.nets], f"{run} has no generator {generator!r}")
-    output = next(o for o in outputs(dataset, sampler.nets) if generator in (None, o.net))
+    check_choice(generator or sampler.first, [*sampler.nets], f"{run} has no generator {generator!r}")
+    output = next(o for o in outputs(dataset, sampler.nets) if o.net == (generator or sampler.first))
     G = sampler.nets[output.net]
     real = RealImages(output.real) if against is None else other_side(Path(against), dataset.format)
     calls = tuple(metrics) or sampler.recipe.score

@@ -38,7 +38,8 @@ class Sampler:
                 net.to(self.device).eval()
         except (KeyError, TypeError, RuntimeError):
             raise ValueError(f"{self.checkpoint} is not a checkpoint of {run}") from None
-        self.net = next(iter(self.nets.values()))
+        self.first = next(iter(self.nets))
+        self.net = self.nets[self.first]
 
     def _file(self, checkpoint: str) -> Path:
         named = {"latest": self.folder.newest_checkpoint, "best": lambda: self.folder.best_file}
