@@ -118,7 +118,8 @@ def test_every_module_has_a_layer():
         (
             presets,
             "acgan began biggan biggan_deep ct_gan cyclegan dcgan default dragan ebgan f_gan gan improved_gan "
-            "infogan_study ls_gan lsgan pix2pix r3gan sagan sn_regularization sngan sngan_projection sngan_resnet wgan wgan_gp wn_gan",
+            "infogan_study ls_gan lsgan pix2pix r3gan sagan sn_regularization sngan sngan_projection sngan_resnet "
+            "wgan wgan_gp wn_gan",
         ),
     ],
 )

@@ -6,26 +6,40 @@ import subprocess
 import sys
 from dataclasses import replace
 from itertools import islice
+from shutil import copytree
 from zipfile import ZipFile
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from test_networks import TRANSLATING as SMALL
 from test_runs import CPU, KILLED, lines, same_state
 
-from equipoise import cli, games, networks, presets, report, runs, spec
+from equipoise import (
+    activations,
+    augment,
+    cli,
+    constraints,
+    games,
+    losses,
+    networks,
+    norms,
+    penalties,
+    presets,
+    report,
+    runs,
+    spec,
+)
 from equipoise.data import Format, find_domains, load_domains
 from equipoise.games import ImageBuffer
 from equipoise.games.between_domains import told
+from equipoise.labels import LabelSpace
 from equipoise.networks import ImageShape
 from equipoise.runs import RunFolder, Session
 from equipoise.runs.folder import load_checkpoint, read_rows
+from equipoise.runs.rehearsal import rehearse
 
-SMALL = {
-    "cyclegan": "cyclegan(g_width=4, d_width=4, blocks=1)",
-    "pix2pix": "pix2pix(g_width=4, d_width=4)",
-}
 SHAPES = [ImageShape(1, 8, 8), ImageShape(1, 28, 28), ImageShape(3, 48, 64), ImageShape(2, 37, 53)]
 
 
@@ -49,6 +63,9 @@ def unpaired(tmp_path_factory):
 @pytest.fixture(scope="session")
 def beside(tmp_path_factory):
     return write(tmp_path_factory.mktemp("data") / "facades", {"train": 10, "val": 4}, (40, 16))
+
+
+OPEN = {"g_batch": 2, "mirror": False, "score_every": 6}
 
 
 def recipe_of(name, data, **changes):
@@ -204,8 +221,6 @@ class TestNetworks:
         assert [int((seen.sum(dimension) > 0).sum()) for dimension in (0, 1)] == [70, 70]
 
     def test_labels_are_refused(self):
-        from equipoise.labels import LabelSpace
-
         for name in SMALL:
             with pytest.raises(ValueError, match="the network was built without labels"):
                 spec.build(name, networks)(ImageShape(3, 16, 16, LabelSpace("classes", 3)))
@@ -320,8 +335,6 @@ class TestRuns:
         assert load_checkpoint(trained["cyclegan"] / "checkpoints" / "best.pt", CPU)["seen"] == best["seen"]
 
     def test_a_process_killed_between_two_scores_makes_the_second_alone(self, trained, tmp_path):
-        from shutil import copytree
-
         run = copytree(trained["cyclegan"], tmp_path / "x")
         file = run / "metrics.jsonl"
         before = [*read_rows(file)]
@@ -355,8 +368,6 @@ class TestRuns:
         assert not (tmp_path / "x").exists()
 
     def test_a_loss_with_a_state_is_refused(self):
-        from equipoise import losses
-
         with pytest.raises(ValueError, match="cycle has two discriminators, and this loss keeps a state of one"):
             games.cycle(losses.boundary_equilibrium())
 
@@ -426,7 +437,10 @@ class TestOwnImages:
     @pytest.mark.parametrize(
         ("flags", "message"),
         [
-            (["--input", "{photos}", "--direction", "b_to_a"], "has not learnt b_to_a (did you mean 'a_to_b'?); choices: a_to_b"),
+            (
+                ["--input", "{photos}", "--direction", "b_to_a"],
+                "has not learnt b_to_a (did you mean 'a_to_b'?); choices: a_to_b",
+            ),
             (["--input", "{photos}", "--count", "3"], "images of one's own, --input, have no use for --count"),
             (["--tile", "64"], "without --input there is no use for --tile"),
             (["--input", "{photos}", "--tile", "4"], "tile must be at least 16, not 4"),
@@ -438,6 +452,46 @@ class TestOwnImages:
         assert self.sample(trained["pix2pix"], *words, "--out", tmp_path / "out") == 1
         assert message in capsys.readouterr().err
         assert not (tmp_path / "out").exists()
+
+
+class TestCombinations:
+    """Laws over all that can be put on the networks: a round with finite numbers, or a refusal in one line."""
+
+    @pytest.mark.parametrize("name", SMALL)
+    def test_norms_and_activations(self, name):
+        for norm in spec.names(norms):
+            rehearse(recipe_of(name, "", **OPEN, d_norm=norm, g_norm=norm), LabelSpace(), CPU)
+        for activation in spec.names(activations):
+            rehearse(recipe_of(name, "", **OPEN, d_activation=activation, g_activation=activation), LabelSpace(), CPU)
+
+    @pytest.mark.parametrize("name", SMALL)
+    def test_losses(self, name):
+        energies = dict.fromkeys(("energy", "boundary_equilibrium", "pretrained"), "is a loss of energies")
+        labels = dict.fromkeys(("auxiliary_classifier", "multi_hinge"), "about labels|needs the discriminator's class")
+        refused = energies | labels
+        for loss in spec.names(losses):
+            recipe = recipe_of(name, "", **OPEN, loss=loss)
+            if loss in refused:
+                with pytest.raises(ValueError, match=refused[loss]):
+                    rehearse(recipe, LabelSpace(), CPU)
+            else:
+                rehearse(recipe, LabelSpace(), CPU)
+
+    @pytest.mark.parametrize("name", SMALL)
+    def test_penalties_constraints_and_augmentation(self, name):
+        network = SMALL[name].replace(")", ", d_feature_norm='none')")
+        refused = {"consistency_term": "this D draws nothing", "path_length": "asks what the fakes were made from"}
+        for penalty in spec.names(penalties):
+            recipe = recipe_of(name, "", **(OPEN | {"network": network}), penalties=(penalty,))
+            if penalty in refused:
+                with pytest.raises(ValueError, match=refused[penalty]):
+                    rehearse(recipe, LabelSpace(), CPU)
+            else:
+                rehearse(recipe, LabelSpace(), CPU)
+        for constraint in spec.names(constraints):
+            rehearse(recipe_of(name, "", **OPEN, constraint=constraint), LabelSpace(), CPU)
+        for seen_as in spec.names(augment):
+            rehearse(recipe_of(name, "", **OPEN, augment=seen_as), LabelSpace(), CPU)
 
 
 class TestScoresAndPage:
@@ -460,7 +514,13 @@ class TestScoresAndPage:
 
     def test_the_page_shows_both_directions(self, trained):
         page = report.write(trained["cyclegan"]).read_text()
-        for words in ("FD (pixels(size=2)), a to b", "FD (pixels(size=2)), b to a", "cycle_a", "The same inputs each time", "--input"):
+        for words in (
+            "FD (pixels(size=2)), a to b",
+            "FD (pixels(size=2)), b to a",
+            "cycle_a",
+            "The same inputs each time",
+            "--input",
+        ):
             assert words in page
         assert "latent" not in page
         assert "cannot be compared with each other" not in page
