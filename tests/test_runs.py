@@ -877,7 +877,7 @@ class TestForecast:
         assert same_state(tmp_path / "x", finished[0])
 
     def test_real_images_are_looked_at_once(self, arrays, tmp_path):
-        recipe = small(PLAIN, arrays, features="pixels(size=3)")
+        recipe = small(PLAIN, arrays, features="pixels(size=5)")
         first = Session(recipe, tmp_path / "x")
         assert first.scorers[0].unseen == 60
         [*first.train()]
