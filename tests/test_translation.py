@@ -427,6 +427,15 @@ class TestOwnImages:
             expected = sampler.nets["G_ba"](pixels[None] / 127.5 - 1)[0]
         torch.testing.assert_close(written / 127.5 - 1, expected, atol=0.005, rtol=0)
 
+    def test_short_memory_is_named_with_a_cure(self):
+        class Large(torch.nn.Conv2d):
+            def forward(self, x):
+                raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+        image = torch.zeros(3, 300, 700, dtype=torch.uint8)
+        with pytest.raises(ValueError, match=r"wide.jpg, 700x300, does not fit into memory: choose --tile 350"):
+            runs.own_images.translated_whole(Large(3, 3, 1), image, "wide.jpg", None)
+
     def test_tiles_of_a_network_that_sees_little_are_like_the_whole(self):
         blur = torch.nn.AvgPool2d(3, 1, 1, count_include_pad=False)
         image = torch.rand(1, 3, 61, 90)
@@ -445,11 +454,12 @@ class TestOwnImages:
             (["--tile", "64"], "without --input there is no use for --tile"),
             (["--input", "{photos}", "--tile", "4"], "tile must be at least 16, not 4"),
             ([], "translates images: equipoise sample"),
+            (["--input", "{photos}", "--out", "x.png"], "holds several images, which are written to a folder"),
         ],
     )
     def test_what_cannot_be_is_refused(self, trained, photos, tmp_path, flags, message, capsys):
         words = [flag.format(photos=photos[0]) for flag in flags]
-        assert self.sample(trained["pix2pix"], *words, "--out", tmp_path / "out") == 1
+        assert self.sample(trained["pix2pix"], "--out", tmp_path / "out", *words) == 1
         assert message in capsys.readouterr().err
         assert not (tmp_path / "out").exists()
 

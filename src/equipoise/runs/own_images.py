@@ -37,6 +37,8 @@ def translate_files(
     if out.exists():
         raise ValueError(f"{out} exists and was not touched; choose another --out")
     is_one = inputs.is_file() and inputs.suffix.lower() in SUFFIXES
+    if out.suffix and not is_one:
+        raise ValueError(f"{inputs} holds several images, which are written to a folder: --out translated/, not {out}")
     reader = Files(Folder(inputs.parent), (inputs.name,)) if is_one else inspect(inputs).reader
     written = 0
     for name, image in read(reader, known(sampler.recipe.channels)):
