@@ -528,6 +528,7 @@ class TestScoresAndPage:
             "FD (pixels(size=2)), a to b",
             "FD (pixels(size=2)), b to a",
             "cycle_a",
+            "and the way back",
             "The same inputs each time",
             "--input",
         ):
