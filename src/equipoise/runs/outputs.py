@@ -161,12 +161,10 @@ def outputs(dataset: Dataset | Domains, nets: Iterable[str]) -> list[Output]:
 
 
 def picture_of(parts: list[Shown]) -> Shown:
-    """What all outputs show, one below the other."""
-    narrowest = min((part.columns for part in parts if part.columns), default=None)
-    if len(parts) == 1 or narrowest is None:
-        return parts[0]
-    cut = [part.images.unflatten(0, (-1, part.columns or 1))[:, :narrowest].flatten(0, 1) for part in parts]
-    return Shown(torch.cat(cut), narrowest)
+    """What all outputs show, one below the other, in as many columns as all of them have."""
+    columns = min((part.columns for part in parts if part.columns), default=None)
+    cut = lambda part: part.images.unflatten(0, (-1, part.columns))[:, :columns].flatten(0, 1)
+    return Shown(torch.cat([cut(part) if columns else part.images for part in parts]), columns)
 
 
 def on_noise(G: nn.Module, shape: tuple[int, int, int], labels: LabelSpace) -> Iterable[UInt8[Tensor, "b c h w"]]:
