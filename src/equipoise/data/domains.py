@@ -26,6 +26,8 @@ POSSIBLE = "two domains are sub-folders trainA and trainB (and testA, testB), or
 BESIDE = "or pictures that hold a pair side by side, in train and test or val, or all in one folder"
 Groups = dict[str, tuple[str, ...]]
 Sides = tuple[Reader, Reader]
+Images = Float[Tensor, "b c h w"]
+TwoBatches = dict[str, Images] | tuple[Images, Images]
 
 
 class DomainSources(NamedTuple):
@@ -76,8 +78,8 @@ class Domains:
         mirror: bool = False,
         dequantize: bool = False,
         device: torch.device | str = "cpu",
-    ) -> Iterator[dict[str, Float[Tensor, "b c h w"]]]:
-        """{"a": images, "b": images} without end, after the first `start` of each, in [-1, 1].
+    ) -> Iterator[TwoBatches]:
+        """{"a": images, "b": images} or, of pairs, (a, b) without end, after the first `start` of each, in [-1, 1].
 
         Each domain has its own order; pairs come together, and are mirrored together.
         """
@@ -86,7 +88,7 @@ class Domains:
         a = some(self.a, seed=seed)
         b = some(self.b, seed=seed if self.paired else second, noise_seed=second)
         for (one, _), (other, _) in zip(a, b, strict=True):
-            yield {"a": one, "b": other}
+            yield (one, other) if self.paired else {"a": one, "b": other}
 
 
 def find_domains(path: str | Path, kind: str = "unpaired", strict: bool = False) -> DomainSources:

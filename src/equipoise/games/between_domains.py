@@ -69,7 +69,7 @@ def paired(
 ) -> dict[str, Player]:
     """L_G + w |G(a) - b|, D sees (a, b) and (a, G(a)) (Isola 2017, arXiv:1611.07004, Eq. 4).
 
-    Batches are {"a": images, "b": images} in pairs; the networks are "G", images to images, and "D", whose images have
+    Batches are pairs of images (a, b); the networks are "G", images to images, and "D", whose images have
     the channels of both, one after the other. `loss` None is `non_saturating()`.
 
     The statistics `change` and `colour` are as in `cycle`.
@@ -130,21 +130,21 @@ class Paired:
 
     def d(self, turn: Turn) -> Terms:
         """The discriminator's terms, of pairs."""
-        images, G = domains_of(turn.batch), turn.nets["G"]
+        (a, b), G = partners_in(turn.batch), turn.nets["G"]
         with torch.no_grad():
-            fake = wide(G(images["a"]))
-        return self.judge.terms(turn, pair(images["a"], images["b"]), pair(images["a"], fake))
+            fake = wide(G(a))
+        return self.judge.terms(turn, together(a, b), together(a, fake))
 
     def g(self, turn: Turn) -> Terms:
         """The generator's terms."""
-        (a, b), G = domains_of(turn.batch).values(), turn.nets["G"]
+        (a, b), G = partners_in(turn.batch), turn.nets["G"]
         fake = wide(G(a))
         turn.note(**told(a, fake))
-        loss = self.judge.fooled(turn, pair(a, b), pair(a, fake), learner=G)
+        loss = self.judge.fooled(turn, together(a, b), together(a, fake), learner=G)
         return {"loss": loss, "l1": at(self.weight, turn.seen) * l1_loss(fake, b)}
 
 
-def pair(a: Tensor, b: Tensor) -> Tensor:
+def together(a: Tensor, b: Tensor) -> Tensor:
     """The channels of both, one after the other."""
     return torch.cat([a, b], dim=1)
 
@@ -164,9 +164,19 @@ def told(images: Tensor, fakes: Tensor, of: str = "") -> dict[str, Scalar]:
 
 def domains_of(batch: Batch) -> dict[str, Tensor]:
     """The images of both domains; raises ValueError for a batch of anything else."""
-    if not (isinstance(batch, dict) and [*batch] == ["a", "b"]):
+    if not (isinstance(batch, dict) and {*batch} == {"a", "b"}):
         raise ValueError(
-            f"this game translates between two domains, and its batches are dictionaries of images a and b, not a "
-            f"{type(batch).__name__}: --domains unpaired, a_to_b or b_to_a"
+            f"cycle learns without pairs: its batches are dictionaries of images a and b, --domains unpaired, and this "
+            f"is a {type(batch).__name__}"
         )
     return batch
+
+
+def partners_in(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Inputs and their partners; raises ValueError for a batch of anything else."""
+    if not (isinstance(batch, tuple | list) and len(batch) == 2 and all(isinstance(part, Tensor) for part in batch)):
+        raise ValueError(
+            f"paired learns from pairs: its batches are pairs of images (a, b), --domains a_to_b or b_to_a, and this "
+            f"is a {type(batch).__name__}"
+        )
+    return batch[0], batch[1]

@@ -8,10 +8,12 @@ from ..training import Batch
 
 
 def batch_of_noise(recipe: Recipe, labels: LabelSpace, device: torch.device) -> Batch:
-    """A batch as the data of a complete recipe gives them: images and labels, or images of two domains."""
+    """A batch as the data of a complete recipe gives them: images and labels, images of two domains, or pairs."""
     count, shape = known(recipe.batch), (known(recipe.channels), *known(recipe.height_width()))
     images = lambda: torch.rand(count, *shape, device=device) * 2 - 1
-    if recipe.domains != "none":
+    if recipe.domains == "unpaired":
         return {"a": images(), "b": images()}
+    if recipe.domains != "none":
+        return images(), images()
     example = labels.example(count)
     return images(), None if example is None else example.to(device)

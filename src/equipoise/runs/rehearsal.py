@@ -35,7 +35,7 @@ def rehearse(recipe: Recipe, labels: LabelSpace, device: torch.device) -> None:
     try:
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             images = batch_of_noise(small, labels, device)
-            if find(recipe.game, games) is games.adversarial and isinstance(images, tuple):
+            if find(recipe.game, games) is games.adversarial and recipe.domains == "none":
                 rehearse_adversarial(assembled, small, images, labels)
             else:
                 check_numbers(play(assembled, small, images))
