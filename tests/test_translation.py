@@ -1,11 +1,13 @@
 """Translation between two domains: data, networks, games, runs, and what users of CycleGAN complain of."""
 
+import importlib.util
 import json
 import signal
 import subprocess
 import sys
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from shutil import copytree
 from zipfile import ZipFile
 
@@ -539,3 +541,13 @@ class TestScoresAndPage:
         assert "latent" not in page
         assert "cannot be compared with each other" not in page
         assert "FD (pixels(size=2))" in report.write(trained["pix2pix"]).read_text()
+
+
+def test_the_settings_of_the_benchmark_are_rehearsed():
+    file = Path(__file__).parent.parent / "benchmarks" / "translation.py"
+    described = importlib.util.spec_from_file_location("translation", file)
+    benchmark = importlib.util.module_from_spec(described)
+    described.loader.exec_module(benchmark)
+    for name in benchmark.SETTINGS:
+        recipe = replace(benchmark.recipe(name, 100), channels=1, precision="float32", features="pixels", **OPEN)
+        rehearse(recipe, LabelSpace(), CPU)
