@@ -102,13 +102,13 @@ def test_every_module_has_a_layer():
         (norms, "equalized frobenius none orthogonal spectral standardized strict_weight weight"),
         (constraints, "clip clip_singular_values none"),
         (augment, "ada diffaug none transforms"),
-        (games, "adversarial pyramid"),
+        (games, "adversarial cycle paired pyramid"),
         (growth, "progressive"),
         (schedules, "constant cosine decay linear steps warmup"),
         (
             networks,
-            "began biggan biggan_deep dcgan ebgan improved_gan infogan lapgan mlp pggan r3 sagan sn_cnn sn_resnet "
-            "wgan_gp_cnn wgan_gp_resnet wn_gan wn_resnet",
+            "began biggan biggan_deep cyclegan dcgan ebgan improved_gan infogan lapgan mlp pggan pix2pix r3 "
+            "sagan sn_cnn sn_resnet wgan_gp_cnn wgan_gp_resnet wn_gan wn_resnet",
         ),
         (activations, "elu gelu leaky_relu relu silu smooth_elu tanh"),
         (optimizers, "adam rmsprop sgd"),
@@ -120,9 +120,9 @@ def test_every_module_has_a_layer():
         (features, "builtin clip dinov2 inception mobilenet pixels random resnet56"),
         (
             presets,
-            "acgan began biggan biggan_deep ct_gan dcgan default dragan ebgan f_gan gan improved_gan infogan_study "
-            "lapgan ls_gan lsgan pggan r3gan sagan sn_regularization sngan sngan_projection sngan_resnet wgan wgan_gp "
-            "wn_gan",
+            "acgan began biggan biggan_deep ct_gan cyclegan dcgan default dragan ebgan f_gan gan improved_gan "
+            "infogan_study lapgan ls_gan lsgan pggan pix2pix r3gan sagan sn_regularization sngan sngan_projection "
+            "sngan_resnet wgan wgan_gp wn_gan",
         ),
     ],
 )

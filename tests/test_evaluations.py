@@ -14,6 +14,7 @@ from equipoise.metrics import features
 from equipoise.metrics.kept import Moments
 from equipoise.runs import evaluate_images, write_statistics
 from equipoise.runs.nearest import nearest_picture
+from equipoise.runs.outputs import FromLatents
 from equipoise.runs.references import RealImages
 from equipoise.runs.scoring import Scorer
 from equipoise.runs.statistics_files import read_statistics
@@ -196,7 +197,11 @@ def test_the_picture_of_nearest_images_shows_copies(tmp_path):
         def forward(self, z):
             return self.images[: len(z)]
 
-    tiles = torch.from_numpy(np.array(nearest_picture(Copies(), scorer, found, 0))).unfold(0, 16, 16).unfold(1, 16, 16)
+    tiles = (
+        torch.from_numpy(np.array(nearest_picture(Copies(), scorer, FromLatents("G", found.dataset), 0)))
+        .unfold(0, 16, 16)
+        .unfold(1, 16, 16)
+    )
     assert tiles.shape == (8, 6, 3, 16, 16)
     assert torch.equal(tiles[:, 0], tiles[:, 1])
     assert not torch.equal(tiles[:, 0], tiles[:, 2])

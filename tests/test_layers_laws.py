@@ -54,6 +54,7 @@ LAYERS = {  # how to make each, and the shape of its input
     "ConvolveThenHalve": (lambda: layers.ConvolveThenHalve(4, 2), (4, 4, 4, 2)),
     "CenterCrop": (lambda: layers.CenterCrop(2, 1), IMAGES),
     "CenterPad": (lambda: layers.CenterPad(4, 5), IMAGES),
+    "ToMultiple": (lambda: layers.ToMultiple(nn.Conv2d(4, 2, 3, padding=1), 4), IMAGES),
 }
 RANDOM = ("InstanceNoise", "AdaptiveNoise")
 over_all = pytest.mark.parametrize("name", LAYERS)

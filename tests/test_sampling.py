@@ -440,7 +440,7 @@ class TestPerClass:
         images = torch.from_numpy(np.load(folders / "classes.npz")["images"])[:, None]
         real = images[::3]  # those of class 0, whatever was asked for
         labelled = [(real, torch.full((8,), number)) for number in range(3)]
-        monkeypatch.setattr("equipoise.runs.evaluations.generated", lambda G, dataset, count, seed: iter(labelled))
+        monkeypatch.setattr("equipoise.runs.outputs.generated", lambda G, dataset, count, seed: iter(labelled))
         row = runs.evaluate(folders / "classes", metrics=["intra_fd"], features="pixels(size=3)")
         assert row["intra_fd.0"] == pytest.approx(0, abs=1e-6)
         assert min(row["intra_fd.1"], row["intra_fd.2"]) > 1e-3

@@ -18,6 +18,7 @@ from .spec import build
 Choice = TypeVar("Choice")
 CHOICES = {
     "fit": ("crop", "stretch"),
+    "domains": ("none", "unpaired", "a_to_b", "b_to_a"),
     "g_condition": ("batch_norm", "concat", "self_modulation"),
     "d_condition": ("projection", "auxiliary", "concat"),
     "precision": ("float32", "tf32", "bfloat16"),
@@ -67,6 +68,8 @@ class Reading:
     """1 grey, 2 grey and alpha, 3 RGB, 4 RGBA."""
     fit: Literal["crop", "stretch"] = "crop"
     """How images get their size: scaled and cut around the centre, or stretched."""
+    domains: Literal["none", "unpaired", "a_to_b", "b_to_a"] = "none"
+    """Two domains: trainA and trainB, or any two sub-folders; pairs of equal names, or side by side in one picture."""
     strict: bool = False
     """Refuse data with a broken image instead of leaving that image out."""
     dequantize: bool = False
@@ -186,6 +189,8 @@ class Recipe(Scores, Machine, Optimisation, Game, Networks, Reading, Usual):
                 check_choice(getattr(self, name), [*choices], f"{name} cannot be {getattr(self, name)!r}")
         for name in ("lr_g", "lr_d", "d_steps", "ema_images"):
             self._check_rate(name)
+        if self.labels and self.domains != "none":
+            raise ValueError(f"domains={self.domains!r} translates images, which is learnt without labels")
         if not self.score:
             raise ValueError("score must name at least one metric: the first one chooses the best checkpoint")
         self.height_width()

@@ -39,6 +39,7 @@ class Sample(Command):
     equipoise sample runs/x --count 1000 --out samples/ --seed 7 --truncation 0.7
     equipoise sample runs/x --labels dress bag --rows --out two-rows.png
     equipoise sample runs/x --interpolate spherical --out between.png
+    equipoise sample runs/horses --input photos/ --out zebras/ --direction a_to_b
     """
 
     run_folder: Annotated[Run, tyro.conf.arg(metavar="RUN")]
@@ -68,15 +69,29 @@ class Sample(Command):
             "same two points"
         ),
     ] = None
+    input: Annotated[
+        Path | None,
+        tyro.conf.arg(help="runs that translate: an image, or a folder or zip of them, in any size; names are kept"),
+    ] = None
+    direction: Annotated[
+        Literal["a_to_b", "b_to_a"] | None, tyro.conf.arg(help="with --input; default: the first that was learnt")
+    ] = None
+    tile: Annotated[
+        int | None, tyro.conf.arg(help="with --input, where memory is short: translate in blended tiles of this side")
+    ] = None
     raw: Raw = False
     checkpoint: Checkpoint = "latest"
     device: Device = "auto"
 
     def run(self) -> int:
         """Writes the images; refuses to overwrite."""
+        self.check()
         if self.out.exists():
             raise ValueError(f"{self.out} exists and was not touched; choose another --out")
         sampler = runs.Sampler(self.run_folder, self.raw, self.checkpoint, chosen_device(self.device))
+        if self.input is not None:
+            print(runs.translate_files(sampler, self.input, self.out, self.direction, self.tile))
+            return 0
         z, labels, columns = runs.sheet(
             sampler, self.count, self.labels, self.rows, self.interpolate, self.seed, self.truncation
         )
@@ -84,6 +99,14 @@ class Sample(Command):
         names = sampler.meaning.names if sampler.meaning.kind == "classes" else ()
         print(pictures.write(images, labels, self.out, columns, names))
         return 0
+
+    def check(self) -> None:
+        """Raises ValueError for flags that have no use for each other."""
+        of_latents = ("count", "truncation", "labels", "rows", "interpolate", "seed")
+        useless = of_latents if self.input is not None else ("direction", "tile")
+        if given := [name for name in useless if getattr(self, name)]:
+            with_input = "images of one's own, --input, have" if self.input is not None else "without --input there is"
+            raise ValueError(f"{with_input} no use for --{given[0]}")
 
 
 @dataclass(kw_only=True)
@@ -122,13 +145,15 @@ class Evaluate(Command):
     device: Device = "auto"
 
     def run(self) -> int:
-        """Prints the values with their card."""
-        with display.passes() as watch:
-            row = self.of_run(watch) if (self.images / "recipe.json").exists() else self.of_images(watch)
-        print(dumps(row)) if self.json else display.scores(row)
+        """Prints the values with their card, of each generator."""
+        is_run = (self.images / "recipe.json").exists()
+        for generator in runs.RunFolder(self.images).generators() if is_run else ("",):
+            with display.passes() as watch:
+                row = self.of_run(watch, generator) if is_run else self.of_images(watch)
+            print(dumps(row)) if self.json else display.scores(row)
         return 0
 
-    def of_run(self, watch: Watch) -> dict[str, Any]:
+    def of_run(self, watch: Watch, generator: str) -> dict[str, Any]:
         """Scores a generator."""
         return runs.evaluate(
             self.images,
@@ -141,6 +166,7 @@ class Evaluate(Command):
             self.seed,
             chosen_device(self.device),
             watch,
+            generator,
         )
 
     def of_images(self, watch: Watch) -> dict[str, Any]:

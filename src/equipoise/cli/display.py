@@ -131,9 +131,11 @@ def _lasts(run: Session) -> str:
     return f"about {duration(run.forecast())} here, at {1 / run.pace.image:,.0f} images a second"
 
 
-def finished(out: Path, page: Path) -> int:
+def finished(run: Session, page: Path) -> int:
     """Says where everything is."""
-    print(f"done: {out}\nreport: {page}\nsamples: equipoise sample {shlex.quote(str(out))} --out grid.png")
+    out, translates = run.folder.path, run.recipe.domains != "none"
+    flags = "--input photos/ --out translated/" if translates else "--out grid.png"
+    print(f"done: {out}\nreport: {page}\nsamples: equipoise sample {shlex.quote(str(out))} {flags}")
     return 0
 
 

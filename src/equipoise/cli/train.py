@@ -76,7 +76,7 @@ class Train(Command):
                     show(progress)
         finally:  # a run that broke has a page too
             page = report.write(self.out) if run.folder.recipe_file.exists() else self.out
-        return stop.farewell() or display.finished(self.out, page)
+        return stop.farewell() or display.finished(run, page)
 
     def length(self) -> Recipe:
         """The recipe with one length: in images, that of its preset too, or in minutes."""

@@ -7,6 +7,10 @@ from .convert import Format as Format
 from .convert import Look as Look
 from .dataset import Dataset as Dataset
 from .dataset import load as load
+from .domains import Domains as Domains
+from .domains import DomainSources as DomainSources
+from .domains import find_domains as find_domains
+from .domains import load_domains as load_domains
 from .label_tables import LabelTable as LabelTable
 from .label_tables import Meaning as Meaning
 from .sources import Source as Source

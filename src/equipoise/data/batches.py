@@ -36,18 +36,20 @@ def batches(
     dequantize: bool = False,
     device: torch.device | str = "cpu",
     workers: int | None = None,
+    noise_seed: int | None = None,
 ) -> Iterator[LabelledImages]:
     """Images in [-1, 1] and their labels on a device, after the first `start` images; global random state is untouched.
 
     `mirror` flips every second image on average. `dequantize` adds uniform noise of the size of one grey level (Miyato
-    et al. 2018, arXiv:1802.05957). `batch` may be a schedule. `workers` is how many processes decode a streamed set.
+    et al. 2018, arXiv:1802.05957), of `noise_seed` where it is not to be that of the order. `batch` may be a schedule.
+    `workers` is how many processes decode a streamed set.
     """
     check_range(at_least=1, batch=batch)
     check_range(at_least=0, seed=seed, start=start, workers=workers or 0)
     where = torch.device(device)
     plan = steps(len(dataset), batch, seed, start)
     raw = _kept(dataset, plan, where) if dataset.images is not None else _streamed(dataset, plan, seed, where, workers)
-    return _finished(dataset, raw, mirror, (seed, start) if dequantize else None)
+    return _finished(dataset, raw, mirror, (seed if noise_seed is None else noise_seed, start) if dequantize else None)
 
 
 def steps(images: int, batch: Rate, seed: int, start: int = 0) -> Iterator[Step]:

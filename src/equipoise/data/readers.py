@@ -130,7 +130,35 @@ class Files:
             raise BrokenImage(f"{self.names[index]}: {one_line(error)}") from None
 
 
-Reader = Arrays | Files
+@dataclass(frozen=True)
+class Halves:
+    """The left or the right half of each picture: pairs as Isola 2017 (arXiv:1611.07004) published them."""
+
+    pictures: Files
+    right: bool
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def look(self, index: int) -> Look:
+        """The size and kind of one half."""
+        whole = self.pictures.look(index)
+        if whole.width < 2:
+            raise BrokenImage(f"{self.pictures.names[index]}: one pixel wide, so that it holds no two images")
+        return Look(whole.channels, whole.height, whole.width // 2)
+
+    def pixels(self, index: int, format: Format) -> UInt8[np.ndarray, "c h w"]:
+        """One half, converted."""
+        whole, half = self.pictures.look(index), self.look(index).width
+        pixels = self.pictures.pixels(index, Format(format.channels, whole.height, whole.width))
+        return convert_array(pixels[:, :, -half:] if self.right else pixels[:, :, :half], format)
+
+    def outline(self) -> str:
+        """The names and sizes of all pictures."""
+        return f"{'right' if self.right else 'left'} halves\n{self.pictures.outline()}"
+
+
+Reader = Arrays | Files | Halves
 
 
 def image_names(names: Iterable[str]) -> tuple[str, ...]:

@@ -120,10 +120,10 @@ def survey(reader: Reader, name: str, strict: bool = False) -> Look:
     if not looks:
         raise ValueError(f"{name} has no image that can be read ({problem})")
     height, width = (int(np.median(sizes)) for sizes in zip(*((k.height, k.width) for k in looks), strict=True))
-    return Look(_channels({k.channels for k in looks}), height, width)
+    return Look(channels_of_all({k.channels for k in looks}), height, width)
 
 
-def _channels(seen: set[int]) -> int:
+def channels_of_all(seen: set[int]) -> int:
     """Grey+alpha and RGB together need RGBA."""
     return 4 if {2, 3} <= seen else max(seen)
 

@@ -6,4 +6,7 @@ A game is a function that returns players by name, for `training.steps`. One of 
 
 from .adversarial import adversarial as adversarial
 from .balance import adaptive_weight as adaptive_weight
+from .between_domains import cycle as cycle
+from .between_domains import paired as paired
+from .buffer import ImageBuffer as ImageBuffer
 from .pyramid import pyramid as pyramid

@@ -2,26 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from ..augment import Augmentation
 from ..constraints import Constraint
-from ..constraints import none as unconstrained
-from ..critic import Logits, ask, centred, generate, mean
+from ..critic import ask, generate
 from ..labels import in_turn
-from ..losses import CriticLoss, Loss, hinge, of_critic
+from ..losses import CriticLoss, Loss, hinge
 from ..networks.growing import shown
 from ..numerics import wide, without_autocast
 from ..penalties import Penalty
 from ..schedules import Rate
 from ..spec import named
 from ..training import Batch, Player, Terms, Turn
-from ..trees import map_leaves, size
-
-TAKEN = ("loss", "real", "fake", "gradient")  # names of statistics that no penalty may have
+from ..trees import size
+from .judging import TAKEN, Judge
 
 
 def adversarial(
@@ -43,17 +41,11 @@ def adversarial(
     D sees all images through `augment`. An augmentation with a method `observe_reals` is given the logits of reals
     after each update of D, and layers of D with a method `observe_fakes` those of fakes. `loss` None is `hinge()`.
     """
-    game = Adversarial(
-        of_critic(hinge() if loss is None else loss),
-        named(penalties, TAKEN),
-        named(g_penalties, TAKEN),
-        constraint or unconstrained(),
-        augment,
-        g_batch,
-    )
+    judge = Judge.of("D", hinge() if loss is None else loss, penalties, constraint, augment)
+    game = Adversarial(judge, named(g_penalties, TAKEN), g_batch)
     of_both = (loss, *([] if augment is None else [augment]))
     return {
-        "d": Player(("D",), game.d, d_steps, after=game.after_d, components=(*of_both, *penalties)),
+        "d": Player(("D",), game.d, d_steps, after=judge.after, components=(*of_both, *penalties)),
         "g": Player(("G",), game.g, fresh=False, components=(*of_both, *g_penalties)),
     }
 
@@ -62,11 +54,8 @@ def adversarial(
 class Adversarial:
     """The objectives of both players."""
 
-    loss: CriticLoss
-    penalties: dict[str, Penalty]
+    judge: Judge
     g_penalties: dict[str, Penalty]
-    constraint: Constraint
-    augment: Augmentation | None
     g_batch: int | None
 
     def seen(self, turn: Turn) -> tuple[Tensor, Tensor | None]:
@@ -81,23 +70,7 @@ class Adversarial:
         z = turn.latents(len(real), z_dim(G))
         with torch.no_grad():
             fake = wide(ask(G, z, labels))
-        if self.penalties and not torch.is_autocast_enabled(real.device.type):  # they can share the loss's run of D
-            real, fake = real.detach().requires_grad_(), fake.requires_grad_()
-        critic = turn.critic("D", labels=labels, augment=self.augment, generator=G, latents=z, learner=turn.nets["D"])
-        terms = {"loss": self.loss.d(critic, real, fake)}
-        logits = {"real": critic(real), "fake": critic(fake)}
-        turn.kept["logits"] = map_leaves(Tensor.detach, logits)
-        turn.note(**{side: mean(of_side) for side, of_side in logits.items()})
-        with without_autocast(real):
-            return terms | {name: penalty(critic, real, fake) for name, penalty in self.penalties.items()}
-
-    def after_d(self, turn: Turn) -> None:
-        """Constrains D's weights, and shows logits to all that adapt to them."""
-        self.constraint(turn.nets["D"])
-        real, fake = turn.kept["logits"]["real"], turn.kept["logits"]["fake"]
-        tell(self.augment, "observe_reals", centred(real, fake) if self.loss.relative else real)
-        for layer in turn.nets["D"].modules():
-            tell(layer, "observe_fakes", fake)
+        return self.judge.terms(turn, real, fake, labels=labels, generator=G, latents=z)
 
     def g(self, turn: Turn) -> Terms:
         """The generator's terms. Each fake has a label taken from the real batch, in turn."""
@@ -109,8 +82,9 @@ class Adversarial:
         labels = None if labels is None else in_turn(labels, count)
         z = turn.latents(count, z_dim(G)).requires_grad_(bool(self.g_penalties))
         fake, latents = generate(G, z, labels)
-        critic = turn.critic("D", labels=labels, augment=self.augment, generator=G, latents=latents, learner=G)
-        terms = {"loss": self.loss.g(critic, real.detach(), fake)}
+        known = {"labels": labels, "generator": G, "latents": latents}
+        critic = turn.critic("D", augment=self.judge.augment, learner=G, **known)
+        terms = {"loss": self.judge.loss.g(critic, real.detach(), fake)}
         # A generator that is not updated has no penalties either.
         asked = self.g_penalties if terms["loss"].requires_grad else {}
         with without_autocast(real):
@@ -134,9 +108,3 @@ def z_dim(G: nn.Module) -> int:
     if not hasattr(G, "z_dim"):
         raise ValueError(f"{type(G).__name__} needs an attribute z_dim, the dimension of its latent vectors")
     return cast(int, G.z_dim)
-
-
-def tell(observer: object, method: str, logits: Logits) -> Any:
-    """Hands logits to whatever adapts to them."""
-    if observe := getattr(observer, method, None):
-        observe(logits)

@@ -14,6 +14,7 @@ from .resampling import ConvolveThenHalve as ConvolveThenHalve
 from .resampling import DoubleThenConvolve as DoubleThenConvolve
 from .shaping import CenterCrop as CenterCrop
 from .shaping import CenterPad as CenterPad
+from .shaping import ToMultiple as ToMultiple
 from .trelu import Affine as Affine
 from .trelu import TPReLU as TPReLU
 from .trelu import TReLU as TReLU

@@ -33,6 +33,8 @@ RESERVED = {
     "intervals",
     "classes",
     "images",
+    "output",
+    "inputs",
     *SIDES,
 }
 Batch = Tensor | tuple[Tensor, Tensor | None]

@@ -14,6 +14,7 @@ from ..randomness import mixed, seeded
 from .full_precision import exact
 
 BATCH = 64
+TOGETHER = 8  # images that are translated together: a translation works in their full size
 
 
 def latents(G: nn.Module, count: int, seed: int, truncation: float | None = None) -> Float[Tensor, "n z"]:
@@ -61,6 +62,15 @@ def _random_state(device: torch.device) -> Tensor:
     """The state of all generators that a network on this device may draw from."""
     states = [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
     return torch.cat(states)
+
+
+def translate(G: nn.Module, images: UInt8[Tensor, "n c h w"], seed: int = 0) -> Iterator[UInt8[Tensor, "b c h w"]]:
+    """What a network from images to images makes of these, in float32, as uint8 on its device."""
+    device = next(G.parameters()).device
+    for start in range(0, len(images), TOGETHER):
+        part = images[start : start + TOGETHER].to(device)
+        with seeded(mixed(seed, start), device), exact(device):
+            yield to_uint8(G(part / 127.5 - 1))
 
 
 def to_uint8(images: Float[Tensor, "b c h w"]) -> UInt8[Tensor, "b c h w"]:

@@ -35,6 +35,8 @@ def title(key: str, row: Mapping[str, Any]) -> str:
     'intra-FD of dog (builtin)'
     >>> title("polygon.recall", {"scores": {"polygon": {"sees": "generator"}}})
     'polygon recall'
+    >>> title("fd", {"features": "mobilenet", "output": "a to b"})
+    'FD (mobilenet), a to b'
     """
     base, _, part = key.partition(".")
     features, about = str(row.get("features", "unnamed")), row.get("scores", {})
@@ -42,7 +44,8 @@ def title(key: str, row: Mapping[str, Any]) -> str:
     on_inception = features == "inception" and ON_INCEPTION.get(base)
     of = on_inception or TITLES.get(base, base.replace("_", " "))
     of += f" {_part(part, row)}" if part else ""
-    return of if on_inception or sees in ("images", "generator") else f"{of} ({features})"
+    of = of if on_inception or sees in ("images", "generator") else f"{of} ({features})"
+    return f"{of}, {row['output']}" if "output" in row else of
 
 
 def _part(part: str, row: Mapping[str, Any]) -> str:

@@ -21,6 +21,8 @@ from .shape import Architecture as Architecture
 from .shape import ImageShape as ImageShape
 from .sn_cnn import sn_cnn as sn_cnn
 from .sn_resnet import sn_resnet as sn_resnet
+from .translation import cyclegan as cyclegan
+from .translation import pix2pix as pix2pix
 from .wgan_gp import wgan_gp_cnn as wgan_gp_cnn
 from .wgan_gp import wgan_gp_resnet as wgan_gp_resnet
 from .wn_gan import wn_gan as wn_gan

@@ -29,6 +29,8 @@ from .spectrally_normalised import sn_regularization as sn_regularization
 from .spectrally_normalised import sngan as sngan
 from .spectrally_normalised import sngan_projection as sngan_projection
 from .spectrally_normalised import sngan_resnet as sngan_resnet
+from .translations import cyclegan as cyclegan
+from .translations import pix2pix as pix2pix
 from .wasserstein import ct_gan as ct_gan
 from .wasserstein import wgan as wgan
 from .wasserstein import wgan_gp as wgan_gp

@@ -15,6 +15,7 @@ from .record import (
     Values,
     best,
     by_card,
+    by_output,
     called,
     column,
     features_key,
@@ -28,6 +29,16 @@ COLOURS = ("first", "second", "third")
 SCORES = ("third", "first", "second")
 PLAYERS = {"d": "discriminator", "g": "generator"}
 """How the players of the usual game are called; others have their own names."""
+
+
+NOTED = {
+    "change": "Mean difference of output and input. Near 0: the generator copies its input.",
+    "colour": "Correlation of output and input. Near 1 with little change: a copy. Near -1: colours are inverted.",
+    "cycle": "Weighted difference of an image and what comes back. Healthy: falls, and stays above 0.",
+    "identity": "Weighted difference of an image of the target and what becomes of it. Healthy: falls.",
+    "l1": "Weighted difference of output and true partner. Healthy: falls.",
+}
+"""What to look for in terms of translations, by the first word of their names."""
 
 
 class Axis(NamedTuple):
@@ -82,7 +93,8 @@ TIMES = (("seconds", 1, 300), ("minutes", 60, 3 * 3600), ("hours", 3600, np.inf)
 
 def plots(record: Record, axis: Axis) -> list[Plot]:
     """All curves that the run has data for, scores first."""
-    scores = [_scores(record, axis, metric) for metric in scores_in(record.training)]
+    outputs = by_output(record.training)
+    scores = [_scores(record, axis, metric, rows) for metric in scores_in(record.training) for rows in outputs]
     shared = [_shared(record, axis, group) for group in SHARED]
     return [plot for plot in (*scores, *shared, *_single(record, axis)) if plot]
 
@@ -123,7 +135,8 @@ def _one(record: Record, axis: Axis, owner: str, term: str) -> Plot:
     """A plot with one line, of a player's term or of a component's number."""
     name, caption = PLAYERS.get(owner, owner), "Adapted while training."
     if owner in record.players:
-        caption = f"Healthy: small beside the {name}'s loss, and steady." if owner in PLAYERS else f"A term of {name}."
+        usual = f"Healthy: small beside the {name}'s loss, and steady." if owner in PLAYERS else f"A term of {name}."
+        caption = NOTED.get(term.partition("_")[0], usual)
     line = _statistic(record, axis, f"{owner}.{term}", term, "third")
     return Plot(f"{name[:1].upper()}{name[1:]}: {term}", caption, axis.label, [line])
 
@@ -132,8 +145,8 @@ def _statistic(record: Record, axis: Axis, key: str, name: str, colour: str) -> 
     return Line(name, colour, axis.of(column(record.stats, "seen")), column(record.stats, key))
 
 
-def _scores(record: Record, axis: Axis, metric: str) -> Plot | None:
-    known = [row for row in record.training if number(row, metric) is not None]
+def _scores(record: Record, axis: Axis, metric: str, rows: list[Row]) -> Plot | None:
+    known = [row for row in rows if number(row, metric) is not None]
     groups = [*by_card(known).values()]
     if not groups:
         return None

@@ -13,7 +13,7 @@ def commands(record: Record) -> list[tuple[str, str]]:
     resume = [] if record.finished else [("Resume training", f"equipoise train {_given(record)}--out {run}")]
     return [
         *resume,
-        ("Make images", f"equipoise sample {run}"),
+        ("Make images", f"equipoise sample {run}{' --input photos/ --out translated/' * record.translates}"),
         ("Score it against the data", f"equipoise evaluate {run}"),
         ("Write this page again", f"equipoise report {run}"),
     ]

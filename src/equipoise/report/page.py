@@ -38,6 +38,7 @@ def page(record: Record) -> str:
         facts=sections.facts(record),
         strip=sections.over_time(record),
         levels=sections.of_levels(record),
+        strip_note=f"The same {'inputs' if record.translates else 'latent points'} each time.",
         axes=axes,
         figures=sections.figures(record, axes),
         scores=sections.scores(record),

@@ -48,6 +48,11 @@ class Record:
         return [*players] if isinstance(players, dict) else []
 
     @property
+    def translates(self) -> bool:
+        """Whether images are made of images."""
+        return str(self.recipe.get("domains", "none")) != "none"
+
+    @property
     def images(self) -> int:
         """The length that the run should have."""
         return int(self.recipe.get("images") or self.seen)
@@ -70,8 +75,9 @@ class Record:
 
     def scored(self) -> tuple[str, list[Row]]:
         """The metric to speak of and its scores, by the features that were used last; ("", []) without scores."""
+        first = by_output(self.training)[:1]
         for metric in scores_in(self.training):
-            rows = [row for row in self.training if number(row, metric) is not None]
+            rows = [row for rows in first for row in rows if number(row, metric) is not None]
             if rows:
                 return metric, by_card(rows)[card_key(rows[-1])]
         return "", []
@@ -133,7 +139,15 @@ def by_card(rows: list[Row]) -> dict[str, list[Row]]:
     return groups
 
 
-MEASURE = ("features_hash", "resizer", "n_real", "reference", "reference_hash", "dtype")
+def by_output(rows: list[Row]) -> list[list[Row]]:
+    """Rows of each of the images that a run scores: of a translation there and back two lists, the first the best's."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(str(row.get("output", "")), []).append(row)
+    return [*groups.values()]
+
+
+MEASURE = ("output", "inputs", "features_hash", "resizer", "n_real", "reference", "reference_hash", "dtype")
 CARD = (*MEASURE, "metrics", "n_fake")
 
 

@@ -10,6 +10,9 @@ from .themes import THEMES
 from .thumbnails import Shown, data_uri
 from .verdict import verdict
 
+ROWS = " In rows: inputs, what becomes of them, and the way back or, of pairs, the true partners."
+"""What a picture of a translation shows."""
+
 
 class Top(NamedTuple):
     """The name of the run, the verdict, how far it is."""
@@ -77,7 +80,8 @@ def latest(record: Record) -> Picture | None:
         return None
     seen = numbers.count(shown.seen)
     alt = f"Grid of images by the EMA generator after {seen} images"
-    return Picture(shown, alt, f"The EMA generator after {seen} images.", _score(record, shown.seen))
+    caption = f"The EMA generator after {seen} images."
+    return Picture(shown, alt, caption + ROWS * record.translates, _score(record, shown.seen))
 
 
 def facts(record: Record) -> list[Card]:

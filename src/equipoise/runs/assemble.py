@@ -1,6 +1,5 @@
 """From a recipe to objects: the only place where strings become what they name."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from inspect import signature
@@ -32,7 +31,7 @@ from ..networks.growing import growing
 from ..recipe import Recipe, known
 from ..schedules import Rate
 from ..spec import build, find
-from ..training import Batch, Players, Precision, State, Stats, steps
+from ..training import Batch, Players, Precision, State, Stats, role, steps
 from ..training.precision import PRECISIONS
 
 PARTS = ("loss", "penalties", "g_penalties", "constraint", "augment")
@@ -76,12 +75,9 @@ def assemble(recipe: Recipe, labels: LabelSpace, device: torch.device) -> Assemb
     nets = {name: precision.place(net, device) for name, net in build_networks(recipe, labels).items()}
     check_energy(recipe, arguments["loss"], nets.get("D"))
     players = build_game(recipe, arguments | {"nets": tuple(nets)})
-    if "G" not in nets:
+    if "G" not in map(role, nets):
         raise ValueError(f"a run samples and scores the network G, but {recipe.network} has only {', '.join(nets)}")
-    lr = {
-        name: recipe.rate("lr_d" if any(map(discriminates, player.nets)) else "lr_g")
-        for name, player in players.items()
-    }
+    lr = {name: recipe.rate("lr_d" if "D" in map(role, player.nets) else "lr_g") for name, player in players.items()}
     optimizing, batch = build(recipe.optimizer, optimizers, lasting(recipe)), known(recipe.batch)
     if recipe.growth == "none":
         return Assembled(State.start(nets, players, optimizing, lr), players, arguments, precision, batch)
@@ -123,11 +119,6 @@ def sides_of(nets: Iterable[nn.Module]) -> tuple[int, ...]:
     return next((part.sides for net in nets for part in growing(net)), ())
 
 
-def discriminates(net: str) -> bool:
-    """Whether a network of this name is a discriminator: D, or one of several, D0, D_a..."""
-    return re.match(r"D(?![a-z])", net) is not None
-
-
 def lasting(recipe: Recipe) -> dict[str, Any]:
     """The schedules of a run of this length."""
     return schedules.lasting(known(recipe.images))
@@ -161,7 +152,7 @@ def build_game(recipe: Recipe, arguments: dict[str, Any]) -> Players:
 
 
 def build_networks(recipe: Recipe, labels: LabelSpace) -> dict[str, nn.Module]:
-    """The networks by name, "G" and "D" with their activations and norms; the same seed, the same weights.
+    """The networks by name, generators and discriminators with their activations and norms; as the seed has them.
 
     Norms leave alone what starts from zero, which a division by its norm would make jump, and the generator's also what
     embeds labels.
@@ -176,16 +167,30 @@ def build_networks(recipe: Recipe, labels: LabelSpace) -> dict[str, nn.Module]:
         except (TypeError, RuntimeError, ZeroDivisionError, IndexError) as error:
             raise ValueError(f"{recipe.network} cannot be built for images {shape[:3]}: {error}") from error
         nets: dict[str, nn.Module] = dict(zip("GD", built, strict=True)) if isinstance(built, tuple) else dict(built)
-        if "G" in nets:
-            if getattr(nets["G"], "z_dim", 0) < 1:
-                raise ValueError(f"{recipe.network} needs latent vectors of at least one dimension: z_dim")
-            G = activated(recipe.g_activation, nets["G"])
-            nets["G"] = normalised(
-                recipe, "g_norm", G, [name for name, layer in norms.layers(G) if embeds(name, layer)]
-            )
-        if "D" in nets:
-            nets["D"] = normalised(recipe, "d_norm", activated(recipe.d_activation, nets["D"]))
+        for name, net in nets.items():
+            if role(name) == "G":
+                check_input(recipe, net)
+                G = activated(recipe.g_activation, net)
+                embedding = [path for path, layer in norms.layers(G) if embeds(path, layer)]
+                nets[name] = normalised(recipe, "g_norm", G, embedding)
+            elif role(name) == "D":
+                nets[name] = normalised(recipe, "d_norm", activated(recipe.d_activation, net))
         return nets
+
+
+def check_input(recipe: Recipe, G: nn.Module) -> None:
+    """Raises ValueError for a generator that does not start from what the data gives it."""
+    dimension = getattr(G, "z_dim", None)
+    if recipe.domains != "none" and dimension is not None:
+        raise ValueError(
+            f"{recipe.network} makes images of latent vectors, and domains={recipe.domains!r} needs one that makes "
+            f"them of images: cyclegan or pix2pix"
+        )
+    if recipe.domains == "none" and (dimension or 0) < 1:
+        raise ValueError(
+            f"{recipe.network} needs latent vectors of at least one dimension: z_dim; or, where it makes images of "
+            f"images, two domains of them: --domains unpaired, a_to_b or b_to_a"
+        )
 
 
 def activated(activation: str | None, net: nn.Module) -> nn.Module:

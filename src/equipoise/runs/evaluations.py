@@ -6,16 +6,18 @@ from typing import Any
 
 import torch
 
-from ..data import Dataset, Format, inspect, load
+from ..checks import check_choice
+from ..data import Dataset, Domains, Format, inspect, load
 from ..metrics.evaluation import Evaluation
 from ..spec import name_of
 from .choices import usual_features
 from .folder import append_row, read_rows, write_whole
 from .nearest import nearest_picture
+from .outputs import outputs
 from .real_images import in_own_size, load_dataset, real_batches
 from .references import RealImages, Watch, identity, unwatched
 from .sampling import Sampler
-from .scoring import RealSide, Scorer, generated, subject
+from .scoring import RealSide, Scorer
 from .statistics_files import is_statistics, read_statistics
 
 MOST = 10_000  # images that are generated unless asked for more
@@ -33,10 +35,12 @@ def evaluate(
     seed: int = 0,
     device: torch.device | str = "cpu",
     watch: Watch = unwatched,
+    generator: str | None = None,
 ) -> dict[str, Any]:
     """Scores a run's generator against its training data or other images, and held-out images beside it.
 
-    By the metrics that training scores with, unless others are named.
+    By the metrics that training scores with, unless others are named. `generator` is the network where a run has
+    several, as a translation there and back has "G_ab" and "G_ba"; None is the first.
 
     Returns the row that it appends to metrics.jsonl, or the one that is there where the same was measured before: the
     values, their 95 per cent `intervals`, `real_*` (the `real_n` held-out images scored like generated ones: about what
@@ -44,22 +48,24 @@ def evaluate(
     """
     sampler = Sampler(run, raw, checkpoint, device)
     dataset = trained_on(sampler)
-    real = RealImages(dataset) if against is None else other_side(Path(against), dataset.format)
+    check_choice(generator or sampler.first, [*sampler.nets], f"{run} has no generator {generator!r}")
+    output = next(o for o in outputs(dataset, sampler.nets) if o.net == (generator or sampler.first))
+    G = sampler.nets[output.net]
+    real = RealImages(output.real) if against is None else other_side(Path(against), dataset.format)
     calls = tuple(metrics) or sampler.recipe.score
     chosen = features or ("inception" if "fid" in map(name_of, calls) else str(sampler.recipe.features))
     scorer = Scorer(real, chosen, sampler.device, calls, watch)
-    count = chosen_count(count, real)
+    count = output.count(chosen_count(count, real))
     row: dict[str, Any] = {"seen": sampler.seen, "weights": sampler.weights, "seed": seed, "when": "evaluate"}
-    row |= scorer.card(count)
+    row |= output.about | scorer.card(count)
     file = sampler.folder.metrics_file
     own = any(".py:" in call for call in (*calls, chosen))  # a file that may have changed
     for known in () if own else read_rows(file):
         if all(known.get(name) == value for name, value in row.items()):
             return known
-    images = generated(sampler.net, dataset, count, seed)
-    row |= results(scorer, scorer.score(images, count, subject(sampler.net, dataset, seed)), count)
+    row |= results(scorer, scorer.score(output.generated(G, count, seed), count, output.subject(G, seed)), count)
     if against is None and isinstance(real, RealImages) and "memorization" in map(name_of, calls):
-        picture = nearest_picture(sampler.net, scorer, real, seed)
+        picture = nearest_picture(G, scorer, output, seed)
         write_whole(sampler.folder.nearest_file, lambda beside: picture.save(beside, "png"))
     append_row(file, row)
     return row
@@ -96,10 +102,10 @@ def results(scorer: Scorer, evaluation: Evaluation, count: int) -> dict[str, Any
     return values | ({"classes": [*scorer.real.classes]} if scorer.is_labelled else {})
 
 
-def trained_on(sampler: Sampler) -> Dataset:
+def trained_on(sampler: Sampler) -> Dataset | Domains:
     """The images of a run; raises ValueError where they are not what they were."""
     dataset = load_dataset(sampler.recipe)
-    if dataset.labels is not None:
+    if isinstance(dataset, Dataset) and dataset.labels is not None:
         dataset.labels = dataset.labels.like(sampler.meaning)
     if identity(dataset) != sampler.folder.context()["images"]:
         data = sampler.recipe.data

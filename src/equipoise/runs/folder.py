@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from ..data import Meaning
 from ..recipe import Recipe
+from ..training import role
 
 LOCK = ".lock"
 
@@ -60,6 +61,11 @@ class RunFolder:
     def recipe(self) -> Recipe:
         """The recipe of the run, complete."""
         return Recipe.from_json(self.context()["recipe"])
+
+    def generators(self) -> list[str]:
+        """The networks that are sampled and scored, "G" or, of a translation, "G_ab" and "G_ba"."""
+        players = self.context().get("players", {"g": ["G"]})
+        return [net for nets in players.values() for net in nets if role(net) == "G"]
 
     def checkpoint_files(self) -> list[Path]:
         """The checkpoints from old to new, without the best."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import repeat
 from typing import NamedTuple
@@ -11,11 +12,13 @@ import torch
 from ..growth import Phase
 from ..labels import LabelSpace
 from ..metrics import features as feature_module
-from ..metrics.generation import BATCH, generate, latents
 from ..recipe import Recipe, known
 from ..schedules import at
 from ..spec import build
+from ..training import role
 from .assemble import Assembled, assemble, rounds
+from .noise import batch_of_noise
+from .outputs import on_noise
 
 SECONDS = 2.0  # of timing, of which the first round, which is slower, is left out
 SHORTEST = 0.3  # seconds for a phase of growth
@@ -23,7 +26,7 @@ ROUNDS = 20  # at most; lazy penalties come every few
 
 
 class Pace(NamedTuple):
-    """Seconds of training for a real image, and of a score for a generated or a real one."""
+    """Seconds of training for a real image, and of a score for an image of every output or a real one."""
 
     image: float
     scored: float
@@ -65,9 +68,7 @@ def _of_images(
 ) -> float:
     """Seconds for an image, so many images into the run."""
     state, batch = assembled.state, round(at(assembled.batch, start))
-    shape = known(recipe.channels), *known(recipe.height_width())
-    example = labels.example(batch)
-    noise = torch.rand(batch, *shape, device=device) * 2 - 1, None if example is None else example.to(device)
+    noise = batch_of_noise(replace(recipe, batch=batch), labels, device)
     stream = rounds(assembled, repeat(noise), recipe)
     state.seen, marks = start, [now()]
     while len(marks) <= ROUNDS and marks[-1] - marks[0] < most:
@@ -79,14 +80,17 @@ def _of_images(
 
 
 def _of_scores(assembled: Assembled, recipe: Recipe, labels: LabelSpace, now: Callable[[], float]) -> float:
-    G, look = assembled.state.averages["G"], build(known(recipe.features), feature_module)
-    seconds = []
-    for _ in range(2):  # the first time is slower
-        mark = now()
-        for images in generate(G, latents(G, BATCH, seed=0), labels.example(BATCH)):
-            look(images)
-        seconds.append(now() - mark)
-    return seconds[-1] / BATCH
+    averages, look = assembled.state.averages, build(known(recipe.features), feature_module)
+    shape, seconds = (known(recipe.channels), *known(recipe.height_width())), 0.0
+    for name in (name for name in averages if role(name) == "G"):
+        for _ in range(2):  # the first time is slower
+            mark, count = now(), 0
+            for images in on_noise(averages[name], shape, labels):
+                look(images)
+                count += len(images)
+            taken = (now() - mark) / count
+        seconds += taken
+    return seconds
 
 
 def _now(device: torch.device, clock: Callable[[], float]) -> float:

@@ -1,23 +1,50 @@
 """The images that a recipe names."""
 
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from ..data import Dataset, Format, Source, inspect, load
+from ..data import Dataset, Domains, DomainSources, Format, Source, batches, find_domains, inspect, load, load_domains
 from ..recipe import Recipe, known
+from ..schedules import Rate
+from ..training import Batch
 
 CHUNK = 512
 """Real images that are looked at together."""
 
 
-def load_dataset(recipe: Recipe, source: Source | None = None) -> Dataset:
+def find(recipe: Recipe) -> Source | DomainSources:
+    """What the data of a recipe holds: one set of images, or two domains."""
+    if recipe.domains != "none":
+        return find_domains(recipe.data, recipe.domains, recipe.strict)
+    return inspect(recipe.data, bool(recipe.labels), recipe.strict)
+
+
+def load_dataset(recipe: Recipe) -> Dataset | Domains:
     """The images of a complete recipe, in its format."""
-    format = Format(known(recipe.channels), *known(recipe.height_width()), recipe.fit)
-    source = source or inspect(recipe.data, known(recipe.labels), recipe.strict)
-    return load(source, format, known(recipe.labels), recipe.strict)
+    format, found = Format(known(recipe.channels), *known(recipe.height_width()), recipe.fit), find(recipe)
+    if isinstance(found, DomainSources):
+        return load_domains(found, format, recipe.strict)
+    return load(found, format, known(recipe.labels), recipe.strict)
+
+
+def sets_in(dataset: Dataset | Domains) -> list[Dataset]:
+    """The sets of images of which a dataset is made."""
+    return [dataset.a, dataset.b] if isinstance(dataset, Domains) else [dataset]
+
+
+def training_batches(
+    dataset: Dataset | Domains, recipe: Recipe, batch: Rate, start: int, device: torch.device
+) -> Iterator[Batch]:
+    """The batches of a complete recipe after so many images."""
+    options: dict[str, Any] = {"start": start, "mirror": known(recipe.mirror), "dequantize": recipe.dequantize}
+    stream = dataset.batches if isinstance(dataset, Domains) else partial(batches, dataset)
+    return stream(batch, recipe.seed, device=device, **options)
 
 
 def in_own_size(source: Source, labels: bool = False) -> Dataset:

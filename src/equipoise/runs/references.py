@@ -11,11 +11,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from ..data import Dataset
+from ..data import Dataset, Domains
 from ..metrics import cache
 from ..metrics.evaluation import Batch, Evaluation
 from .folder import write_whole
-from .real_images import real_batches
+from .real_images import real_batches, sets_in
 
 Watch = Callable[[Iterable[Batch], str, int], Iterable[Batch]]
 """Passes batches through and shows how far they are, by the name and the number of the images."""
@@ -84,9 +84,11 @@ def _keep(file: Path, tensors: dict[str, Tensor]) -> None:
     write_whole(file, lambda beside: beside.write_bytes(save(contiguous)))
 
 
-def identity(dataset: Dataset) -> str:
-    """A hash of what a run learns from: images, and labels where there are some."""
-    return "-".join([fingerprint(dataset), *([] if dataset.labels is None else [dataset.labels.digest()])])
+def identity(dataset: Dataset | Domains) -> str:
+    """A hash of what a run learns from: images, of one set or of two domains, and labels where there are some."""
+    parts = sets_in(dataset)
+    labels = [part.labels.digest() for part in parts if part.labels is not None]
+    return "-".join([*map(fingerprint, parts), *labels])
 
 
 def fingerprint(dataset: Dataset) -> str:

@@ -20,6 +20,7 @@ from ..training import Batch, Players, Stats
 from ..training.hidden import plain_values
 from ..trees import leaves
 from .assemble import Assembled, assemble, rounds
+from .noise import batch_of_noise
 
 
 def rehearse(recipe: Recipe, labels: LabelSpace, device: torch.device) -> None:
@@ -32,13 +33,10 @@ def rehearse(recipe: Recipe, labels: LabelSpace, device: torch.device) -> None:
     g_batch = pieces * min(2, (recipe.g_batch or known(recipe.batch)) // recipe.pieces)
     small = replace(recipe, batch=batch, g_batch=g_batch, pieces=pieces, d_steps=1, precision="float32")
     assembled = assemble(small, labels, device)
-    shape = known(recipe.channels), *known(recipe.height_width())
     try:
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            example = labels.example(batch)
-            labelled = None if example is None else example.to(device)
-            images = torch.rand(batch, *shape, device=device) * 2 - 1, labelled
-            if find(recipe.game, games) is games.adversarial:
+            images = batch_of_noise(small, labels, device)
+            if find(recipe.game, games) is games.adversarial and recipe.domains == "none":
                 rehearse_adversarial(assembled, small, images, labels)
             else:
                 check_numbers(play(assembled, small, images))

@@ -10,12 +10,13 @@ from torch import Tensor
 from ..data.label_tables import UserLabels
 from ..labels import in_turn
 from ..metrics.generation import generate, latents
+from ..training import role
 from .assemble import build_networks
 from .folder import RunFolder, load_checkpoint
 
 
 class Sampler:
-    """The generator of a run: the EMA generator, or with `raw` the one that is trained.
+    """The generators of a run, most often one: the EMA generators, or with `raw` those that are trained.
 
     `checkpoint` is "latest", "best" (by score) or a file.
     """
@@ -27,13 +28,18 @@ class Sampler:
         self.recipe, self.meaning = self.folder.recipe(), self.folder.meaning()
         self.checkpoint, self.weights = self._file(checkpoint), "raw" if raw else "averaged"
         state = load_checkpoint(self.checkpoint, self.device)
-        G = build_networks(self.recipe, self.meaning.space)["G"]
+        nets = build_networks(self.recipe, self.meaning.space)
+        self.nets = {name: net for name, net in nets.items() if role(name) == "G"}
+        """All generators by name."""
         try:
             self.seen: int = state["seen"]
-            G.load_state_dict(state["nets" if raw else "averages"]["G"])
+            for name, net in self.nets.items():
+                net.load_state_dict(state["nets" if raw else "averages"][name])
+                net.to(self.device).eval()
         except (KeyError, TypeError, RuntimeError):
             raise ValueError(f"{self.checkpoint} is not a checkpoint of {run}") from None
-        self.net = G.to(self.device).eval()
+        self.first = next(iter(self.nets))
+        self.net = self.nets[self.first]
 
     def _file(self, checkpoint: str) -> Path:
         named = {"latest": self.folder.newest_checkpoint, "best": lambda: self.folder.best_file}
@@ -47,6 +53,9 @@ class Sampler:
 
     def latents(self, count: int, seed: int = 0, truncation: float | None = None) -> Float[Tensor, "n z"]:
         """The first latent points of a seed."""
+        if not hasattr(self.net, "z_dim"):
+            run = self.folder.path
+            raise ValueError(f"{run} translates images: equipoise sample {run} --input photos/ --out translated/")
         return latents(self.net, count, seed, truncation)
 
     def draw(

@@ -11,14 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
-from torch import Tensor, nn
 
-from ..data import batches, inspect
+from ..data import DomainSources
 from ..data.batches import scaled
 from ..metrics.evaluation import versions
-from ..metrics.generation import generate, latents, to_uint8
-from ..networks.growing import Growing, growing
+from ..metrics.generation import to_uint8
+from ..networks.growing import growing
 from ..recipe import Recipe, differences, known
 from ..schedules import at
 from ..training import State, Stats
@@ -26,16 +24,15 @@ from .assemble import Assembled, assemble, rounds
 from .choices import choose
 from .folder import LOCK, RunFolder, append_row, load_checkpoint, read_rows, write_whole
 from .forecast import Pace, measured
+from .outputs import Output, outputs, picture_of
 from .pictures import grid
-from .real_images import load_dataset, real_order
+from .real_images import find, load_dataset, real_order, sets_in, training_batches
 from .references import RealImages, identity
 from .rehearsal import rehearse
-from .scoring import Scorer, generated, subject
+from .scoring import Scorer
 
 ROWS = 400  # lines of statistics in a run
-PICTURED = 64  # samples in a picture
 BESIDE = 5  # generated beside as many real images, in as many rows
-MOST_ROWS = 10  # labels in it
 
 
 class Progress(NamedTuple):
@@ -71,8 +68,9 @@ class Session:
         self.folder, self.device = RunFolder(out), torch.device(device)
         self.recipe, self.reasons = self.resolve(recipe)
         self.dataset = load_dataset(self.recipe)
-        if len(self.dataset) < 2:
-            raise ValueError(f"{self.dataset.name} has one image; at least 2 are needed to train and to score")
+        for part in sets_in(self.dataset):
+            if len(part) < 2:
+                raise ValueError(f"{part.name} has one image; at least 2 are needed to train and to score")
         self.identity = identity(self.dataset)
         labels = self.dataset.meaning.space
         if not self.folder.recipe_file.exists():
@@ -81,15 +79,15 @@ class Session:
                 self.recipe, self.reasons = self.resolve(recipe, self.pace)
         self.assembled: Assembled = assemble(self.recipe, labels, self.device)
         self.state: State = self.assembled.state
-        self.scorer = Scorer(RealImages(self.dataset), str(self.recipe.features), self.device, self.recipe.score)
+        self.outputs = outputs(self.dataset, self.state.averages)
+        self.scorers = [self.scorer_of(output) for output in self.outputs]
         self.pending: list[tuple[int, Stats]] = []  # images seen before each round, and its statistics
         self.seconds = self.recorded_seconds = 0.0
         self.recorded_images = 0
 
-    @property
-    def G(self) -> nn.Module:
-        """The EMA generator."""
-        return self.state.averages["G"]
+    def scorer_of(self, output: Output) -> Scorer:
+        """What compares an output with real images."""
+        return Scorer(RealImages(output.real), str(self.recipe.features), self.device, self.recipe.score)
 
     @cached_property
     def pace(self) -> Pace:
@@ -98,7 +96,7 @@ class Session:
 
     def forecast(self) -> float:
         """The seconds that the run will take from its start to its end."""
-        return self.pace.seconds(self.recipe, self.scorer.unseen)
+        return self.pace.seconds(self.recipe, sum(scorer.unseen for scorer in self.scorers))
 
     def resolve(self, recipe: Recipe, pace: Pace | None = None) -> tuple[Recipe, dict[str, str]]:
         """The complete recipe, the one that the folder holds or a new one, with the reason of each choice."""
@@ -110,7 +108,9 @@ class Session:
             return held, folder.context()["chosen"]
         if folder.path.exists() and (not folder.path.is_dir() or any(f.name != LOCK for f in folder.path.iterdir())):
             raise ValueError(f"{folder.path} exists and is no run folder; nothing in it was touched")
-        return choose(recipe, inspect(recipe.data, bool(recipe.labels), recipe.strict), self.device, pace)
+        found = find(recipe)
+        source = found.together if isinstance(found, DomainSources) else found
+        return choose(recipe, source, self.device, pace)
 
     def train(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Progress]:
         """Trains until the recipe's length or `stop()`; yields after each round."""
@@ -137,9 +137,10 @@ class Session:
 
     def advance(self, stop: Callable[[], bool]) -> Iterator[Progress]:
         """Trains, and does what is due after each round, and at the start what a killed process left undone."""
-        if self.state.seen not in [row["seen"] for row in self.scores()]:
+        if self.unscored():
             yield self.after_round(self.state.seen - self.images_of_round())
-        stream = rounds(self.assembled, self.batches(), self.recipe)
+        images = training_batches(self.dataset, self.recipe, self.assembled.batch, self.state.seen, self.device)
+        stream = rounds(self.assembled, images, self.recipe)
         while self.state.seen < known(self.recipe.images) and not stop():
             before, mark = self.state.seen, time.perf_counter()
             self.pending.append((self.state.seen, next(stream)))
@@ -165,19 +166,6 @@ class Session:
         if due(recipe.sample_every):
             self.picture()
         return Progress(self.state.seen, row, self.score() if scoring else None)
-
-    def batches(self) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Real images from where the run is."""
-        recipe = self.recipe
-        return batches(
-            self.dataset,
-            self.assembled.batch,
-            recipe.seed,
-            start=self.state.seen,
-            mirror=known(recipe.mirror),
-            dequantize=recipe.dequantize,
-            device=self.device,
-        )
 
     def record(self) -> dict[str, Any] | None:
         """Writes the means of the statistics since the last row, if any; raises NotFinite at the first bad one."""
@@ -210,43 +198,49 @@ class Session:
             self.folder.save_checkpoint(self.state.state_dict(), self.state.seen, self.recipe.keep)
 
     def picture(self) -> None:
-        """Writes samples of the EMA generator from latent points that never change; with labels a row per label."""
-        meaning, z, columns = self.dataset.meaning, latents(self.G, PICTURED, seed=0), None
-        labels = meaning.known()
-        if labels is not None:
-            rows = min(len(labels), MOST_ROWS)
-            columns = PICTURED // rows
-            labels, z = labels[:rows].repeat_interleave(columns, 0), z[:columns].repeat(rows, 1)
-            labels = meaning.for_networks(labels)
-        images = torch.cat(list(generate(self.G, z, labels)))
+        """Writes a picture of what the EMA generators make of inputs that never change."""
+        images, columns = picture_of([output.shown(self.state.averages) for output in self.outputs])
         file = self.folder.samples / f"{self.state.seen:010d}.png"
         write_whole(file, lambda beside: grid(images, columns).save(beside, "png"))
-        for part in growing(self.G) if self.assembled.growth else ():
-            self.picture_level(part, images)
+        if self.assembled.growth is not None:
+            self.picture_level(self.outputs[0])
 
-    def picture_level(self, part: Growing, images: UInt8[Tensor, "n c h w"]) -> None:
+    def picture_level(self, output: Output) -> None:
         """Writes images of this level, in each row generated ones, then real ones as the level has them."""
-        real = scaled(self.dataset.take(real_order(self.dataset)[: BESIDE**2]).to(self.device))
-        real, generated = to_uint8(part.whole(part.at_level(real))), images[: len(real)]
-        rows = [torch.cat(pair) for pair in zip(generated.split(BESIDE), real.split(BESIDE), strict=True)]
+        G = self.state.averages[output.net]
+        part, made = next(growing(G)), next(iter(output.generated(G, BESIDE**2, seed=0)))
+        real = scaled(output.real.take(real_order(output.real)[: BESIDE**2]).to(self.device))
+        real, generated = to_uint8(part.whole(part.at_level(real))), made[0] if isinstance(made, tuple) else made
+        pairs = zip(generated.split(BESIDE), real.split(BESIDE), strict=False)
         file = self.folder.levels / f"{part.sides[ceil(part.level)]:04d}.png"
-        write_whole(file, lambda beside: grid(torch.cat(rows), 2 * BESIDE).save(beside, "png"))
+        beside_each_other = torch.cat([torch.cat(pair) for pair in pairs])
+        write_whole(file, lambda beside: grid(beside_each_other, 2 * BESIDE).save(beside, "png"))
 
-    def score(self) -> dict[str, Any]:
-        """Scores the EMA generator; keeps the checkpoint if it is the best so far."""
-        count, seed = int(self.recipe.score_images or 0), 1
-        images = generated(self.G, self.dataset, count, seed)
-        values = self.scorer.score(images, count, subject(self.G, self.dataset, seed)).values()
+    def score(self) -> dict[str, Any] | None:
+        """Scores all outputs that have no score of this moment; returns the first of them."""
+        rows = [self.score_of(output) for output in self.unscored()]
+        return rows[0] if rows else None
+
+    def score_of(self, output: Output) -> dict[str, Any]:
+        """Scores the EMA generator; keeps the checkpoint if it is the best so far, by the first output."""
+        G, seed = self.state.averages[output.net], 1
+        scorer, count = self.scorers[self.outputs.index(output)], output.count(int(self.recipe.score_images or 0))
+        values = scorer.score(output.generated(G, count, seed), count, output.subject(G, seed)).values()
         row: dict[str, Any] = {"seen": self.state.seen, "weights": "averaged", "seed": seed, "when": "training"}
-        row |= values | self.scorer.card(count)
-        if self.state.seen and is_best(row, self.scores()):
+        row |= output.about | values | scorer.card(count)
+        if self.state.seen and output is self.outputs[0] and is_best(row, self.scores(output)):
             self.folder.save_best(self.folder.newest_checkpoint())
         append_row(self.folder.metrics_file, row)  # last: a process killed before this line scores again
         return row
 
-    def scores(self) -> list[dict[str, Any]]:
-        """The scores that training has written so far."""
-        return [row for row in read_rows(self.folder.metrics_file) if row["when"] == "training"]
+    def scores(self, output: Output) -> list[dict[str, Any]]:
+        """The scores of an output that training has written so far."""
+        rows = [row for row in read_rows(self.folder.metrics_file) if row["when"] == "training"]
+        return [row for row in rows if row.get("output") == output.about.get("output")]
+
+    def unscored(self) -> list[Output]:
+        """The outputs that have no score of this moment yet."""
+        return [out for out in self.outputs if self.state.seen not in [row["seen"] for row in self.scores(out)]]
 
 
 def fetched(rounds: list[Stats]) -> list[dict[str, float]]:

@@ -10,5 +10,6 @@ from .player import Turn as Turn
 from .precision import FLOAT32 as FLOAT32
 from .precision import Precision as Precision
 from .state import State as State
+from .state import role as role
 from .statistics import Stats as Stats
 from .world import World as World

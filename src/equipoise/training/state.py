@@ -57,7 +57,7 @@ class State:
     ) -> "State":
         """The state before the first round.
 
-        `averaged` are the networks of which averages are kept, "G" unless told otherwise where there is one.
+        `averaged` are the networks of which averages are kept, the generators, "G" or "G_ab", unless told otherwise.
         `optimizing` and the learning rates may be one for all players or one per player. What makes optimizers is from
         `equipoise.optimizers`, or any function of (network, learning rate); then its settings stay as they are.
         """
@@ -77,7 +77,7 @@ class State:
             if isinstance(optimize, Optimizing):
                 followers.append(partial(optimize.follow, optimizers[name], rate))
         moved = tuple(name for name in modules if any(name in player.nets for player in players.values()))
-        chosen = [name for name in modules if name == "G"] if averaged is None else [*averaged]
+        chosen = [name for name in modules if role(name) == "G"] if averaged is None else [*averaged]
         for name in chosen:
             check_choice(name, [*modules], f"there is no network {name!r} to average")
         averages = {name: deepcopy(modules[name]).eval().requires_grad_(False) for name in chosen}
@@ -157,6 +157,15 @@ def update_average(average: nn.Module, net: nn.Module, decay: float) -> None:
         elif id(mean) not in iterated:
             mean.copy_(now)
     norms.advance(average)
+
+
+def role(net: str) -> str:
+    """What a network does, by its name.
+
+    >>> role("G"), role("D_a")
+    ('G', 'D')
+    """
+    return net.partition("_")[0]
 
 
 def device_of(nets: nn.Module) -> torch.device:
