@@ -69,10 +69,10 @@ def test_each_level_learns_as_if_it_were_alone():
     terms = players["g2"].objective(turn)
     real, z = turn.batch, Turn(turn.nets, turn.batch, seen=0, seed=3).latents(4, 20 * 28)
     coarse = doubled_smoothly(halved_smoothly(real), (20, 28))
-    fake = coarse + nets["G2"](z, coarse)
+    fake = coarse + nets["level_2"](z, coarse)
     for net in nets.values():
         net.eval()
-    expected = losses.non_saturating().g(nets["D2"](real), nets["D2"](fake))
+    expected = losses.non_saturating().g(nets["D_2"](real), nets["D_2"](fake))
     torch.testing.assert_close(players["g2"].objective(turn_again(nets))["loss"], expected)
     assert terms.keys() == {"loss"}
 
@@ -84,7 +84,7 @@ def turn_again(nets):
 def test_all_levels_are_players_of_one_game():
     players = games.pyramid(losses.hinge(), [penalties.r1(1.0)], augment=augment.diffaug(), nets=tuple(built()))
     assert [*players] == ["d0", "g0", "d1", "g1", "d2", "g2"]
-    assert [player.nets for player in players.values()] == [("D0",), ("G0",), ("D1",), ("G1",), ("D2",), ("G2",)]
+    assert [player.nets for player in players.values()] == [(f"{net}_{k}",) for k in range(3) for net in ("D", "level")]
     assert [player.fresh for player in players.values()] == [True, *[False] * 5]
     state = State.start(built(), players, adam(0.5, 0.9), 1e-3)
     first = {name: next(iter(net.parameters())).clone() for name, net in state.nets.items()}

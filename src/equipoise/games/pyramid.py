@@ -11,11 +11,12 @@ from ..labels import Labels
 from ..losses import CriticLoss, Loss, non_saturating
 from ..networks.lapgan import doubled_smoothly, halved_smoothly
 from ..penalties import Penalty
-from ..training import Player, Turn
+from ..training import Player, Turn, role
 from ..training.state import stateful
 from .adversarial import adversarial, images_and_labels
 
-TWO_LEVELS = ("G0", "D0", "G1", "D1")
+TWO_LEVELS = ("level_0", "D_0", "level_1", "D_1")
+NAMES = {"g": "level", "d": "D"}  # of the networks that the players move
 
 
 def pyramid(
@@ -28,16 +29,16 @@ def pyramid(
     """The usual game at every level of a pyramid: l_k + G_k(z, l_k) against I_k (Denton 2015, arXiv:1506.05751).
 
     I_k are the real images, halved to the level; l_k is I_(k-1), doubled, and at the coarsest level nothing. `nets` are
-    the names of the networks there are: G0 and D0 of the coarsest level, G1, D1... The players of level k are "dk" and
-    "gk", and all see the same images. Levels share no weight, so that each learns as if it were alone; therefore the
+    the names of the networks there are: level_0 and D_0 of the coarsest level, level_1... The players of level k are
+    "dk" and "gk", and all see the same images. Levels share no weight, so that each learns as if it were alone; therefore the
     loss, the penalties and the augmentation may have no state. `loss` None is `non_saturating()`.
     """
     usual = adversarial(loss or non_saturating(), penalties, g_penalties, augment=augment)
     if kept := [name for name, part in stateful(usual).items() if part.state_dict()]:
         raise ValueError(f"levels of a pyramid share their parts, so that none may have a state, as {kept[0]} has")
-    count = sum(name.startswith("D") for name in nets)
+    count = [role(net) for net in nets].count("D")
     return {
-        f"{name}{level}": at_level(player, name.upper(), level, count)
+        f"{name}{level}": at_level(player, f"{NAMES[name]}_{level}", level, count)
         for level in range(count)
         for name, player in usual.items()
     }
@@ -47,7 +48,7 @@ def at_level(player: Player, net: str, level: int, count: int) -> Player:
     """A player of the usual game, moved to one of so many levels. The first of all takes the batch for all."""
     return replace(
         player,
-        nets=(f"{net}{level}",),
+        nets=(net,),
         objective=lambda turn: player.objective(turn_of(turn, level, count)),
         after=lambda turn: player.after(turn_of(turn, level, count)),
         fresh=player.fresh and level == 0,
@@ -59,7 +60,7 @@ def turn_of(turn: Turn, level: int, count: int) -> Turn:
     images, labels = images_and_labels(turn.batch)
     for _ in range(count - 1 - level):
         images = halved_smoothly(images)
-    G, D = turn.nets[f"G{level}"], turn.nets[f"D{level}"]
+    G, D = turn.nets[f"level_{level}"], turn.nets[f"D_{level}"]
     if level:
         G = Detailed(G, doubled_smoothly(halved_smoothly(images), (images.shape[2], images.shape[3])))
     return replace(turn, batch=(images, labels), nets=nn.ModuleDict({"G": G, "D": D}))

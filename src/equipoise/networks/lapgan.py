@@ -22,8 +22,8 @@ KERNEL = (1.0, 4.0, 6.0, 4.0, 1.0)
 def lapgan(width: int = 64, g_hidden: int = 1200, d_hidden: int = 600, z_dim: int = 100) -> Architecture:
     """Fully connected at about 8x8, then small convolutions that add bands (Denton 2015, arXiv:1506.05751, App. A).
 
-    Images are halved until the shorter side has at most 8 pixels. Networks of the levels are named G0, D0, G1, D1...
-    from the coarsest on; G is all generators together. A finer generator sees the doubled coarser image and a plane of
+    Images are halved until the shorter side has at most 8 pixels. Networks of the levels are level_0, D_0, level_1,
+    D_1... from the coarsest on; G is all generators together. A finer generator sees the doubled coarser image and a plane of
     noise, its discriminator images whose finest band is real or generated. For the game `pyramid`.
     """
     check_range(at_least=1, width=width, g_hidden=g_hidden, d_hidden=d_hidden, z_dim=z_dim)
@@ -33,10 +33,10 @@ def lapgan(width: int = 64, g_hidden: int = 1200, d_hidden: int = 600, z_dim: in
         first = coarsest_generator(shapes[0], g_hidden, z_dim)
         finer = [Details(finer, width) for finer in shapes[1:]]
         D = [coarsest_discriminator(shapes[0], d_hidden), *(discriminator(finer, width) for finer in shapes[1:])]
-        pairs = {
-            f"{name}{level}": net for name, nets in (("G", [first, *finer]), ("D", D)) for level, net in enumerate(nets)
-        }
-        return {"G": Pyramid(first, finer), **pairs}
+        nets: dict[str, nn.Module] = {"G": Pyramid(first, finer)}
+        for level, (net, judge) in enumerate(zip([first, *finer], D, strict=True)):
+            nets |= {f"level_{level}": net, f"D_{level}": judge}
+        return nets
 
     return build
 
