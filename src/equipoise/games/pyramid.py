@@ -30,8 +30,8 @@ def pyramid(
 
     I_k are the real images, halved to the level; l_k is I_(k-1), doubled, and at the coarsest level nothing. `nets` are
     the names of the networks there are: level_0 and D_0 of the coarsest level, level_1... The players of level k are
-    "dk" and "gk", and all see the same images. Levels share no weight, so that each learns as if it were alone; therefore the
-    loss, the penalties and the augmentation may have no state. `loss` None is `non_saturating()`.
+    "dk" and "gk", and all see the same images. Levels share no weight, so that each learns as if it were alone;
+    therefore the loss, the penalties and the augmentation may have no state. `loss` None is `non_saturating()`.
     """
     usual = adversarial(loss or non_saturating(), penalties, g_penalties, augment=augment)
     if kept := [name for name, part in stateful(usual).items() if part.state_dict()]:

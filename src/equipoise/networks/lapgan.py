@@ -23,8 +23,8 @@ def lapgan(width: int = 64, g_hidden: int = 1200, d_hidden: int = 600, z_dim: in
     """Fully connected at about 8x8, then small convolutions that add bands (Denton 2015, arXiv:1506.05751, App. A).
 
     Images are halved until the shorter side has at most 8 pixels. Networks of the levels are level_0, D_0, level_1,
-    D_1... from the coarsest on; G is all generators together. A finer generator sees the doubled coarser image and a plane of
-    noise, its discriminator images whose finest band is real or generated. For the game `pyramid`.
+    D_1... from the coarsest on; G is all generators together. A finer generator sees the doubled coarser image and a
+    plane of noise, its discriminator images whose finest band is real or generated. For the game `pyramid`.
     """
     check_range(at_least=1, width=width, g_hidden=g_hidden, d_hidden=d_hidden, z_dim=z_dim)
 
