@@ -107,8 +107,8 @@ def test_every_module_has_a_layer():
         (schedules, "constant cosine decay linear steps warmup"),
         (
             networks,
-            "began biggan biggan_deep cyclegan dcgan ebgan improved_gan infogan lapgan mlp pggan pix2pix r3 "
-            "sagan sn_cnn sn_resnet wgan_gp_cnn wgan_gp_resnet wn_gan wn_resnet",
+            "began biggan biggan_deep cyclegan dcgan ebgan growing_cyclegan improved_gan infogan lapgan mlp pggan "
+            "pix2pix r3 sagan sn_cnn sn_resnet wgan_gp_cnn wgan_gp_resnet wn_gan wn_resnet",
         ),
         (activations, "elu gelu leaky_relu relu silu smooth_elu tanh"),
         (optimizers, "adam rmsprop sgd"),

@@ -96,7 +96,7 @@ def own(tmp_path):
 def small(own, **changes):
     changes = {name: v.replace("own:", f"{own}:") if isinstance(v, str) else v for name, v in changes.items()}
     changes |= {n: tuple(v.replace("own:", f"{own}:") for v in changes[n]) for n in ("penalties",) if n in changes}
-    few = {"size": "8", "channels": 1, "images": 100, "precision": "float32"}
+    few = {"size": "8", "channels": 1, "images": 100, "ema_images": 10, "precision": "float32"}
     base = published(network=f"{own}:pair", loss="hinge", **few)
     return replace(base, **changes)
 

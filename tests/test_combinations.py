@@ -21,6 +21,7 @@ over_networks = pytest.mark.parametrize("name", SMALL)
 def recipe(name, **changes):
     loss = "boundary_equilibrium" if name in AUTOENCODING else "hinge"
     few = {"network": SMALL[name], "loss": loss, "size": "16", "channels": 2, "batch": 2, "g_batch": 2, "images": 10}
+    few |= {"ema_images": 10} | ({"game": "pyramid"} if name == "lapgan" else {})
     return published(**few | {"precision": "float32"} | changes)
 
 

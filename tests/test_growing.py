@@ -1,19 +1,23 @@
 """Networks that grow: continuity at every boundary, nothing paid for what is not used, exact resume."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
+from test_networks import GROWING_TRANSLATION
 from test_runs import finish, same_state, small
+from test_translation import recipe_of, write
 from torch import nn
 
-from equipoise import games, losses, networks, penalties, presets, runs
+from equipoise import games, losses, networks, penalties, presets, runs, spec
 from equipoise.growth import Phase, progressive
 from equipoise.networks import ImageShape
 from equipoise.networks.growing import Growing, first_grid, growing, shown
 from equipoise.optimizers import adam
 from equipoise.runs import Session
+from equipoise.runs.folder import load_checkpoint
 from equipoise.runs.forecast import measured
 from equipoise.training import State, steps
 
@@ -96,6 +100,8 @@ class TestSchedule:
             progressive(hold=1, fade=1, start=32).level(0, SIDES)
         with pytest.raises(ValueError, match="how long are the phases"):
             progressive().level(0, SIDES)
+        with pytest.raises(ValueError, match="phases that are left open have no time"):
+            progressive(hold=900, images=1000).level(0, SIDES)
 
 
 def test_first_grids_are_small_and_waste_little():
@@ -291,19 +297,30 @@ class TestRuns:
         run = Session(self.recipe(pictures, "progressive(hold=8, fade=8)"), tmp_path / "x")
         pace = measured(run.recipe, run.dataset.meaning.space, run.device)
         assert [phase.side for phase, _ in pace.phases] == [4, 8, 8, 16, 16]
-        assert sum(seconds for _, seconds in pace.phases) == pytest.approx(96 * pace.image)
+        took = sum(image * (phase.end - phase.begin) for phase, image in pace.phases)
+        assert took == pytest.approx(96 * pace.image)
+        assert all(image > 0 for _, image in pace.phases)
 
     @pytest.mark.parametrize(
         ("growth", "message"),
         [
             ("progressive(hold=60, fade=60)", "after 96 images the networks have grown to 8 of 16 pixels.*takes 240"),
+            ("progressive(batch={8: 3})", "pieces must divide every batch: 3"),
             ("progressive(start=64)", "growth starts at 64 pixels, but the images have 16"),
             ("progresive", "did you mean 'progressive'"),
         ],
     )
     def test_growth_that_cannot_be(self, growth, message, pictures, tmp_path):
         with pytest.raises(ValueError, match=message):
-            Session(self.recipe(pictures, growth), tmp_path / "x")
+            Session(self.recipe(pictures, growth, pieces=2), tmp_path / "x")
+
+    def test_when_the_last_round_began_is_kept_where_batches_change(self, pictures, tmp_path):
+        recipe = self.recipe(pictures, "progressive(hold=8, fade=24, batch={8: 3})", score_every=96)
+        seen = [progress.seen for progress in finish(recipe, tmp_path / "x")]
+        assert {later - earlier for earlier, later in pairwise(dict.fromkeys(seen))} == {3, 4}
+        for file in runs.RunFolder(tmp_path / "x").checkpoint_files()[1:]:
+            state = load_checkpoint(file, torch.device("cpu"))
+            assert state["begun"] == max(before for before in seen if before < state["seen"])
 
     def test_other_networks_cannot_grow(self, pictures, tmp_path):
         recipe = replace(self.recipe(pictures, "progressive"), network="dcgan(g_width=4, d_width=4)")
@@ -311,15 +328,67 @@ class TestRuns:
             Session(recipe, tmp_path / "x")
 
 
+class TestTranslation:
+    """CycleGAN's game between networks that grow."""
+
+    def nets(self, size):
+        torch.manual_seed(0)
+        return spec.build(GROWING_TRANSLATION, networks)(ImageShape(3, *size))
+
+    @pytest.mark.parametrize(("size", "other"), [((16, 16), (16, 16)), ((20, 13), (20, 13)), ((16, 20), (41, 27))])
+    def test_images_keep_their_size(self, size, other):
+        nets, images = self.nets(size), torch.randn(2, 3, *other)
+        assert nets["G_ab"](images).shape == images.shape
+        assert nets["D_b"](images).ndim == 3
+
+    @pytest.mark.parametrize("level", [0.0, 0.5, 1.0, 1.3])
+    def test_while_it_grows_they_are_those_of_a_level(self, level):
+        nets, images = self.nets((20, 16)), torch.randn(2, 3, 20, 16)
+        for net in nets.values():
+            at_level(net, level, progressive(hold=1, fade=1))
+        small_ones = shown(nets["D_b"], images)
+        assert small_ones.shape[2:] == ((5, 4), (10, 8), (10, 8), (20, 16))[[0.0, 0.5, 1.0, 1.3].index(level)]
+        assert nets["G_ab"](small_ones).shape == small_ones.shape
+        assert nets["D_b"](nets["G_ab"](small_ones)).ndim == 3
+        assert nets["G_ab"].eval()(images).shape == images.shape
+
+    def test_all_is_continuous(self):
+        nets, images = self.nets((16, 16)), torch.rand(2, 3, 16, 16)
+        for boundary in (1.0, 2.0):
+            found = []
+            for level in (boundary - 1e-6, boundary, min(boundary + 1e-6, 2.0)):
+                for net in nets.values():
+                    at_level(net, level)
+                found.append((nets["G_ab"](images), nets["D_b"](images).mean()))
+            for other in (found[0], found[2]):
+                torch.testing.assert_close(other, found[1], atol=1e-3, rtol=0)
+
+    def test_a_run_goes_on_where_it_was_and_the_buffer_begins_anew_at_each_size(self, tmp_path):
+        unpaired = write(tmp_path / "horses", {"trainA": 13, "trainB": 9})
+        recipe = recipe_of("cyclegan", unpaired, network=GROWING_TRANSLATION, growth="progressive", images=24)
+        finish(recipe, tmp_path / "whole")
+        told = []
+        for progress in runs.train(recipe, tmp_path / "x", stop=lambda: bool(told) and told[-1] >= 8):
+            told.append(progress.seen)
+        cut = load_checkpoint(runs.RunFolder(tmp_path / "x").newest_checkpoint(), torch.device("cpu"))
+        assert cut["components"]["image_buffer"]["images"].shape[2:] == (8, 8)
+        finish(recipe, tmp_path / "x")
+        assert same_state(tmp_path / "x", tmp_path / "whole")
+        state = load_checkpoint(runs.RunFolder(tmp_path / "x").newest_checkpoint(), torch.device("cpu"))
+        buffer = state["components"]["image_buffer"]
+        assert buffer["images"].shape[2:] == (16, 16)
+        assert 0 < buffer["count"] < 24
+
+
 def test_a_part_of_ones_own_grows_as_well():
     class Mine(Growing):
         def forward(self, x, condition=None):
             return x
 
-    part = Mine((4, 4), 3, (16, 16))
+    part = Mine((4, 4), 3)
     part.growth = progressive(hold=4, fade=4)
     part.follow_images(6)
     assert part.level == 0.5
-    other = Mine((4, 4), 3, (16, 16))
+    other = Mine((4, 4), 3)
     other.load_state_dict(part.state_dict())
     assert other.level == 0.5

@@ -1,14 +1,16 @@
 """A pyramid of pairs: images of bands that add up, levels that learn as if each were alone."""
 
+import numpy as np
 import pytest
 import torch
 from test_runs import finish, small
 
-from equipoise import augment, games, losses, networks, penalties, presets, runs
+from equipoise import augment, cli, games, losses, networks, penalties, presets, runs
 from equipoise.labels import LabelSpace
 from equipoise.networks import ImageShape
 from equipoise.networks.lapgan import doubled_smoothly, halved_smoothly, sizes
 from equipoise.optimizers import adam
+from equipoise.runs import Session
 from equipoise.training import State, Turn, steps
 
 SHAPE = ImageShape(3, 20, 28)
@@ -62,7 +64,7 @@ def test_samples_are_composed_of_all_levels(labels):
 
 
 def test_each_level_learns_as_if_it_were_alone():
-    """The finest level's first gradients are those of the usual game between its networks, given the coarser images."""
+    """The finest generator's loss is that of the usual game between its networks, given the coarser images."""
     nets = built()
     players = games.pyramid(nets=tuple(nets))
     turn = Turn(torch.nn.ModuleDict(nets), next(batches()), seen=0, seed=3)
@@ -100,13 +102,30 @@ def test_parts_with_a_state_are_refused():
             games.pyramid(loss, **more)
 
 
-def test_a_run_of_a_pyramid_is_sampled_and_goes_on_where_it_was(tmp_path):
-    import numpy as np
-
+def test_a_run_of_a_pyramid_is_sampled_and_evaluated(tmp_path, capsys):
     file = tmp_path / "images.npz"
     rng = np.random.default_rng(0)
     np.savez(file, images=rng.integers(0, 256, (40, 20, 28, 3), dtype=np.uint8), labels=np.arange(40) % 3)
     recipe = small(presets.lapgan(), str(file), labels=True)
     finish(recipe, tmp_path / "x")
-    sampler = runs.Sampler(tmp_path / "x")
-    assert next(sampler(3, labels=sampler.labels(3))).shape == (3, 3, 20, 28)
+    for raw in (False, True):
+        sampler = runs.Sampler(tmp_path / "x", raw=raw)
+        assert next(sampler(3, labels=sampler.labels(3))).shape == (3, 3, 20, 28)
+    assert cli.main(["evaluate", str(tmp_path / "x"), "--count", "20", "--raw"]) == 0
+    assert "FD (pixels" in capsys.readouterr().out
+
+
+def test_norms_with_buffers_and_bfloat16_under_penalties(tmp_path):
+    """What the levels are made of goes with all that other networks go with."""
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), dtype=np.uint8))
+    more = {"g_norm": "spectral", "d_norm": "spectral", "penalties": ("r1", "wgan_gp"), "precision": "bfloat16"}
+    recipe = small(presets.lapgan(), str(tmp_path / "x.npy"), **more)
+    finish(recipe, tmp_path / "x")
+    assert len(runs.RunFolder(tmp_path / "x").checkpoint_files()) > 0
+
+
+def test_steps_and_fakes_that_the_game_does_not_have_are_refused(tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((20, 16, 16, 3), np.uint8))
+    for change in ({"d_steps": 5}, {"g_batch": 8}):
+        with pytest.raises(ValueError, match=f"pyramid has no use for {next(iter(change))}="):
+            Session(small(presets.lapgan(), str(tmp_path / "x.npy"), **change), tmp_path / "x")

@@ -29,7 +29,7 @@ SPEC.loader.exec_module(growing_parts)
 TESTED = {
     "benchmarks": {
         *("equal_time.py", "features.py", "gallery.py", "growing_parts.py", "growth.py", "iteration.py", "metrics.py"),
-        "spectral_norm.py",
+        *("spectral_norm.py", "translation.py"),
     },
     "scripts": {
         "build_builtin_data.py",
@@ -109,7 +109,11 @@ def test_what_growing_costs_is_next_to_full_size():
         [" 8 ", " fades in "],
         [" 8 ", " held "],
     ]
-    assert float(re.search(r"growing is ([\d.]+) times as fast", told)[1]) > 0
+    ms = [
+        float(re.search(rf"\| {name} \| \| ([\d.]+) \|", told)[1])
+        for name in ("all phases", "full size from the start")
+    ]
+    assert float(re.search(r"growing is ([\d.]+) times as fast", told)[1]) == pytest.approx(ms[1] / ms[0], rel=0.02)
 
 
 def test_the_parts_of_growing_are_compared(tmp_path, monkeypatch):

@@ -67,7 +67,7 @@ def beside(tmp_path_factory):
     return write(tmp_path_factory.mktemp("data") / "facades", {"train": 10, "val": 4}, (40, 16))
 
 
-OPEN = {"g_batch": 2, "mirror": False, "score_every": 6}
+OPEN = {"g_batch": 2, "ema_images": 10, "mirror": False, "score_every": 6}
 
 
 def recipe_of(name, data, **changes):

@@ -57,7 +57,13 @@ class Growth:
             raise ValueError("how long are the phases of growth? Say hold=... and fade=...; a recipe knows its length")
         phases = max(1, doublings * ((self.hold is None) + (self.fade is None)))
         given = doublings * ((self.hold or 0) + (self.fade or 0))
-        equal = max(1, floor((self.share * (self.images or 0) - given) / phases))
+        left = self.share * (self.images or 0) - given
+        if None in (self.hold, self.fade) and doublings and left < phases:
+            raise ValueError(
+                f"phases that are left open have no time: growth takes {self.share:g} of {self.images:,} images, and "
+                f"{given:,} are given to others: choose more --images, or a shorter hold or fade"
+            )
+        equal = max(1, floor(left / phases))
         return equal if self.hold is None else self.hold, equal if self.fade is None else self.fade
 
     def grown(self, sides: tuple[int, ...]) -> int:
@@ -119,6 +125,8 @@ def progressive(
         for side, value in (values or {}).items():
             check_range(at_least=1, **{f"a side of {name}": side})
             check_range(above=0, **{name: value})
+    if any(type(count) is not int for count in (batch or {}).values()):
+        raise ValueError(f"batches are whole numbers of images, not {batch}")
     return Growth(hold, fade, start, share, images, batch or {}, lr or {}, reset)
 
 

@@ -164,10 +164,11 @@ def plan(run: Session) -> None:
 def _phases(run: Session) -> Table:
     """How the networks grow, and how long each phase takes."""
     table = _table("from image", "shorter side", "", "batch", "images a second", "takes about")
-    for phase, seconds in run.pace.phases:
-        speed, batch = (phase.end - phase.begin) / seconds, round(at(run.assembled.batch, phase.begin))
+    phases = run.assembled.growth.phases(run.assembled.sides, known(run.recipe.images)) if run.assembled.growth else []
+    for phase, (_, image) in zip(phases, run.pace.phases, strict=True):
+        batch, took = round(at(run.assembled.batch, phase.begin)), duration(image * (phase.end - phase.begin))
         how = "fades in" if phase.fading else "held"
-        table.add_row(f"{phase.begin:,}", str(phase.side), how, str(batch), f"{speed:,.0f}", duration(seconds))
+        table.add_row(f"{phase.begin:,}", str(phase.side), how, str(batch), f"{1 / image:,.0f}", took)
     return table
 
 

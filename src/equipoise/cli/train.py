@@ -15,7 +15,7 @@ from .commands import Command, Device, chosen_device, listed
 from .stopping import Stop
 
 COMPONENTS = (
-    *("game", "network", "loss", "d_norm", "g_norm", "d_activation", "g_activation"),
+    *("game", "network", "growth", "loss", "d_norm", "g_norm", "d_activation", "g_activation"),
     *("constraint", "augment", "optimizer", "features"),
 )
 TERMS = ("penalties", "g_penalties", "score")

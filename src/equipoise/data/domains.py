@@ -142,7 +142,7 @@ def _two_folders(store: Store, found: Groups, where: str) -> tuple[Sides, Sides 
     parts = [(f"{part}A", f"{part}B") for part in (TRAINING, *HELD_OUT)]
     if {*parts[0]} & found.keys():
         folders, held_out = parts[0], next((part for part in parts[1:] if {*part} <= found.keys()), None)
-    elif len(found) == 2 and "" not in found:
+    elif len(found) == 2 and "" not in found and not {*found} <= {TRAINING, *HELD_OUT}:
         folders, held_out = (min(found), max(found)), None
     else:
         holds = ", ".join(folder or "images in no sub-folder" for folder in found) or "no image"

@@ -13,6 +13,7 @@ from ..checks import check_range
 from ..constraints import Constraint
 from ..critic import Scalar
 from ..losses import CriticLoss, Loss, least_squares, non_saturating
+from ..networks.growing import shown
 from ..numerics import wide
 from ..penalties import Penalty
 from ..schedules import Rate, at
@@ -51,10 +52,10 @@ def cycle(
     judges = {d: Judge.of(f"D_{d}", chosen, copies[d], constraint, augment) for d in "ab"}
     buffers = {d: ImageBuffer(buffer) for d in "ab"}
     game = Cycle(judges, buffers, weight, identity)
-    shown = () if augment is None else (augment,)
-    parts = {d: (chosen, *shown, *copies[d], buffers[d]) for d in "ab"}
+    also = () if augment is None else (augment,)
+    parts = {d: (chosen, *also, *copies[d], buffers[d]) for d in "ab"}
     return {
-        "g": Player(("G_ab", "G_ba"), game.g, components=(chosen, *shown)),
+        "g": Player(("G_ab", "G_ba"), game.g, components=(chosen, *also)),
         "d_a": Player(("D_a",), game.d_a, fresh=False, after=judges["a"].after, components=parts["a"]),
         "d_b": Player(("D_b",), game.d_b, fresh=False, after=judges["b"].after, components=parts["b"]),
     }
@@ -95,7 +96,7 @@ class Cycle:
 
     def g(self, turn: Turn) -> Terms:
         """The generators' terms: to fool both discriminators, to come back, to leave alone what is there already."""
-        images, weight = domains_of(turn.batch), at(self.weight, turn.seen)
+        images, weight = seen(turn), at(self.weight, turn.seen)
         identity, terms, fooled = weight * at(self.identity, turn.seen), dict[str, Tensor](), []
         for way, (start, end) in WAYS.items():
             there, back = turn.nets[f"G_{way}"], turn.nets[f"G_{way[::-1]}"]
@@ -118,7 +119,7 @@ class Cycle:
 
     def _d(self, turn: Turn, domain: str) -> Terms:
         fakes = self.buffers[domain](turn.kept[f"fake_{domain}"])
-        return self.judges[domain].terms(turn, turn.batch[domain], fakes)
+        return self.judges[domain].terms(turn, seen(turn)[domain], fakes)
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,11 @@ def told(images: Tensor, fakes: Tensor, of: str = "") -> dict[str, Scalar]:
     x, y = x - x.mean(), y - y.mean()
     colour = (x * y).sum() / (x.norm() * y.norm()).clamp(min=1e-12)
     return {f"change{of}": l1_loss(fakes.detach(), images), f"colour{of}": colour}
+
+
+def seen(turn: Turn) -> dict[str, Tensor]:
+    """The images of both domains as their discriminators are to see them now."""
+    return {domain: shown(turn.nets[f"D_{domain}"], x) for domain, x in domains_of(turn.batch).items()}
 
 
 def domains_of(batch: Batch) -> dict[str, Tensor]:

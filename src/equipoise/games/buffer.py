@@ -9,10 +9,10 @@ from ..penalties.lazy import Remembering
 
 
 class ImageBuffer(Remembering):
-    """New fakes or, each with probability 1/2, one of earlier steps (Shrivastava 2017, arXiv:1612.07828, Sec. 2.3).
+    """New fakes or, each with probability 1/2, one of earlier steps (Zhu 2017, arXiv:1703.10593, Sec. 4).
 
     The new one takes the place of the other. Until `size` images are kept, and always where that is 0, the images come
-    back as they are. Checkpoints keep the buffer.
+    back as they are. Images of another size, of networks that have grown, begin a new buffer. Checkpoints keep it.
 
     >>> _ = torch.manual_seed(0)
     >>> buffer, fakes = ImageBuffer(size=2), torch.arange(6.0).reshape(6, 1, 1, 1)
@@ -32,6 +32,9 @@ class ImageBuffer(Remembering):
             return fakes
         kept = self.recall("images", lambda: fakes.new_zeros(self.size, *fakes.shape[1:]))
         count = self.recall("count", lambda: torch.zeros((), dtype=torch.int64))
+        if kept.shape[1:] != fakes.shape[1:]:  # the networks have grown
+            kept = self.images = fakes.new_zeros(self.size, *fakes.shape[1:])
+            count.zero_()
         shown = fakes.clone()
         earlier, places = (torch.rand(len(fakes)) < 0.5).tolist(), torch.randint(self.size, (len(fakes),)).tolist()
         filled = int(count)

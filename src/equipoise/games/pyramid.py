@@ -11,6 +11,7 @@ from ..labels import Labels
 from ..losses import CriticLoss, Loss, non_saturating
 from ..networks.lapgan import doubled_smoothly, halved_smoothly
 from ..penalties import Penalty
+from ..penalties.lazy import Remembering
 from ..training import Player, Turn, role
 from ..training.state import stateful
 from .adversarial import adversarial, images_and_labels
@@ -34,8 +35,11 @@ def pyramid(
     therefore the loss, the penalties and the augmentation may have no state. `loss` None is `non_saturating()`.
     """
     usual = adversarial(loss or non_saturating(), penalties, g_penalties, augment=augment)
-    if kept := [name for name, part in stateful(usual).items() if part.state_dict()]:
-        raise ValueError(f"levels of a pyramid share their parts, so that none may have a state, as {kept[0]} has")
+    if kept := [n for n, part in stateful(usual).items() if part.state_dict() or isinstance(part, Remembering)]:
+        raise ValueError(
+            f"levels of a pyramid share their parts, so that none may have a state, as {kept[0]} and all that is lazy "
+            f"have: every=1"
+        )
     count = [role(net) for net in nets].count("D")
     return {
         f"{name}{level}": at_level(player, f"{NAMES[name]}_{level}", level, count)
@@ -62,11 +66,11 @@ def turn_of(turn: Turn, level: int, count: int) -> Turn:
         images = halved_smoothly(images)
     G, D = turn.nets[f"level_{level}"], turn.nets[f"D_{level}"]
     if level:
-        G = Detailed(G, doubled_smoothly(halved_smoothly(images), (images.shape[2], images.shape[3])))
+        G = GivenCoarse(G, doubled_smoothly(halved_smoothly(images), (images.shape[2], images.shape[3])))
     return replace(turn, batch=(images, labels), nets=nn.ModuleDict({"G": G, "D": D}))
 
 
-class Detailed(nn.Module):
+class GivenCoarse(nn.Module):
     """(z, labels) -> l + G(z, l): images whose finest band is generated, for given coarser images l."""
 
     def __init__(self, G: nn.Module, coarse: Float[Tensor, "b c h w"]) -> None:

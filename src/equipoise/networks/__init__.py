@@ -10,6 +10,7 @@ from .autoencoding import ebgan as ebgan
 from .biggan import biggan as biggan
 from .biggan_deep import biggan_deep as biggan_deep
 from .dcgan import dcgan as dcgan
+from .growing_translation import growing_cyclegan as growing_cyclegan
 from .improved_gan import improved_gan as improved_gan
 from .infogan import infogan as infogan
 from .lapgan import lapgan as lapgan

@@ -20,15 +20,15 @@ class Growing(Conditional, ABC):
     """A part of a network that has levels, of which those up to `level` are used.
 
     `level` is a real number: at 2.3 there are images of the fourth level, 30 per cent of them, the rest of the third,
-    doubled. Checkpoints keep it. Images that come in or go out have their full size, but in training with a `growth`,
-    which sets the level: then they are as large as the level's, on a grid that has grown by whole doublings.
+    doubled. Checkpoints keep it. Images have their full size, except in training mode with a `growth`, which sets
+    the level: then they have the size of the level, a grid that has grown by whole doublings.
     `training.steps` calls `follow_images` once a round, and games show real images as `shown` gives them; a loop of
     your own does both.
     """
 
-    def __init__(self, first: tuple[int, int], levels: int, size: tuple[int, int]) -> None:
+    def __init__(self, first: tuple[int, int], levels: int) -> None:
         super().__init__()
-        self.first, self.levels, self.size = first, levels, size
+        self.first, self.levels = first, levels
         self.level = float(levels - 1)
         self.growth: Growth | None = None
 
@@ -63,10 +63,7 @@ class Growing(Conditional, ABC):
         Around images that are no whole grid stand copies of their edges.
         """
         _, level, fade = self.between
-        if images.shape[2:] != self.size:
-            raise ValueError(f"images of the full size have {self.size} pixels, not {(*images.shape[2:],)}")
-        whole = self.grid(self.levels - 1)
-        rows, columns = whole[0] - self.size[0], whole[1] - self.size[1]
+        rows, columns = (-side % 2 ** (self.levels - 1) for side in images.shape[2:])
         if rows or columns:
             sides = columns // 2, columns - columns // 2, rows // 2, rows - rows // 2
             images = pad(images, sides, mode="replicate")
@@ -74,8 +71,8 @@ class Growing(Conditional, ABC):
         return torch.lerp(doubled(halved(images)), images, fade) if fade else images
 
     def whole(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
-        """Images of this level in their full size, no sharper than they are."""
-        return CenterCrop(*self.size)(doubled(images, self.levels - 1 - ceil(self.level)))
+        """Images of this level on the grid of the last one, no sharper than they are."""
+        return doubled(images, self.levels - 1 - ceil(self.level))
 
     def get_extra_state(self) -> float:
         """What checkpoints keep besides weights."""
@@ -89,7 +86,8 @@ class Growing(Conditional, ABC):
 class GrowingDecoder(Growing):
     """Features -> images: block after block, each but the first of which doubles the grid, and a layer to images.
 
-    While a level fades in, its images are mixed with the doubled ones of the level below.
+    While a level fades in, its images are mixed with the doubled ones of the level below. Whole images are cut to the
+    height and width `size`, where it is given.
     """
 
     def __init__(
@@ -97,9 +95,10 @@ class GrowingDecoder(Growing):
         blocks: Sequence[nn.Module],
         to_images: Sequence[nn.Module],
         first: tuple[int, int],
-        size: tuple[int, int],
+        size: tuple[int, int] | None = None,
     ) -> None:
-        super().__init__(first, len(blocks), size)
+        super().__init__(first, len(blocks))
+        self.size = size
         self.blocks, self.to_images = nn.ModuleList(blocks), nn.ModuleList(to_images)
 
     def forward(self, x: Float[Tensor, "b *features"], condition: Tensor | None = None) -> Float[Tensor, "b c h w"]:
@@ -112,6 +111,11 @@ class GrowingDecoder(Growing):
             fine = self.to_images[level](passed(self.blocks[level], x, condition))
             images = torch.lerp(doubled(images), fine, fade)
         return images if self.grows else self.whole(images)
+
+    def whole(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
+        """Images of this level in their full size, no sharper than they are."""
+        on_grid = super().whole(images)
+        return on_grid if self.size is None else CenterCrop(*self.size)(on_grid)
 
 
 class GrowingEncoder(Growing):
@@ -126,15 +130,14 @@ class GrowingEncoder(Growing):
         blocks: Sequence[nn.Module],
         from_images: Sequence[nn.Module],
         first: tuple[int, int],
-        size: tuple[int, int],
     ) -> None:
-        super().__init__(first, len(blocks), size)
+        super().__init__(first, len(blocks))
         self.blocks, self.from_images = nn.ModuleList(blocks), nn.ModuleList(from_images)
 
     def forward(self, images: Float[Tensor, "b c h w"], condition: Tensor | None = None) -> Float[Tensor, "b *rest"]:
         """The features of images."""
         (below, level, fade), images = self.between, images if self.grows else self.at_level(images)
-        if images.shape[2:] != self.grid(level):
+        if self.grows and images.shape[2:] != self.grid(level):
             level_has = f"images at level {self.level:g} have {self.grid(level)} pixels, not {(*images.shape[2:],)}"
             raise ValueError(f"{level_has}: hand real ones to networks.growing.shown first")
         x = self.from_images[level](images)

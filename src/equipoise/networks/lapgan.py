@@ -10,6 +10,7 @@ from torch.nn.functional import conv2d, conv_transpose2d, pad
 from ..checks import check_range
 from ..labels import Labels
 from ..layers.conditional import embedding
+from ..numerics import without_autocast
 from .chain import Chain
 from .conditioning import Head, LabelMaps, Latents, check_labels
 from .pair import Discriminator, Generator, Uniform
@@ -125,13 +126,15 @@ class Pyramid(nn.Module):
 
 def halved_smoothly(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
     """Every second pixel of images that are blurred by [1 4 6 4 1] / 16 in both directions (Burt and Adelson 1983)."""
-    return conv2d(pad(images, (2, 2, 2, 2), mode="reflect"), kernel(images), stride=2, groups=images.shape[1])
+    with without_autocast(images):
+        return conv2d(pad(images, (2, 2, 2, 2), mode="reflect"), kernel(images), stride=2, groups=images.shape[1])
 
 
 def doubled_smoothly(images: Float[Tensor, "b c h w"], size: tuple[int, int]) -> Float[Tensor, "b c h2 w2"]:
     """The mirror of that: pixels with zeros between, blurred, of twice the size or one pixel less."""
     wide = pad(images, (1, 1, 1, 1), mode="replicate")
-    doubled = conv_transpose2d(wide, 4 * kernel(images), stride=2, padding=2, groups=images.shape[1])
+    with without_autocast(images):
+        doubled = conv_transpose2d(wide, 4 * kernel(images), stride=2, padding=2, groups=images.shape[1])
     return doubled[:, :, 2 : 2 + size[0], 2 : 2 + size[1]]
 
 

@@ -82,7 +82,7 @@ def discriminator(
         convs = [*noise(), conv(inputs, inputs, equalized), act(), *noise(), conv(inputs, outputs, equalized), act()]
         blocks.append(Chain(*convs, nn.AvgPool2d(2)))
     from_images = [Chain(scaled(nn.Conv2d(shape.channels, width, 1), equalized), act()) for width in widths]
-    features = Chain(GrowingEncoder(blocks, from_images, first, (shape.height, shape.width)))
+    features = Chain(GrowingEncoder(blocks, from_images, first))
     return Discriminator(shape, features, Head(shape, widths[0], logit=scaled(nn.Linear(widths[0], 1), equalized, 1.0)))
 
 

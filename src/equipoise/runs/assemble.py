@@ -82,7 +82,8 @@ def assemble(recipe: Recipe, labels: LabelSpace, device: torch.device) -> Assemb
     if recipe.growth == "none":
         return Assembled(State.start(nets, players, optimizing, lr), players, arguments, precision, batch)
     plan, sides = build_growth(recipe, nets), sides_of(nets.values())
-    state = State.start(nets, players, optimizing, {name: plan.lr_at(rate, sides) for name, rate in lr.items()})
+    by_level = {name: plan.lr_at(rate, sides) for name, rate in lr.items()} if plan.lr else lr
+    state = State.start(nets, players, optimizing, by_level)
     state.grow(plan, players)
     return Assembled(state, players, arguments, precision, plan.batch_at(batch, sides), plan)
 
@@ -109,8 +110,11 @@ def build_growth(recipe: Recipe, nets: Mapping[str, nn.Module]) -> Growth:
     if plan.grown(sides) > images:
         raise ValueError(
             f"after {images:,} images the networks have grown to {plan.side(images, sides)} of {sides[-1]} pixels; "
-            f"growth={recipe.growth!r} takes {plan.grown(sides):,}: choose more --images, or shorter phases"
+            f"growth={recipe.growth!r} takes {plan.grown(sides):,}: choose more --images, or shorter phases, or with "
+            f"--minutes leave hold and fade open"
         )
+    if bad := [batch for batch in plan.batch.values() if batch % recipe.pieces]:
+        raise ValueError(f"pieces must divide every batch: {bad[0]} images cannot be split into {recipe.pieces} pieces")
     return plan
 
 
@@ -146,6 +150,10 @@ def build_game(recipe: Recipe, arguments: dict[str, Any]) -> Players:
         said = getattr(recipe, part)
         if part not in taken and said not in (usual[part], None, (), "none"):
             raise ValueError(f"{recipe.game} has no use for {part}={said!r}; its arguments: {', '.join(taken)}")
+    for number, usual_value in (("d_steps", 1), ("g_batch", recipe.batch)):
+        said = getattr(recipe, number)
+        if number not in taken and said not in (usual_value, None):
+            raise ValueError(f"{recipe.game} has no use for {number}={said!r}; its arguments: {', '.join(taken)}")
     given = {argument: value for argument, value in arguments.items() if argument in taken}
     players: Players = build(recipe.game, games, lasting(recipe), **given)
     return players

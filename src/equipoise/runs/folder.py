@@ -12,7 +12,6 @@ from filelock import FileLock, Timeout
 
 from ..data import Meaning
 from ..recipe import Recipe
-from ..training import role
 
 LOCK = ".lock"
 
@@ -64,8 +63,8 @@ class RunFolder:
 
     def generators(self) -> list[str]:
         """The networks that are sampled and scored, "G" or, of a translation, "G_ab" and "G_ba"."""
-        players = self.context().get("players", {"g": ["G"]})
-        return [net for nets in players.values() for net in nets if role(net) == "G"]
+        generators: list[str] = self.context().get("generators", ["G"])
+        return generators
 
     def checkpoint_files(self) -> list[Path]:
         """The checkpoints from old to new, without the best."""

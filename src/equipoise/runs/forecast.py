@@ -31,7 +31,7 @@ class Pace(NamedTuple):
     image: float
     scored: float
     phases: tuple[tuple[Phase, float], ...] = ()
-    """The phases of growth, and the seconds that each takes."""
+    """The phases of growth, and the seconds that an image takes in each."""
 
     def seconds(self, recipe: Recipe, real: int = 0) -> float:
         """How long a run of this recipe takes from its start, with so many real images to be looked at for scores."""
@@ -47,14 +47,16 @@ def measured(
     now = partial(_now, device, clock)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         assembled = assemble(recipe, labels, device)
-        scored, images = _of_scores(assembled, recipe, labels, now), known(recipe.images)
+        images = known(recipe.images)
         of_images = partial(_of_images, assembled, recipe, labels, device, now)
         if assembled.growth is None:
-            return Pace(of_images(images - 1, SECONDS), scored)
+            image = of_images(images - 1, SECONDS)
+            return Pace(image, _of_scores(assembled, recipe, labels, now))
         phases = assembled.growth.phases(assembled.sides, images)
         most = max(SECONDS / len(phases), SHORTEST)
-        each = [of_images((phase.begin + phase.end) // 2, most) * (phase.end - phase.begin) for phase in phases]
-        return Pace(sum(each) / images, scored, tuple(zip(phases, each, strict=True)))
+        each = [(phase, of_images((phase.begin + phase.end) // 2, most)) for phase in phases]
+        mean = sum(image * (phase.end - phase.begin) for phase, image in each) / images
+        return Pace(mean, _of_scores(assembled, recipe, labels, now), tuple(each))
 
 
 def _of_images(

@@ -18,7 +18,6 @@ from ..metrics.evaluation import versions
 from ..metrics.generation import to_uint8
 from ..networks.growing import growing
 from ..recipe import Recipe, differences, known
-from ..schedules import at
 from ..training import State, Stats
 from .assemble import Assembled, assemble, rounds
 from .choices import choose
@@ -125,6 +124,7 @@ class Session:
         if not folder.recipe_file.exists():
             context = {"chosen": self.reasons, "labels": self.dataset.meaning.to_json(), "images": self.identity}
             context["players"] = {name: list(player.nets) for name, player in self.assembled.players.items()}
+            context["generators"] = [output.net for output in self.outputs]
             context |= {"hardware": hardware(self.device), "versions": versions()}
             write_whole(folder.recipe_file, lambda beside: self.recipe.save(beside, **context))
         if folder.recipe() != self.recipe or folder.context()["images"] != self.identity:
@@ -138,7 +138,7 @@ class Session:
     def advance(self, stop: Callable[[], bool]) -> Iterator[Progress]:
         """Trains, and does what is due after each round, and at the start what a killed process left undone."""
         if self.unscored():
-            yield self.after_round(self.state.seen - self.images_of_round())
+            yield self.after_round(self.state.begun)
         images = training_batches(self.dataset, self.recipe, self.assembled.batch, self.state.seen, self.device)
         stream = rounds(self.assembled, images, self.recipe)
         while self.state.seen < known(self.recipe.images) and not stop():
@@ -148,12 +148,6 @@ class Session:
             yield self.after_round(before)
         self.record()
         self.save()
-
-    def images_of_round(self) -> int:
-        """The real images of the round that is over."""
-        during = max(0, self.state.seen - 1)
-        updates = (at(player.updates, during) for player in self.assembled.players.values() if player.fresh)
-        return round(at(self.assembled.batch, during)) * sum(map(round, updates))
 
     def after_round(self, before: int) -> Progress:
         """Statistics, checkpoint, picture and score, each when its time has come."""
@@ -202,13 +196,13 @@ class Session:
         images, columns = picture_of([output.shown(self.state.averages) for output in self.outputs])
         file = self.folder.samples / f"{self.state.seen:010d}.png"
         write_whole(file, lambda beside: grid(images, columns).save(beside, "png"))
-        if self.assembled.growth is not None:
+        if self.assembled.growth is not None and any(growing(self.state.averages[self.outputs[0].net])):
             self.picture_level(self.outputs[0])
 
     def picture_level(self, output: Output) -> None:
         """Writes images of this level, in each row generated ones, then real ones as the level has them."""
         G = self.state.averages[output.net]
-        part, made = next(growing(G)), next(iter(output.generated(G, BESIDE**2, seed=0)))
+        part, made = [*growing(G)][-1], next(iter(output.generated(G, BESIDE**2, seed=0)))
         real = scaled(output.real.take(real_order(output.real)[: BESIDE**2]).to(self.device))
         real, generated = to_uint8(part.whole(part.at_level(real))), made[0] if isinstance(made, tuple) else made
         pairs = zip(generated.split(BESIDE), real.split(BESIDE), strict=False)

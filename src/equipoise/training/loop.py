@@ -56,7 +56,7 @@ def steps(
             return
         if not plan or not players[plan[0]].fresh:
             raise ValueError("a round begins with an update on a fresh batch: its updates must be at least 1")
-        unseen, device = iter(fresh), first(fresh[0]).device
+        state.begun, unseen, device = begin, iter(fresh), first(fresh[0]).device
         with seeded(mixed(seed, world.rank, begin, STEPS), device), precision.settings(device):
             for follow in following:
                 follow(begin)

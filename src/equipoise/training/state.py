@@ -40,11 +40,13 @@ class State:
     components: nn.ModuleDict
     """Losses, penalties and augmentations that have a state."""
     moved: tuple[str, ...] = ()
-    """The networks that some player moves."""
+    """The networks of which some player moves weights."""
     followers: list[Follower] = field(default_factory=list)
     """What sets learning rates and momenta to what they are when so many images were seen."""
     seen: int = 0
     """Real images seen: the unit of time."""
+    begun: int = -1
+    """Real images that were seen when the last round began."""
 
     @classmethod
     def start(
@@ -76,7 +78,8 @@ class State:
             optimizers[name] = optimize(own, rate)
             if isinstance(optimize, Optimizing):
                 followers.append(partial(optimize.follow, optimizers[name], rate))
-        moved = tuple(name for name in modules if any(name in player.nets for player in players.values()))
+        trained = {id(w) for made in optimizers.values() for group in made.param_groups for w in group["params"]}
+        moved = tuple(name for name, net in modules.items() if any(id(w) in trained for w in net.parameters()))
         chosen = [name for name in modules if role(name) == "G"] if averaged is None else [*averaged]
         for name in chosen:
             check_choice(name, [*modules], f"there is no network {name!r} to average")
@@ -88,7 +91,8 @@ class State:
         """From now on networks that have levels grow, and their averages; raises ValueError where there are none.
 
         With `growth.reset` the optimizer of a player that moves such a network is reset whenever a level begins to fade
-        in, and when it has done so.
+        in, and when it has done so. Batches and learning rates by level, `growth.batch_at` and `growth.lr_at`, are for
+        the caller. A checkpoint is loaded after this call, not before.
         """
         parts = [part for net in (self.nets, self.averages) for part in growing(net)]
         if not parts:
@@ -115,14 +119,14 @@ class State:
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain data alone, so that a checkpoint loads without executing code."""
         saved = {name: {key: part.state_dict() for key, part in parts.items()} for name, parts in self._parts().items()}
-        return {**saved, "seen": self.seen}
+        return {**saved, "seen": self.seen, "begun": self.begun}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Takes over what `state_dict` gave."""
         for name, parts in self._parts().items():
             for key, part in parts.items():
                 part.load_state_dict(saved[name][key])
-        self.seen = saved["seen"]
+        self.seen, self.begun = saved["seen"], saved["begun"]
 
     def _parts(self) -> dict[str, dict[str, Any]]:
         return {
