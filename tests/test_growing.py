@@ -285,6 +285,12 @@ class TestRuns:
 
     def test_samples_of_every_level_have_the_full_size(self, pictures, tmp_path):
         finish(self.recipe(pictures, "progressive(hold=8, fade=8)", score_every=96, sample_every=96), tmp_path / "x")
+        levels = sorted(file.stem for file in (tmp_path / "x" / "levels").iterdir())
+        assert levels == [
+            "0004",
+            "0008",
+            "0016",
+        ]  # each at its end
         files = runs.RunFolder(tmp_path / "x").checkpoint_files()
         sampler = runs.Sampler(tmp_path / "x", checkpoint=str(files[0]))
         early = next(sampler(4))

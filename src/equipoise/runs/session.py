@@ -5,7 +5,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from math import ceil, isfinite
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,25 +13,22 @@ import numpy as np
 import torch
 
 from ..data import DomainSources
-from ..data.batches import scaled
 from ..metrics.evaluation import versions
-from ..metrics.generation import to_uint8
-from ..networks.growing import growing
 from ..recipe import Recipe, differences, known
 from ..training import State, Stats
 from .assemble import Assembled, assemble, rounds
 from .choices import choose
 from .folder import LOCK, RunFolder, append_row, load_checkpoint, read_rows, write_whole
 from .forecast import Pace, measured
+from .levels import BESIDE, level_of
 from .outputs import Output, outputs, picture_of
 from .pictures import grid
-from .real_images import find, load_dataset, real_order, sets_in, training_batches
+from .real_images import find, load_dataset, sets_in, training_batches
 from .references import RealImages, identity
 from .rehearsal import rehearse
 from .scoring import Scorer
 
 ROWS = 400  # lines of statistics in a run
-BESIDE = 5  # generated beside as many real images, in as many rows
 
 
 class Progress(NamedTuple):
@@ -159,6 +156,8 @@ class Session:
             self.save()
         if due(recipe.sample_every):
             self.picture()
+        if due(recipe.sample_every) or self.level_ends():
+            self.picture_level()
         return Progress(self.state.seen, row, self.score() if scoring else None)
 
     def record(self) -> dict[str, Any] | None:
@@ -196,19 +195,18 @@ class Session:
         images, columns = picture_of([output.shown(self.state.averages) for output in self.outputs])
         file = self.folder.samples / f"{self.state.seen:010d}.png"
         write_whole(file, lambda beside: grid(images, columns).save(beside, "png"))
-        if self.assembled.growth is not None and any(growing(self.state.averages[self.outputs[0].net])):
-            self.picture_level(self.outputs[0])
 
-    def picture_level(self, output: Output) -> None:
-        """Writes images of this level, in each row generated ones, then real ones as the level has them."""
-        G = self.state.averages[output.net]
-        part, made = [*growing(G)][-1], next(iter(output.generated(G, BESIDE**2, seed=0)))
-        real = scaled(output.real.take(real_order(output.real)[: BESIDE**2]).to(self.device))
-        real, generated = to_uint8(part.whole(part.at_level(real))), made[0] if isinstance(made, tuple) else made
-        pairs = zip(generated.split(BESIDE), real.split(BESIDE), strict=False)
-        file = self.folder.levels / f"{part.sides[ceil(part.level)]:04d}.png"
-        beside_each_other = torch.cat([torch.cat(pair) for pair in pairs])
-        write_whole(file, lambda beside: grid(beside_each_other, 2 * BESIDE).save(beside, "png"))
+    def level_ends(self) -> bool:
+        """Whether the next round begins with larger images than the last one."""
+        growth, sides = self.assembled.growth, self.assembled.sides
+        return growth is not None and growth.side(self.state.seen, sides) != growth.side(self.state.begun, sides)
+
+    def picture_level(self) -> None:
+        """Writes generated beside real images of the level that a generator is at, where it grows."""
+        first = self.outputs[0]
+        if level := level_of(self.state.averages[first.net], first):
+            file = self.folder.levels / f"{level.side:04d}.png"
+            write_whole(file, lambda beside: grid(level.images, 2 * BESIDE).save(beside, "png"))
 
     def score(self) -> dict[str, Any] | None:
         """Scores all outputs that have no score of this moment; returns the first of them."""
