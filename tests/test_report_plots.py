@@ -27,7 +27,7 @@ def record(metrics: Rows, stats: Rows, *players: str) -> Record:
     training = [row for row in metrics if row["when"] == "training"]
     evaluations = [row for row in metrics if row["when"] == "evaluate"]
     context = {"players": {player: [player.upper()] for player in players}}
-    return Record(Path("run"), context, stats, training, evaluations, [], Path("none"), 100)
+    return Record(Path("run"), context, stats, training, evaluations, [], [], Path("none"), 100)
 
 
 def drawn(metrics: Rows, stats: Rows = (), axis: int = 0, players: tuple[str, ...] = ("d", "g")) -> dict[str, Plot]:

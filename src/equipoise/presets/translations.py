@@ -13,12 +13,13 @@ def cyclegan() -> Recipe:
 
     For a folder with trainA and trainB, or with any two sub-folders: `--domains unpaired`. 200 epochs of horse2zebra's
     1,334 zebras. The authors weigh the cycle 10 and the identity half of that, against a loss of the generator that is
-    twice ours: hence 5 here. Images are cut around the centre; the authors scale them up by a ninth and cut at random.
+    twice ours: the game's 5 is their 10. Images are cut around the centre; the authors scale them up by a ninth and cut
+    at random.
     """
     return published(
         domains="unpaired",
         network="cyclegan",
-        game="cycle(weight=5.0)",
+        game="cycle",
         loss="least_squares",
         images=200 * 1_334,
         batch=1,
