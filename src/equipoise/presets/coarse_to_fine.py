@@ -5,7 +5,7 @@ from .published import published
 
 
 def pggan() -> Recipe:
-    """Progressive growing: 4x4 first, level after level faded in, a critic under WGAN-GP (Karras 2018, 1710.10196).
+    """Progressive growing: from 4x4 on, level after level faded in, under WGAN-GP (Karras 2018, arXiv:1710.10196).
 
     Published: FID 7.30 on CelebA-HQ at 1024x1024, sliced Wasserstein distance 2.96 on CelebA at 128x128; IS 8.80 +-
     0.05 on CIFAR-10 without labels, the best of ten runs.
