@@ -13,7 +13,7 @@ from equipoise.runs.rehearsal import rehearse
 
 CPU = torch.device("cpu")
 BATCH_NORMALISED = ("dcgan", "ebgan", "infogan")  # discriminators, unless told otherwise
-OWN_NORM = ("wn_gan", "wn_resnet")
+OWN_NORM = ("pggan", "wn_gan", "wn_resnet")
 PER_SAMPLE = ("wgan_gp", "zero_centered", "max_gradient", "r1", "r2", "dragan")
 over_networks = pytest.mark.parametrize("name", SMALL)
 
