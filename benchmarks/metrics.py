@@ -3,9 +3,9 @@
     nice python benchmarks/metrics.py [--rows 50000] [--dim 2048] [--near 10000] [--subsets 100] [--size 1000]
 
 FD of two sets against the formula by eigenvalues of the product of covariances (torchmetrics) and by a root of it
-(pytorch-fid); precision, recall, density and coverage of `near` rows against the `prdc` package; KID against
-torch-fidelity's loop. Times are processor seconds of all threads, as other programs run beside. A package that is not
-installed is left out, and the run says so.
+(pytorch-fid); precision, recall, density and coverage of all rows, and of `near` rows against the `prdc` package, which
+holds all distances at once; KID against torch-fidelity's loop. Times are processor seconds of all threads, as other
+programs run beside. A package that is not installed is left out, and the run says so.
 """
 
 import argparse
@@ -68,11 +68,15 @@ def frechet(rows, dim):
     value, seconds = timed(lambda: metric.compute()["fd"])
     ours = seconds, [value]
     said("equipoise: symmetric eigenvalues", seconds, [value])
-    print(f"  the most memory held so far: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
+    print(f"  {memory()}")
     moments = [metric.sides[real].total() for real in (True, False)]
     for name, root in {"eigvals of the product": eigenvalues, "sqrtm of the product": root_of_product}.items():
         value, seconds = timed(lambda root=root: formula(root, *moments))
         said(name, seconds, [value], ours)
+
+
+def memory():
+    return f"the most memory held so far: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB"
 
 
 def formula(trace_of_root, a, b):
@@ -90,12 +94,15 @@ def root_of_product(a, b):
     return np.trace(sqrtm((a @ b).numpy()).real)
 
 
-def neighbours(rows, dim, k=5):
+def neighbours(rows, dim, beside=True, k=5):
     print(f"precision, recall, density and coverage of {rows} x {dim}")
     first, second = fed(precision_recall(k), rows, dim), density_coverage(k)
     second.sides = first.sides
     found, seconds = timed(lambda: first.compute() | second.compute())
     said("equipoise", seconds, None)
+    print(f"  {', '.join(f'{name} {value:.4f}' for name, value in found.items())}; {memory()}")
+    if not beside:
+        return None
     try:
         from prdc import compute_prdc
     except ImportError:
@@ -133,6 +140,8 @@ def main():
     options = parser.parse_args()
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
     frechet(options.rows, options.dim)
+    if options.rows > options.near:
+        neighbours(options.rows, options.dim, beside=False)
     neighbours(min(options.rows, options.near), options.dim)
     kernel(min(options.rows, options.near), options.dim, options.subsets, options.size)
 

@@ -98,8 +98,9 @@ class TestSchedule:
     def test_what_cannot_be_for_these_networks(self):
         with pytest.raises(ValueError, match="starts at 32 pixels, but the images have 16"):
             progressive(hold=1, fade=1, start=32).level(0, SIDES)
-        with pytest.raises(ValueError, match="how long are the phases"):
-            progressive().level(0, SIDES)
+        for growth in (progressive(), progressive(hold=9), progressive(fade=9)):
+            with pytest.raises(ValueError, match="how long are the phases"):
+                growth.level(0, SIDES)
         with pytest.raises(ValueError, match="phases that are left open have no time"):
             progressive(hold=900, images=1000).level(0, SIDES)
 

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, batch_norm, conv2d, max_pool2d
 
+from equipoise import metrics
 from equipoise.metrics import features
+from equipoise.metrics.evaluation import Evaluation
 from equipoise.metrics.features import inception_v3, preprocess
 
 SHAPES = {
@@ -141,6 +143,19 @@ def test_the_file_s_own_digest_names_the_features_and_other_resizers_have_anothe
     assert clean.name == "inception(resizer='clean')"
     assert clean.hash != usual.hash
     assert "bicubic" in clean.resizer
+
+
+def test_bfloat16_moves_features_a_little_says_so_and_is_no_fid(published: Path) -> None:
+    exact, rough = features.inception(str(published)), features.inception(str(published), precision="bfloat16")
+    looked = images(3)
+    apart = (exact(looked) - rough(looked)).abs().max() / exact(looked).std()
+    assert 1e-5 < apart < 0.1
+    assert rough(looked).dtype == torch.float32
+    assert (rough.name, rough.dtype) == ("inception(precision='bfloat16')", "bfloat16")
+    assert rough.hash != exact.hash
+    assert Evaluation([metrics.fd()], rough).card()["dtype"] == "bfloat16"
+    with pytest.raises(ValueError, match="fid is defined on inception features"):
+        Evaluation([metrics.fid()], rough)
 
 
 def test_an_unknown_resizer_is_refused_with_the_choices(published: Path) -> None:

@@ -53,7 +53,7 @@ class Growth:
     def lengths(self, sides: tuple[int, ...]) -> tuple[int, int]:
         """How many images a level is held for and how many the next one takes to fade in."""
         doublings = len(sides) - 1 - self.first(sides)
-        if self.hold is None and self.fade is None and self.images is None:
+        if None in (self.hold, self.fade) and self.images is None:
             raise ValueError("how long are the phases of growth? Say hold=... and fade=...; a recipe knows its length")
         phases = max(1, doublings * ((self.hold is None) + (self.fade is None)))
         given = doublings * ((self.hold or 0) + (self.fade or 0))

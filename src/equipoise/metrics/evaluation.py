@@ -171,7 +171,7 @@ class Evaluation:
         """What has to be known of features before two values are compared."""
         features = self.features
         return {"features": features.name, "features_hash": features.hash, "resizer": features.resizer} | {
-            "dtype": "float32",
+            "dtype": features.dtype,
             "versions": versions(),
         }
 

@@ -17,8 +17,8 @@ from ..schedules import at
 from ..spec import build
 from ..training import role
 from .assemble import Assembled, assemble, rounds
-from .noise import batch_of_noise
 from .outputs import on_noise
+from .trial_batches import batch_of_noise
 
 SECONDS = 2.0  # of timing, of which the first round, which is slower, is left out
 SHORTEST = 0.3  # seconds for a phase of growth

@@ -20,7 +20,7 @@ from ..training import Batch, Players, Stats
 from ..training.hidden import plain_values
 from ..trees import leaves
 from .assemble import Assembled, assemble, rounds
-from .noise import batch_of_noise
+from .trial_batches import batch_of_noise
 
 
 def rehearse(recipe: Recipe, labels: LabelSpace, device: torch.device) -> None:

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from inspect import signature
 from math import sqrt
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, conv2d, interpolate, leaky_relu
 
-from ...checks import check_range
+from ...checks import check_choice, check_range
 from ..full_precision import rows
 from . import backbones, cifar_resnet, classifier, inception_v3, mobilenet_v2, preprocess
 
@@ -35,6 +35,7 @@ class Features:
     resizer: str
     extract: Callable[[Tensor], Tensor] = field(repr=False, compare=False)
     logits: Callable[[Tensor], Tensor] | None = field(default=None, repr=False, compare=False)
+    dtype: str = "float32"
 
     def __call__(self, images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
         """One vector per image."""
@@ -81,18 +82,25 @@ def mobilenet(size: int = 128) -> Features:
     return Features(name, mobilenet_v2.DIM, key, resizer, look, mobilenet_v2.logits)
 
 
-def inception(weights: str | None = None, resizer: str = "tensorflow") -> Features:
+def inception(
+    weights: str | None = None,
+    resizer: str = "tensorflow",
+    precision: Literal["float32", "bfloat16"] = "float32",
+) -> Features:
     """2048 pooled activations of TensorFlow's Inception of 2015-12-05 (Heusel et al. 2017, arXiv:1706.08500).
 
     The weights come from `weights`, else the file that EQUIPOISE_INCEPTION names, else the user's cache, where they are
     downloaded to once. The resizer "clean" is that of Parmar et al. 2022 (arXiv:2104.11222), "bilinear" PyTorch's.
+    With the precision "bfloat16" convolutions are faster where the hardware has units for it, and scores move: what is
+    computed so is called FD, with the precision in its name and card, never FID.
     """
-    net = inception_v3.load(weights, resizer)
+    check_choice(precision, ["float32", "bfloat16"], f"there are no Inception features in {precision!r}")
+    net = inception_v3.load(weights, resizer, getattr(torch, precision))
     (published,) = inception_v3.FILE.digests.values()
     described = preprocess.described(resizer, inception_v3.SIZE)
-    key = published[:16] if resizer == "tensorflow" else _hash(described, published)
-    logits, name = partial(inception_v3.logits, net), _name(inception, resizer=resizer)
-    return Features(name, inception_v3.DIM, key, described, _follows(net), logits)
+    name = _name(inception, resizer=resizer, precision=precision)
+    key = published[:16] if name == "inception" else _hash(described, published, *{precision} - {"float32"})
+    return Features(name, inception_v3.DIM, key, described, _follows(net), partial(inception_v3.logits, net), precision)
 
 
 def resnet56(weights: str | None = None) -> Features:

@@ -5,8 +5,8 @@ paper, all of them the graph's: averages leave the padding out, the last block t
 and images are resized without half-pixel centres.
 
 For speed each batch norm is folded into its convolution, the memory is channels last (in which averages alone are ten
-times as fast on a CPU), and averages are taken after the 1x1 convolution with which they commute. Joining the 1x1
-convolutions of a block gains nothing: they are bound by arithmetic.
+times as fast on a CPU), and averages are taken after the 1x1 convolution with which they commute. What is left
+are convolutions at the processor's peak: joining those of 1x1, or ReLU with its convolution, gains nothing.
 """
 
 import torch
@@ -175,23 +175,25 @@ class Inception(nn.Module):
         self.fc = nn.Linear(DIM, CLASSES)
 
     def forward(self, images: Real[Tensor, "n c h w"]) -> Float[Tensor, "n 2048"]:
-        """(x - 128) / 128 at 299x299, the convolutions, the mean over space: pool3 of the graph."""
+        """(x - 128) / 128 at 299x299, the convolutions in their dtype, the mean over space: pool3 of the graph."""
         x = (self.resize(preprocess.rgb(images), SIZE) - 128) / 128
-        x = self.Conv2d_1a_3x3(x.contiguous(memory_format=torch.channels_last))
+        x = self.Conv2d_1a_3x3(x.to(self.Conv2d_1a_3x3.weight.dtype, memory_format=torch.channels_last))
         x = max_pool2d(self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(x)), 3, 2)
         x = max_pool2d(self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(x)), 3, 2)
         for name in MIXED:
             x = self.get_submodule(f"Mixed_{name}")(x)
-        return x.mean((2, 3))
+        return x.float().mean((2, 3))
 
 
-def load(weights: str | None = None, resizer: str = "tensorflow") -> Inception:
+def load(weights: str | None = None, resizer: str = "tensorflow", precision: torch.dtype = torch.float32) -> Inception:
     """The network with its published weights, in evaluation mode; where they are sought: `WeightFile.find`."""
     with torch.device("meta"):
         net = Inception(resizer)
     published = torch.load(FILE.find(weights), weights_only=True, map_location="cpu")
     tensors = {name.replace(".conv.", "."): tensor for name, tensor in folded(published, EPS).items()}
     net.load_state_dict(tensors, assign=True)
+    for name, part in net.named_children():
+        part.to(torch.float32 if name == "fc" else precision)
     return frozen(net)
 
 

@@ -55,7 +55,10 @@ def tensorflow_bilinear(images: Float[Tensor, "n c h w"], size: int) -> Float[Te
     >>> tensorflow_bilinear(torch.tensor([[[[0., 1.], [2., 3.]]]]), 4)[0, 0, 0].tolist()
     [0.0, 0.5, 1.0, 1.0]
     """
-    return _stretch(_stretch(images, 3, size), 2, size)
+    if images.shape[-2:] == (size, size):
+        return images
+    down, across = (_between(old, size).to(images.device) for old in images.shape[-2:])
+    return down @ images @ across.T
 
 
 def standardised(
@@ -84,10 +87,11 @@ def described(name: str, size: int) -> str:
     return RESIZERS[name][1].format(size)
 
 
-def _stretch(images: Tensor, axis: int, size: int) -> Tensor:
-    old = images.shape[axis]
-    source = torch.arange(size, device=images.device, dtype=torch.float32) * (old / size)
+def _between(old: int, new: int) -> Float[Tensor, "new old"]:
+    """The weights of old values in new ones: the share of a step that lies between goes to the later one."""
+    source, rows = torch.arange(new) * (old / new), torch.arange(new)
     low = source.long().clamp(max=old - 1)
-    left, right = images.index_select(axis, low), images.index_select(axis, (low + 1).clamp(max=old - 1))
-    shape = [-1 if i == axis else 1 for i in range(4)]
-    return left + (right - left) * (source - low).view(shape)
+    weights = torch.zeros(new, old)
+    weights[rows, low] = 1 - (source - low)
+    weights[rows, (low + 1).clamp(max=old - 1)] += source - low
+    return weights
