@@ -47,10 +47,11 @@ LAYERS = [  # a module imports only from layers above its own
     {"training", "games"},
     {"recipe", "presets", "data"},
     {"runs"},
-    {"report"},
+    {"study", "report"},
     {"cli"},
 ]
-WITHIN_A_LAYER = {("presets", "recipe"), ("games", "training")}  # a preset is a recipe, a game is players
+WITHIN_A_LAYER = {("presets", "recipe"), ("games", "training"), ("report", "study")}
+"""A preset is a recipe, a game is players, a page may be that of a study."""
 
 
 def part_of(path):

@@ -9,7 +9,7 @@ import importlib.util
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from inspect import Parameter, signature
 from itertools import chain, count
@@ -106,6 +106,11 @@ def several(text: str) -> list[str]:
         if call.count("(") == call.count(")"):
             calls, call = [*calls, call], ""
     return [call.strip() for call in [*calls, call] if call.strip()]
+
+
+def listed(words: Sequence[str]) -> tuple[str, ...]:
+    """The calls in words, each of which may hold several: "fd,kid"."""
+    return tuple(call for word in words for call in several(word))
 
 
 def names(module: ModuleType) -> list[str]:

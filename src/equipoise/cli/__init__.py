@@ -14,6 +14,7 @@ from .. import __version__
 from ..checks import check_choice
 from ..spec import first_line
 from .commands import Command, Evaluate, List, Report, Sample, Stats
+from .study import Study
 from .train import Train
 
 COMMANDS: dict[str, type[Command]] = {
@@ -22,6 +23,7 @@ COMMANDS: dict[str, type[Command]] = {
     "evaluate": Evaluate,
     "stats": Stats,
     "report": Report,
+    "study": Study,
     "list": List,
 }
 
@@ -35,6 +37,7 @@ Train generative adversarial networks that stay stable.
   equipoise train photos/ --out runs/photos     a folder or zip of your own; the same command resumes
   equipoise sample runs/first --out grid.png    64 images from the trained generator
   equipoise report runs/first                   one page: samples, curves, scores, every choice
+  equipoise study FILE.toml --out runs/study    methods side by side, with error bars
 
 equipoise COMMAND --help says more; equipoise --version names the versions."""
 

@@ -1,7 +1,6 @@
 """The verbs: each is what its flags fill in, and `run` returns the exit status."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from json import dumps
 from pathlib import Path
@@ -14,7 +13,7 @@ from tyro.conf import Positional
 from .. import report, runs
 from ..runs import pictures
 from ..runs.references import Watch
-from ..spec import several
+from ..spec import listed
 from . import display
 
 Run = Annotated[Positional[Path], tyro.conf.arg(help="folder of a run")]
@@ -206,16 +205,17 @@ class Stats(Command):
 
 @dataclass(kw_only=True)
 class Report(Command):
-    """Write report.html into a run folder: samples over time, curves, scores and every choice on one page.
+    """Write report.html into the folder of a run or of a study: samples, curves, scores and every choice on one page.
 
     equipoise report runs/x
+    equipoise report runs/study     # results.csv and table.tex too
     """
 
-    run_folder: Annotated[Run, tyro.conf.arg(metavar="RUN")]
+    folder: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN|STUDY", help="folder of a run or of a study")]
 
     def run(self) -> int:
         """Prints where the page is."""
-        print(report.write(self.run_folder))
+        print(report.write(self.folder))
         return 0
 
 
@@ -242,8 +242,3 @@ def chosen_device(name: str) -> torch.device:
     if name.partition(":")[0] not in ("cpu", "cuda") or (name != "cpu" and not torch.cuda.is_available()):
         raise ValueError(f"no device {name!r} here; possible: auto, cpu" + ", cuda" * torch.cuda.is_available())
     return torch.device(name)
-
-
-def listed(words: Sequence[str]) -> tuple[str, ...]:
-    """The calls in words, each of which may hold several: "fd,kid"."""
-    return tuple(call for word in words for call in several(word))

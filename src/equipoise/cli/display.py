@@ -146,7 +146,7 @@ def plan(run: Session) -> None:
         name for name, value in values.items() if (value is False or value in ((), "none")) and name not in run.reasons
     ]
     own = [name for name, value in values.items() if value is None]
-    table = _table("flag", "value", "chosen because")
+    table = plain_table("flag", "value", "chosen because")
     for name in sorted(values, key=lambda name: name not in run.reasons):
         if name not in off + own:
             table.add_row(_flag(name, values[name]), _typed(values[name]), run.reasons.get(name, ""))
@@ -163,7 +163,7 @@ def plan(run: Session) -> None:
 
 def _phases(run: Session) -> Table:
     """How the networks grow, and how long each phase takes."""
-    table = _table("from image", "shorter side", "", "batch", "images a second", "takes about")
+    table = plain_table("from image", "shorter side", "", "batch", "images a second", "takes about")
     phases = run.assembled.growth.phases(run.assembled.sides, known(run.recipe.images)) if run.assembled.growth else []
     for phase, (_, image) in zip(phases, run.pace.phases, strict=True):
         batch, took = round(at(run.assembled.batch, phase.begin)), duration(image * (phase.end - phase.begin))
@@ -197,7 +197,7 @@ def count_weights(net: nn.Module) -> int:
 
 def scores(row: dict[str, Any]) -> None:
     """The values of a row with their intervals, those of real images beside them, and the card below."""
-    table = _table("", "value", "95 % interval", *(["of held-out images"] if "real_n" in row else []))
+    table = plain_table("", "value", "95 % interval", *(["of held-out images"] if "real_n" in row else []))
     for key in row["scores"]:
         low, high = row["intervals"].get(key, (None, None))
         interval = "" if low is None else f"{low:.4g} to {high:.4g}"
@@ -209,7 +209,7 @@ def scores(row: dict[str, Any]) -> None:
 
 def _card(row: dict[str, Any]) -> Table:
     """How the values of a row were measured."""
-    table = _table("", "")
+    table = plain_table("", "")
     values = {"scores", "intervals", "classes", *row["scores"], *(f"real_{key}" for key in row["scores"])}
     for name, value in row.items():
         if name not in values:
@@ -248,7 +248,7 @@ def components(only: str | None) -> None:
 
 
 def _component_table(module: ModuleType) -> Table:
-    table = _table("name", "what it is", "hyper-parameters")
+    table = plain_table("name", "what it is", "hyper-parameters")
     for name in names(module):
         factory = getattr(module, name)
         table.add_row(name, first_line(factory), parameters(factory))
@@ -270,7 +270,8 @@ def published(preset: object) -> str:
     return " ".join(paragraph.removeprefix("Published: ").split())
 
 
-def _table(*headers: str) -> Table:
+def plain_table(*headers: str) -> Table:
+    """A table as all commands print it."""
     table = Table(box=None, show_header=any(headers), header_style="dim", pad_edge=False)
     for header in headers:
         table.add_column(header, overflow="fold")

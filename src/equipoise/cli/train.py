@@ -1,6 +1,5 @@
 """The verb `train`: its flags are the groups of a recipe."""
 
-import re
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,17 +8,10 @@ import tyro
 
 from .. import presets, report, runs
 from ..recipe import Game, Machine, Networks, Optimisation, Reading, Recipe, Scores, Usual
-from ..spec import build
+from ..runs.paths import located
 from . import display
-from .commands import Command, Device, chosen_device, listed
+from .commands import Command, Device, chosen_device
 from .stopping import Stop
-
-COMPONENTS = (
-    *("game", "network", "growth", "loss", "d_norm", "g_norm", "d_activation", "g_activation"),
-    *("constraint", "augment", "optimizer", "features"),
-)
-TERMS = ("penalties", "g_penalties", "score")
-OWN_FILE = re.compile(r"^(.*\.py):")
 
 
 @dataclass(kw_only=True)
@@ -50,7 +42,7 @@ class Train(Command):
     @classmethod
     def like(cls, preset: str) -> "Train":
         """The flags that say what a preset does."""
-        recipe = preset_of(preset)
+        recipe = presets.named(preset)
         groups: dict[str, Any] = {part.name: part.type for part in fields(cls) if is_dataclass(part.type)}
         return cls(preset=preset, **{name: recipe.part(group) for name, group in groups.items()})
 
@@ -83,22 +75,6 @@ class Train(Command):
         recipe = self.recipe
         if recipe.minutes is None:
             return recipe
-        if recipe.images != preset_of(self.preset).images:
+        if recipe.images != presets.named(self.preset).images:
             raise ValueError("--images and --minutes are both the length of training; choose one")
         return replace(recipe, images=None)
-
-
-def preset_of(name: str) -> Recipe:
-    """The recipe of a preset; raises ValueError for a name that none has."""
-    recipe: Recipe = build(name.replace("-", "_"), presets)
-    return recipe
-
-
-def located(recipe: Recipe) -> Recipe:
-    """The recipe with all paths absolute, of data and of the user's own files: a run finds them from everywhere."""
-    absolute = lambda path: str(Path(path).expanduser().resolve())
-    own = lambda spec: OWN_FILE.sub(lambda match: absolute(match[1]) + ":", spec)
-    changes: dict[str, Any] = {name: own(getattr(recipe, name)) for name in COMPONENTS if getattr(recipe, name)}
-    changes |= {name: tuple(map(own, listed(getattr(recipe, name)))) for name in TERMS if getattr(recipe, name)}
-    changes["data"] = recipe.data if recipe.data == "builtin" else absolute(recipe.data)
-    return replace(recipe, **changes)

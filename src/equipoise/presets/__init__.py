@@ -6,6 +6,10 @@ is known. Two things are the same in all, whatever the paper does: the EMA gener
 sample --raw` gives the one that is trained), and each fake has a label taken from the real batch.
 """
 
+import sys
+
+from ..recipe import Recipe
+from ..spec import build
 from .coarse_to_fine import lapgan as lapgan
 from .coarse_to_fine import pggan as pggan
 from .convolutional import acgan as acgan
@@ -34,3 +38,9 @@ from .translations import pix2pix as pix2pix
 from .wasserstein import ct_gan as ct_gan
 from .wasserstein import wgan as wgan
 from .wasserstein import wgan_gp as wgan_gp
+
+
+def named(preset: str) -> Recipe:
+    """The recipe of a preset, "wgan-gp" or "wgan_gp"; raises ValueError for a name that none has."""
+    recipe: Recipe = build(preset.replace("-", "_"), sys.modules[__name__])
+    return recipe

@@ -10,7 +10,7 @@ from .record import Record
 def commands(record: Record) -> list[tuple[str, str]]:
     """What can be done next, and the command for it."""
     run = shlex.quote(str(record.path))
-    resume = [] if record.finished else [("Resume training", f"equipoise train {_given(record)}--out {run}")]
+    resume = [] if record.finished else [("Resume training", f"equipoise train {typed(record)}--out {run}")]
     return [
         *resume,
         ("Make images", f"equipoise sample {run}{' --input photos/ --out translated/' * record.translates}"),
@@ -26,7 +26,8 @@ def given(record: Record) -> dict[str, Any]:
     return {name: value for name, value in record.recipe.items() if name not in again and value != usual.get(name)}
 
 
-def _given(record: Record) -> str:
+def typed(record: Record) -> str:
+    """Those fields as flags of `train`, with the data."""
     fields = given(record)
     data = [str(fields.pop("data"))] if "data" in fields else []
     words = data + [word for name, value in fields.items() for word in _flag(name.replace("_", "-"), value)]

@@ -3,7 +3,7 @@
 from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from ..runs.folder import RunFolder, write_whole
 from . import curves, sections, tables
@@ -13,7 +13,6 @@ from .themes import variables
 from .verdict import verdict
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"  # a browser's word that nothing is fetched
-HTML = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
 def write(run: str | Path) -> Path:
@@ -28,9 +27,9 @@ def write(run: str | Path) -> Path:
 def page(record: Record) -> str:
     """The whole page; all text is escaped, so that nothing in a run folder can become code."""
     axes = curves.axes(record)
-    return HTML.from_string(_file("page.html.jinja")).render(
+    return HTML.get_template("page.html.jinja").render(
         policy=POLICY,
-        style=variables() + _file("style.css"),
+        style=variables() + text_of("style.css"),
         top=sections.top(record),
         summary=verdict(record),
         latest=sections.latest(record),
@@ -49,5 +48,11 @@ def page(record: Record) -> str:
     )
 
 
-def _file(name: str) -> str:
+def text_of(name: str) -> str:
+    """A template or a style sheet of this package."""
     return files(__package__).joinpath(name).read_text("utf-8")
+
+
+HTML = Environment(
+    loader=FunctionLoader(text_of), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+)

@@ -29,12 +29,14 @@ NOISY = 40  # from so many points on a line is smoothed
 
 
 class Line(NamedTuple):
-    """A curve: its name, the theme's colour that it has, and its points."""
+    """A curve: its name, the theme's colour that it has, its points, and a band around it where there is one."""
 
     name: str
     colour: str
     x: Values
     y: Values
+    band: tuple[Values, Values] | None = None
+    dashed: bool = False
 
 
 class Mark(NamedTuple):
@@ -92,7 +94,10 @@ def _curve(axes: Axes, line: Line, colour: str) -> None:
         marker=point,
         markersize=2.4,
         solid_joinstyle="round",
+        linestyle="--" if line.dashed else "-",
     )
+    if line.band:
+        axes.fill_between(line.x, *line.band, color=colour, alpha=0.16, linewidth=0)
     if noisy:
         axes.plot(line.x, smooth(line.y), color=colour, linewidth=1.5, solid_joinstyle="round")
 

@@ -152,11 +152,12 @@ def figures(record: Record, axes: list[curves.Axis]) -> list[Figure]:
 
 def _figure(axes: list[curves.Axis], variants: list[Plot]) -> Figure:
     plot = variants[0]
-    drawings = [_drawing(axis.name, variant) for axis, variant in zip(axes, variants, strict=True)]
+    drawings = [drawing(axis.name, variant) for axis, variant in zip(axes, variants, strict=True)]
     return Figure(plot.title, plot.caption, plot.lines, drawings)
 
 
-def _drawing(axis: str, plot: Plot) -> Drawing:
+def drawing(axis: str, plot: Plot) -> Drawing:
+    """A plot in both themes, with words for those who do not see it."""
     light, dark = (data_uri("svg+xml", svg(plot, THEMES[theme])) for theme in ("light", "dark"))
     return Drawing(axis, light, dark, _in_words(plot))
 

@@ -13,7 +13,7 @@ from .record import Record
 
 STRIP = 10  # pictures over time
 TILES = 4  # samples beside each other in those
-LARGE, SMALL = 1344, 512  # pixels
+LARGE, SMALL, CORNER = 1344, 512, 288  # pixels
 LARGE_BYTES, SMALL_BYTES = 1_500_000, 120_000  # a PNG above becomes a JPEG
 
 
@@ -43,6 +43,13 @@ def of_levels(record: Record) -> list[Shown]:
     """Generated beside real images of every level of a network that grew."""
     found = (_show(side, file, None, SMALL, SMALL_BYTES) for side, file in record.levels)
     return [shown for shown in found if shown]
+
+
+def corner(record: Record) -> Shown | None:
+    """A few of the newest samples that can be read, small."""
+    tile = _tile(record)
+    found = (_show(seen, file, tile, CORNER, SMALL_BYTES) for seen, file in reversed(record.pictures))
+    return next((shown for shown in found if shown), None)
 
 
 def nearest(record: Record) -> Shown | None:

@@ -20,6 +20,10 @@ class NotWritten(OSError):
     """A file could not be written; what was there before is untouched."""
 
 
+class Busy(ValueError):
+    """Another process trains in this folder."""
+
+
 class RunFolder:
     """Where the files of a run are."""
 
@@ -101,7 +105,7 @@ class RunFolder:
         try:
             held = FileLock(self.path / LOCK, blocking=False).acquire()
         except Timeout:
-            raise ValueError(f"{self.path} is being trained by another process") from None
+            raise Busy(f"{self.path} is being trained by another process") from None
         with held, self.naming_the_checkpoint():
             yield
 

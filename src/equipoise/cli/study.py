@@ -1,0 +1,88 @@
+"""The verb `study`: methods side by side."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from tyro.conf import Positional
+
+from .. import report, study
+from ..checks import check_range
+from ..study import workers
+from ..study.files import STUDY
+from . import study_display as display
+from .commands import Command, Device, chosen_device
+from .stopping import Stop
+
+
+@dataclass(kw_only=True)
+class Study(Command):
+    """Train every row of a study in every column with several seeds; the same command again goes on.
+
+    equipoise study compare.toml --out runs/compare
+    equipoise study sngan-robustness --scale small --out runs/robustness --workers 2
+    equipoise study compare.toml --out runs/compare --dry-run
+    equipoise study compare.toml --out /shared/compare --workers 16 --on slurm > compare.sh
+
+    A study is a page of TOML: fields of a recipe in [base], [rows.NAME] and [columns.NAME], seeds = [0, 1, 2].
+    """
+
+    file: Annotated[
+        Positional[str | None],
+        tyro.conf.arg(metavar="[FILE]", help="a TOML file, or a study that comes along; default: what --out holds"),
+    ] = None
+    out: Annotated[
+        Path | None,
+        tyro.conf.arg(help="folder of the study, to make or to go on with", help_behavior_hint="(required)"),
+    ] = None
+    scale: Annotated[str | None, tyro.conf.arg(help="one of the scales of the file, such as small")] = None
+    workers: Annotated[int, tyro.conf.arg(help="runs at the same time")] = 1
+    threads: Annotated[
+        int | None, tyro.conf.arg(help="threads of a run; default: the cores shared out", help_behavior_hint="")
+    ] = None
+    on: Annotated[
+        Literal["here", "ray", "slurm"],
+        tyro.conf.arg(help="processes of this machine, tasks of a Ray cluster, or a script for sbatch, printed"),
+    ] = "here"
+    dry_run: Annotated[
+        bool, tyro.conf.arg(help="print the grid with the time and the disk that it takes, and stop", aliases=["-n"])
+    ] = False
+    device: Device = "auto"
+
+    def run(self) -> int:
+        """Works until all runs have ended or a signal asks to stop; writes the page."""
+        check_range(at_least=1, workers=self.workers, threads=self.threads or 1)
+        out, planned = self.planned()
+        device, threads = str(chosen_device(self.device)), self.threads_each(out)
+        if self.dry_run:
+            display.grid(planned, self.workers, threads, device)
+            return 0
+        if self.on == "slurm":
+            study.begin(planned, out, threads)
+            print(workers.slurm_script(out, self.workers, threads), end="")
+            return 0
+        if self.on == "ray":
+            workers.on_ray(planned, out, self.workers, device, threads)
+            return display.finished(report.write(out))
+        with Stop() as stop, display.progress(planned, out) as show:
+            for event in study.carry_out(planned, out, self.workers, stop, device, threads):
+                show(event)
+        page = report.write(out)
+        return stop.farewell() or display.finished(page)
+
+    def planned(self) -> tuple[Path, study.Study]:
+        """The folder and what is to be done in it."""
+        if self.out is None:
+            raise ValueError("study needs a folder: --out runs/NAME")
+        planned = study.begun(self.out) if self.file is None else study.read(self.file, self.scale)
+        study.check_folder(planned, self.out)
+        study.check_data(planned)
+        return self.out, planned
+
+    def threads_each(self, out: Path) -> int:
+        """The threads of a run: those that the study began with."""
+        if (out / STUDY).exists():
+            return study.threads(out)
+        return self.threads or max(1, (os.cpu_count() or 1) // self.workers)

@@ -1,0 +1,105 @@
+"""What `study` shows: the grid with its cost, progress over all runs."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..report.numbers import duration, size, value
+from ..report.study_results import Outcome, Results, outcome
+from ..study import Event, Study, costs, runs_of
+from ..study.plan import jobs
+from ..study.work import progress_of
+from .display import console, plain_table
+
+Show = Callable[[Event], None]
+
+
+def grid(study: Study, workers: int, threads: int, device: str) -> None:
+    """Every cell with what a run takes, and what the whole study takes."""
+    shown = plain_table("row", "column", "a run takes about", "on disk", "")
+    each = runs_of(study)
+    seconds = disk = 0.0
+    for cost in costs(study, device, threads):
+        took = "" if cost.problem else duration(cost.seconds)
+        shown.add_row(cost.cell.row, cost.cell.column, took, "" if cost.problem else size(cost.size), cost.problem)
+        seconds, disk = seconds + each * cost.seconds, disk + each * cost.size
+    console.print(shown)
+    seeds = f"{len(study.cells)} cells x {len(study.seeds)} seeds"
+    search = f", after a search of {study.search.trials} settings each" if study.search else ""
+    print(f"{seeds}{search}; {workers} at a time, {threads} threads each")
+    print(f"the study takes about {duration(seconds / workers)} and {size(disk)}; nothing was written")
+
+
+@contextmanager
+def progress(study: Study, out: Path) -> Iterator[Show]:
+    """A function that shows what workers say: a bar over all runs in a terminal, else a line for each that ended."""
+    with _bar(study, out) if console.is_terminal else _lines(study, out) as show:
+        yield show
+
+
+@contextmanager
+def _bar(study: Study, out: Path) -> Iterator[Show]:
+    columns = [
+        BarColumn(bar_width=20),
+        TextColumn("{task.completed:.1f}/{task.total} runs"),
+        TimeRemainingColumn(compact=True),
+        TextColumn("{task.description}"),
+    ]
+    shares = _shares(study, out)
+    with Progress(*columns, console=console, speed_estimate_period=600) as bar:
+        task = bar.add_task("", total=len(shares))
+        bar.update(task, completed=sum(shares.values()))
+
+        def show(event: Event) -> None:
+            shares[event.run] = 1.0 if event.ended else max(event.share, shares.get(event.run, 0.0))
+            if event.ended:
+                bar.console.print(in_words(study, out, event))
+            bar.update(task, total=len(shares), completed=sum(shares.values()), description=event.run)
+
+        yield show
+
+
+@contextmanager
+def _lines(study: Study, out: Path) -> Iterator[Show]:
+    shares = _shares(study, out)
+
+    def show(event: Event) -> None:
+        if event.ended:
+            shares[event.run] = 1.0
+            done = [*shares.values()].count(1.0)
+            print(f"{done} of {len(shares)} runs  {in_words(study, out, event)}", flush=True)
+
+    yield show
+
+
+def _shares(study: Study, out: Path) -> dict[str, float]:
+    """The share of each run that is known now that is done."""
+    return {job.key: progress_of(out, job) for job in next(jobs(study, out))}
+
+
+def in_words(study: Study, out: Path, event: Event) -> str:
+    """What came of a run, in a line."""
+    cell = next(cell for cell in study.cells if cell.slug == event.run.partition("/")[0])
+    found = outcome(out / event.run, cell, 0)
+    name = f"{cell.name}, {event.run.partition('/')[2].replace('-', ' ')}"
+    if found.failure:
+        return f"{name}: {found.failure['kind']}: {found.failure['reason']}"
+    return f"{name}: {_scores(study, found)}"
+
+
+def _scores(study: Study, found: Outcome) -> str:
+    results = Results(Path(), study, [found])
+    row = found.last or (found.record.training[-1] if found.record and found.record.training else None)
+    if row is None:
+        return "no score"
+    first = next(iter(row["scores"]))
+    took = duration(found.record.seconds or 0) if found.record else ""
+    return f"{first if not results.metrics else results.metrics[0]} {value(row[first])} in {took}"
+
+
+def finished(page: Path) -> int:
+    """Says where everything is."""
+    print(f"report: {page}\ntable: {page.with_name('results.csv')}, {page.with_name('table.tex')}")
+    return 0

@@ -1,0 +1,79 @@
+"""The results of a study for other programs: CSV, a line for each run and score; LaTeX, a table for each score."""
+
+import csv as csv_format
+import io
+from math import isnan
+
+from ..study import Cell
+from ..study.comparison import Summary, summary
+from .record import card_key
+from .study_results import Outcome, Results
+from .study_tables import best_row, title
+
+HEAD = ["row", "column", "seed", "state", "metric", "value", "low", "high", "survived", "images", "seconds", "card"]
+SPECIAL = str.maketrans({char: f"\\{char}" for char in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\^{}"})
+
+
+def csv(results: Results) -> str:
+    """All runs, failed ones too."""
+    out = io.StringIO()
+    table = csv_format.writer(out, lineterminator="\n")
+    table.writerow(HEAD)
+    for outcome in results.outcomes:
+        table.writerows(_lines(results, outcome))
+    return out.getvalue()
+
+
+def _lines(results: Results, outcome: Outcome) -> list[list[object]]:
+    cell, record, row = outcome.cell, outcome.record, outcome.last
+    run = [cell.row, cell.column, outcome.seed, state(outcome)]
+    rest = [record.seen if record else 0, record.seconds if record else ""]
+    if row is None:
+        return [[*run, "", "", "", "", False, *rest, ""]]
+    known = [metric for metric in results.metrics if metric in row]
+    ends = {metric: row["intervals"].get(metric, ["", ""]) for metric in known}
+    survived = results.survived(outcome)
+    return [[*run, metric, row[metric], *ends[metric], survived, *rest, card_key(row)] for metric in known]
+
+
+def state(outcome: Outcome) -> str:
+    """finished, open, or how it failed."""
+    if outcome.failure:
+        return str(outcome.failure.get("kind", "failed"))
+    return "finished" if outcome.last else "open"
+
+
+def latex(results: Results) -> str:
+    """Tables for a paper, with the package booktabs: means with half of the 95 per cent interval, the best bold."""
+    return "\n".join(_table(results, metric) for metric in results.metrics)
+
+
+def _table(results: Results, metric: str) -> str:
+    study, scores = results.study, results.scores(metric)
+    found = {cell: summary(scores[cell]) for cell in study.cells}
+    best = {name: best_row(results, metric, found, name) for name in study.columns}
+    lines = [f"% {title(results, metric)}; survivors of {len(study.seeds)} seeds in brackets"]
+    lines += [rf"\begin{{tabular}}{{l{'r' * len(study.columns)}}}", r"\toprule"]
+    lines += [" & ".join(["", *map(escaped, study.columns)]) + r" \\", r"\midrule"]
+    for row in study.rows:
+        cells = [_cell(results, Cell(row, column), found, best[column] == row) for column in study.columns]
+        lines.append(" & ".join([escaped(row), *cells]) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def _cell(results: Results, cell: Cell, found: dict[Cell, Summary | None], best: bool) -> str:
+    alive, ended = results.survivors(cell)
+    part = found[cell]
+    if part is None:
+        return f"-- ({alive}/{ended})"
+    number = f"{part.mean:.3g}" + ("" if isnan(part.half) else rf" \pm {part.half:.2g}")
+    return f"${number}$ ({alive}/{ended})" if not best else rf"$\mathbf{{{number}}}$ ({alive}/{ended})"
+
+
+def escaped(text: str) -> str:
+    r"""Text as LaTeX sets it.
+
+    >>> escaped("WN & TPReLU_2")
+    'WN \\& TPReLU\\_2'
+    """
+    return text.translate(SPECIAL)

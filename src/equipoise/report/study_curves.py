@@ -1,0 +1,66 @@
+"""Curves of a study: a line for each row with a band over its seeds, a plot for each column."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from . import numbers
+from .curves import Axis
+from .plots import Line, Plot
+from .record import Record, Values, column, number
+from .study_results import Results
+from .study_tables import title
+from .themes import LINES
+
+
+def axes() -> list[Axis]:
+    """Curves of a study are drawn against images, and against the seconds that these took."""
+    whole = lambda seen: seen
+    return [Axis("images", "by images", "images seen", whole), Axis("seconds", "by time", "seconds in training", whole)]
+
+
+def plots(results: Results, axis: Axis, metric: str) -> list[Plot]:
+    """A plot of a score for each column in which there is something to draw."""
+    found = [plot(results, axis, metric, name) for name in results.study.columns]
+    return [one for one in found if one]
+
+
+def plot(results: Results, axis: Axis, metric: str, name: str) -> Plot | None:
+    """All rows in one column; rows beyond the eighth are dashed."""
+    lines = []
+    for at, row in enumerate(results.study.rows):
+        here = [o.record for o in results.outcomes if (o.cell.row, o.cell.column) == (row, name) and o.record]
+        records = [record for record in here if any(number(r, metric) is not None for r in record.training)]
+        if records:
+            lines.append(line(records, axis, metric, row, at))
+    if not lines:
+        return None
+    heights = np.concatenate([one.y for one in lines])
+    log = bool(np.nanmin(heights) > 0 and np.nanmax(heights) > 10 * np.nanmin(heights))
+    what = title(results, metric)
+    seeds = f"Means over seeds, bands from the least to the most of {numbers.count(len(results.study.seeds))}."
+    return Plot(f"{what}, {name}" if name else what, seeds, axis.label, lines, log)
+
+
+def line(records: list[Record], axis: Axis, metric: str, name: str, at: int) -> Line:
+    """The mean of several runs at the times at which the longest was scored; runs that broke off end there."""
+    seen = max((column(record.training, "seen") for record in records), key=len)
+    table = np.array([_at(record, metric, seen) for record in records])
+    mean, low, high = (_over(of, table) for of in (np.nanmean, np.nanmin, np.nanmax))
+    x = seen if axis.name == "images" else np.mean([record.seconds_at(seen) for record in records], axis=0)
+    known = np.isfinite(mean)
+    band = (low[known], high[known]) if len(records) > 1 else None
+    return Line(name, LINES[at % len(LINES)], x[known], mean[known], band, dashed=at >= len(LINES))
+
+
+def _at(record: Record, metric: str, seen: Values) -> Values:
+    own, values = column(record.training, "seen"), column(record.training, metric)
+    return np.asarray(np.interp(seen, own, values, left=np.nan, right=np.nan), dtype=np.float64)
+
+
+def _over(of: Callable[..., Values], table: Values) -> Values:
+    """A statistic of each column that has a number."""
+    found = np.full(table.shape[1], np.nan)
+    some = np.isfinite(table).any(axis=0)
+    found[some] = of(table[:, some], axis=0)
+    return found

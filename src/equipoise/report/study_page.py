@@ -1,0 +1,157 @@
+"""The page of a study: one HTML file that needs nothing beside it, a CSV and a LaTeX file for those who go on."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from ..runs.folder import write_whole
+from ..study import Cell
+from . import study_curves, study_tables, thumbnails
+from .curves import Axis
+from .exports import csv, latex
+from .next_steps import typed
+from .page import HTML, POLICY, text_of
+from .sections import Drawing, Figure, drawing
+from .study_results import Outcome, Results, results
+from .tables import plain
+from .themes import variables
+from .thumbnails import Shown
+
+FILES = ("report.html", "results.csv", "table.tex")
+
+
+class Sheet(NamedTuple):
+    """Samples of each cell, of its first seed that has some."""
+
+    columns: list[str]
+    rows: list[tuple[str, list[Shown | None]]]
+
+
+class CellRecipe(NamedTuple):
+    """How one cell was trained: what the study says of it, the whole recipe, and the command."""
+
+    name: str
+    differs: str
+    fields: list[tuple[str, str]]
+    command: str
+
+
+def write(out: str | Path) -> Path:
+    """Writes report.html, results.csv and table.tex into the folder of a study; raises ValueError where it is none."""
+    found = results(out)
+    contents = (page(found), csv(found), latex(found))
+    paths = [Path(out) / name for name in FILES]
+    for path, content in zip(paths, contents, strict=True):
+        encoded = content.encode(errors="replace")
+        write_whole(path, lambda beside, encoded=encoded: beside.write_bytes(encoded))  # type: ignore[misc]
+    return paths[0]
+
+
+def page(found: Results) -> str:
+    """The whole page."""
+    ranks = study_tables.rank_table(found) if found.metrics else None
+    axes = study_curves.axes()
+    return HTML.get_template("study.html.jinja").render(
+        policy=POLICY,
+        style=variables() + text_of("style.css"),
+        name=found.name,
+        state=state(found),
+        done=found.ended == len(found.outcomes),
+        verdict=verdict(found),
+        matrices=[study_tables.matrix(found, metric) for metric in found.metrics],
+        baseline=found.study.compared_with,
+        seeds=len(found.study.seeds),
+        survival=survival(found),
+        otherwise=[f"{o.cell.name}, seed {o.seed}" for o in found.measured_otherwise()],
+        ranks=ranks,
+        axes=axes,
+        figures=figures(found, axes),
+        sheet=sheet(found),
+        costs=study_tables.costs(found),
+        failures=study_tables.failures(found),
+        settings=settings(found),
+        recipes=[part for cell in found.study.cells if (part := cell_recipe(found, cell))],
+    )
+
+
+def state(found: Results) -> str:
+    """How far the study is."""
+    return f"{found.ended} of {len(found.outcomes)} runs have ended"
+
+
+def verdict(found: Results) -> str:
+    """The result in a sentence or two: who is best where, who survives."""
+    if not found.metrics:
+        return "No run has come to its end yet."
+    metric = found.metrics[0]
+    table = study_tables.matrix(found, metric)
+    winners: dict[str, list[str]] = {}
+    for at, column in enumerate(table.columns):
+        for row, values in table.rows:
+            if values[at].best:
+                winners.setdefault(row, []).append(f"{column} ({values[at].text})" if column else values[at].text)
+    best = "; ".join(f"{row}: {', '.join(where)}" for row, where in winners.items())
+    return f"Best by {table.title}: {best}. {alive(found)}"
+
+
+def alive(found: Results) -> str:
+    """Which rows survive everywhere, which never fully."""
+    rows = {row: [found.survivors(cell) for cell in found.study.cells if cell.row == row] for row in found.study.rows}
+    whole = [row for row, counts in rows.items() if all(a == n for a, n in counts) and any(n for _, n in counts)]
+    lost = [f"{row} ({n - a} of {n} lost)" for row, counts in rows.items() for a, n in [_sums(counts)] if a < n]
+    parts = [f"All runs survive of {', '.join(whole)}." if lost else "All runs survive."] * bool(whole)
+    return " ".join([*parts, *([f"Not of {', '.join(lost)}."] if lost else [])])
+
+
+def _sums(counts: list[tuple[int, int]]) -> tuple[int, int]:
+    return sum(a for a, _ in counts), sum(n for _, n in counts)
+
+
+def survival(found: Results) -> str:
+    """When a run counts as a survivor."""
+    least = found.study.survives
+    if least is None:
+        return "A run survives when it comes to its end with a better score than before training."
+    sign = "at least" if found.metrics and found.higher(found.metrics[0]) else "at most"
+    return f"A run survives when it comes to its end with a score of {sign} {least:g}."
+
+
+def figures(found: Results, axes: list[Axis]) -> list[Figure]:
+    """The curves of the deciding score, against images and against time."""
+    if not found.metrics:
+        return []
+    by_axis = [study_curves.plots(found, axis, found.metrics[0]) for axis in axes]
+    made = []
+    for variants in zip(*by_axis, strict=True):
+        drawings: list[Drawing] = [drawing(axis.name, plot) for axis, plot in zip(axes, variants, strict=True)]
+        made.append(Figure(variants[0].title, variants[0].caption, variants[0].lines, drawings))
+    return made
+
+
+def sheet(found: Results) -> Sheet | None:
+    """Samples of every cell beside each other."""
+    columns = [*found.study.columns]
+    rows = [(row, [samples(found.of(Cell(row, column))) for column in columns]) for row in found.study.rows]
+    return Sheet(columns, rows) if any(shown for _, line in rows for shown in line) else None
+
+
+def samples(outcomes: list[Outcome]) -> Shown | None:
+    """The newest samples of the first seed that has some."""
+    records = [outcome.record for outcome in outcomes if outcome.record and outcome.record.pictures]
+    return thumbnails.corner(records[0]) if records else None
+
+
+def settings(found: Results) -> list[tuple[str, str]]:
+    """What all cells share."""
+    shared = [(name, plain(value)) for name, value in found.study.base.items()]
+    return [*shared, ("seeds", ", ".join(map(str, found.study.seeds)))]
+
+
+def cell_recipe(found: Results, cell: Cell) -> CellRecipe | None:
+    """The complete recipe of a cell's first run that has begun."""
+    records = [outcome.record for outcome in found.of(cell) if outcome.record]
+    if not records:
+        return None
+    own = {**found.study.columns[cell.column], **found.study.rows[cell.row]}
+    differs = "; ".join(f"{name} {plain(value)}" for name, value in own.items()) or "as the base says"
+    fields = [(name, plain(value)) for name, value in records[0].recipe.items()]
+    return CellRecipe(cell.name, differs, fields, f"equipoise train {typed(records[0])}--out runs/again")

@@ -1,0 +1,153 @@
+"""The tables of a study."""
+
+from collections.abc import Iterable
+from math import isnan
+from typing import NamedTuple
+
+from ..study import Cell
+from ..study.comparison import SIGNIFICANT, Agreement, Summary, agreement, ranks, significance, standings, summary
+from . import numbers
+from .record import called, column
+from .study_results import Outcome, Results
+from .tables import Entry, Measured, Table, measured, plain
+
+
+class Value(NamedTuple):
+    """A cell of the table of scores, as words and as marks."""
+
+    text: str
+    survivors: str
+    best: bool
+    p: float | None
+
+    @property
+    def significant(self) -> bool:
+        """Whether it differs from the baseline by more than chance."""
+        return self.p is not None and self.p < SIGNIFICANT
+
+
+class Matrix(NamedTuple):
+    """Rows x columns of one score."""
+
+    metric: str
+    title: str
+    columns: list[str]
+    rows: list[tuple[str, list[Value]]]
+    how: str
+
+
+def matrix(results: Results, metric: str) -> Matrix:
+    """The mean of each cell with half of its 95 per cent interval, survivors, and significance."""
+    scores, study = results.scores(metric), results.study
+    found = {cell: summary(scores[cell]) for cell in study.cells}
+    p = significance(scores, study.compared_with)
+    best = {name: best_row(results, metric, found, name) for name in study.columns}
+    value = lambda cell: Value(
+        in_words(found[cell]), survivors(results, cell), best[cell.column] == cell.row, p.get(cell)
+    )
+    rows = [(row, [value(Cell(row, column)) for column in study.columns]) for row in study.rows]
+    return Matrix(metric, title(results, metric), [*study.columns], rows, how(results))
+
+
+def best_row(results: Results, metric: str, found: dict[Cell, Summary | None], column: str) -> str | None:
+    """The row with the best mean of those that have most survivors."""
+    sign = -1 if results.higher(metric) else 1
+    known = [(cell, part) for cell, part in found.items() if part and cell.column == column]
+    if not known:
+        return None
+    return min(known, key=lambda pair: (-results.survivors(pair[0])[0], sign * pair[1].mean))[0].row
+
+
+def title(results: Results, metric: str) -> str:
+    """What a score is called."""
+    return called(metric, *(outcome.last for outcome in results.outcomes if outcome.last and metric in outcome.last))
+
+
+def in_words(found: Summary | None) -> str:
+    """The mean and half of the interval."""
+    if found is None:
+        return "none"
+    return numbers.value(found.mean) + ("" if isnan(found.half) else f" ± {numbers.value(found.half)}")
+
+
+def survivors(results: Results, cell: Cell) -> str:
+    """3/3, or what is still to come."""
+    alive, ended = results.survivors(cell)
+    return f"{alive}/{ended}" if ended else "not run"
+
+
+def how(results: Results) -> str:
+    """How the scores were measured, for each way there is."""
+    rows = {o.cell.column: o.last for o in results.outcomes if o.last}
+    cards = dict.fromkeys(_one_way(name, measured(row)) for name, row in rows.items())
+    return "; ".join(cards)
+
+
+def _one_way(column: str, way: Measured) -> str:
+    of = f"{column}: " if column else ""
+    return f"{of}{way.sides}, {way.features} features {way.digest[:8]}, {way.rest}"
+
+
+def rank_table(results: Results) -> tuple[Table, str] | None:
+    """Mean ranks by the first score, and how far columns and seeds agree, in words."""
+    metric = results.metrics[0]
+    blocks = results.blocks(metric)
+    if len(results.study.rows) < 2 or not blocks:
+        return None
+    ranked = ranks(blocks, results.higher(metric))
+    entries = [
+        Entry(s.row, [f"{s.mean:.2f}", f"{s.deviation:.2f}", numbers.part(s.first, 1)]) for s in standings(ranked)
+    ]
+    head = ["Row", "Mean rank", "Deviation", "Ranked first"]
+    return Table("Ranks", head, entries, (1,)), _agreed(agreement(ranked), len(blocks))
+
+
+def _agreed(found: Agreement | None, blocks: int) -> str:
+    over = f"Over {blocks} {'pair' if blocks == 1 else 'pairs'} of column and seed"
+    if found is None:
+        return f"{over}: too few to say how far ranks hold."
+    return f"{over}: Kendall's W {found.w:.2f} (1: all rank alike), Friedman's p {found.p:.2g}."
+
+
+def costs(results: Results) -> Table:
+    """What a run of each cell takes: time, speed, memory."""
+    entries = []
+    for cell in results.study.cells:
+        records = [outcome.record for outcome in results.of(cell) if outcome.record and outcome.record.stats]
+        if records:
+            mean = lambda values: sum(values) / len(values)
+            images, seconds = mean([r.seen for r in records]), mean([r.seconds or 0 for r in records])
+            memory = max(float(max(column(r.stats, "memory"))) for r in records)
+            cells = [
+                numbers.count(images),
+                numbers.duration(seconds),
+                numbers.speed(images, seconds),
+                numbers.size(memory),
+            ]
+            entries.append(Entry(cell.name, cells))
+    return Table("Cost of a run", ["Cell", "Images", "Time in training", "Speed", "Most memory"], entries)
+
+
+def failures(results: Results) -> Table | None:
+    """The runs that failed, and those that ended no better than they began."""
+    entries = [Entry(f"{o.cell.name}, seed {o.seed}", list(_failed(o))) for o in results.outcomes if o.failure]
+    entries += [
+        Entry(f"{o.cell.name}, seed {o.seed}", ["ended badly", f"{results.metrics[0]} {_final(results, o)}"])
+        for o in results.outcomes
+        if o.last and not results.survived(o)
+    ]
+    return Table("Runs that failed", ["Run", "How", "Why"], entries) if entries else None
+
+
+def _failed(outcome: Outcome) -> Iterable[str]:
+    found = outcome.failure or {}
+    return str(found.get("kind", "failed")), str(found.get("reason", "not known"))
+
+
+def _final(results: Results, outcome: Outcome) -> str:
+    return numbers.value(results.value(outcome, results.metrics[0]))
+
+
+def differing(results: Results, cell: Cell) -> list[tuple[str, str]]:
+    """What the study says of a cell."""
+    return [(name, plain(value)) for name, value in results.study.choices(cell).items()]

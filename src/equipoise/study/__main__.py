@@ -1,0 +1,35 @@
+"""`python -m equipoise.study OUT`: one worker on the study in a folder; a line of JSON for each event."""
+
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from .files import threads
+from .work import work
+
+EVERY = 0.5  # seconds between two lines of progress
+
+
+def main(out: Path, device: str) -> None:
+    """Works until nothing is left, SIGTERM asks to stop, or nobody reads its lines any more."""
+    asked: list[int] = []
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it passes one on
+    signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
+    torch.set_num_threads(threads(out))
+    said = 0.0
+    for event in work(out, lambda: bool(asked), device):
+        if event.seen and not event.ended and time.monotonic() < said + EVERY:
+            continue
+        said = time.monotonic()
+        try:
+            print(json.dumps(event), flush=True)
+        except BrokenPipeError:
+            asked.append(signal.SIGPIPE)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "cpu")

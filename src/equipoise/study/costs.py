@@ -1,0 +1,70 @@
+"""What a study takes, before it begins: a few timed rounds of each cell."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from ..runs import Session
+from ..runs.real_images import find
+from ..trees import leaves
+from .grid import Cell, Study
+from .plan import setting
+
+WHOLE = 10**9  # images of a run, as many as its parts are counted in
+
+
+class Cost(NamedTuple):
+    """The seconds and the bytes of one run of a cell, or why it cannot run."""
+
+    cell: Cell
+    seconds: float
+    size: int
+    problem: str = ""
+
+
+def costs(study: Study, device: torch.device | str, threads: int) -> Iterator[Cost]:
+    """The cost of a run of each cell, with so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        for cell in study.cells:
+            try:
+                yield _cost(study, cell, device)
+            except ValueError as error:
+                yield Cost(cell, 0.0, 0, str(error))
+    finally:
+        torch.set_num_threads(before)
+
+
+def runs_of(study: Study) -> float:
+    """How many whole runs a cell has: its seeds, and the parts of runs of a search."""
+    if study.search is None:
+        return float(len(study.seeds))
+    rungs = study.search.rungs(WHOLE)
+    starts = [0, *(until for _, until in rungs)]
+    parts = (count * (until - start) for (count, until), start in zip(rungs, starts, strict=False))
+    return len(study.seeds) + sum(parts) / WHOLE
+
+
+def check_data(study: Study) -> None:
+    """Raises ValueError for data that cannot be read, before anything is written."""
+    seen = set()
+    for cell in study.cells:
+        drawn = setting(study, cell, 0) if study.search else {}
+        recipe = study.recipe(cell, study.seeds[0], drawn)
+        if recipe.data not in seen:
+            find(recipe)
+        seen.add(recipe.data)
+
+
+def _cost(study: Study, cell: Cell, device: torch.device | str) -> Cost:
+    drawn = setting(study, cell, 0) if study.search else {}
+    recipe = study.recipe(cell, study.seeds[0], drawn)
+    timed = recipe.minutes is not None and recipe.images is None
+    session = Session(recipe if not timed else replace(recipe, images=10_000), Path("unwritten") / cell.slug, device)
+    tensors = [part for part in leaves(session.state.state_dict()) if isinstance(part, torch.Tensor)]
+    size = (session.recipe.keep + 1) * sum(part.numel() * part.element_size() for part in tensors)
+    return Cost(cell, 60 * float(recipe.minutes or 0) if timed else session.forecast(), size)

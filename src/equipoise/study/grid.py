@@ -1,0 +1,182 @@
+"""A study: rows x columns x seeds of one base recipe, each cell a run."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from itertools import product
+from typing import Any, NamedTuple
+
+from .. import presets
+from ..checks import check_choice
+from ..recipe import Recipe
+from ..runs.paths import located
+from ..spec import name_of
+from .ranges import ranges_in
+from .search import Search
+
+Choices = Mapping[str, Any]
+"""Fields of a recipe with their values; `preset` says where the others come from."""
+
+BUDGET = ("images", "minutes")
+PROTOCOL = ("seed", "score", "score_images", "features")
+FIELDS = ["preset", *(field.name for field in fields(Recipe))]
+
+
+class Cell(NamedTuple):
+    """One place of the table."""
+
+    row: str
+    column: str
+
+    @property
+    def name(self) -> str:
+        """As one writes it."""
+        return f"{self.row}, {self.column}" if self.column else self.row
+
+    @property
+    def slug(self) -> str:
+        """As a folder is called."""
+        return "--".join(slug(part) for part in self if part)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """What is compared: every row in every column, with the same seeds, at equal cost, by the same scores.
+
+    A row, a column and `base` hold fields of a recipe, and `preset`. What a row or a column says goes before the base,
+    and no field is set by a row and by a column. The length (`images`, or `minutes` of one thread's processor time) may
+    change from column to column, never from row to row; `score`, `features` and `score_images` are the base's. With a
+    `search` values may be ranges, "log(1e-5, 1e-2)", also inside calls: "r1(weight=log(0.1, 100))"; every cell is then
+    searched for its best setting, which is trained with all seeds.
+
+    `baseline` is the row that others are compared with; without one, it is the first. `survives` is what the first
+    score has to reach for a run to count as a survivor; without it, it must be better than that of the untrained
+    generator.
+
+    Raises ValueError for unknown fields, equal cells, and a field that is set twice.
+    """
+
+    base: Choices = field(default_factory=dict)
+    rows: Mapping[str, Choices]
+    columns: Mapping[str, Choices] = field(default_factory=lambda: {"": {}})
+    seeds: Sequence[int] = (0, 1, 2)
+    title: str = ""
+    baseline: str = ""
+    survives: float | None = None
+    search: Search | None = None
+
+    def __post_init__(self) -> None:
+        if not self.rows:
+            raise ValueError("a study needs rows: what is compared")
+        if not self.seeds or len({*self.seeds}) < len(self.seeds):
+            raise ValueError(f"seeds must be different numbers, at least one, not {[*self.seeds]}")
+        if self.baseline:
+            check_choice(self.baseline, [*self.rows], f"baseline: no row is called {self.baseline!r}")
+        self._check_fields()
+        self._check_ranges()
+        self._check_names()
+        self._check_equal()
+
+    @property
+    def compared_with(self) -> str:
+        """The row that others are compared with."""
+        return self.baseline or next(iter(self.rows))
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        """All cells, column by column."""
+        return [Cell(row, column) for column, row in product(self.columns, self.rows)]
+
+    def choices(self, cell: Cell) -> dict[str, Any]:
+        """What the study says of a cell."""
+        return {**self.base, **self.columns[cell.column], **self.rows[cell.row]}
+
+    def recipe(self, cell: Cell, seed: int, drawn: Choices | None = None) -> Recipe:
+        """The recipe of one run, with what a search has drawn for its ranges; all paths absolute."""
+        return recipe_of({**self.choices(cell), **(drawn or {}), "seed": seed})
+
+    def changed(self, **what: Any) -> "Study":
+        """The same study with other fields."""
+        return replace(self, **what)
+
+    def _check_fields(self) -> None:
+        for name, group in self._groups():
+            for key in group:
+                check_choice(key, FIELDS, f"{name}: a recipe has no field {key!r}")
+        for name, group in self._groups():
+            kept = {"base": ("seed",), "row": (*BUDGET, *PROTOCOL), "column": PROTOCOL}[name.partition(" ")[0]]
+            if taken := [key for key in group if key in kept]:
+                raise ValueError(f"{name} sets {taken[0]}, which has to be equal{_where(taken[0])}")
+        for row, column in product(self.rows, self.columns):
+            if both := [key for key in self.rows[row] if key in self.columns[column]]:
+                raise ValueError(f"row {row!r} and column {column!r} both set {both[0]}: which of them should count?")
+
+    def _groups(self) -> Iterator[tuple[str, Choices]]:
+        yield "base", self.base
+        yield from ((f"row {name!r}", group) for name, group in self.rows.items())
+        yield from ((f"column {name!r}", group) for name, group in self.columns.items())
+
+    def _check_ranges(self) -> None:
+        with_range = [cell for cell in self.cells if ranges_in(self.choices(cell))]
+        if with_range and self.search is None:
+            found = next(iter(ranges_in(self.choices(with_range[0]))))
+            raise ValueError(f"{found} is a range, and the study has no [search], which says how many values are tried")
+        if self.search and not with_range:
+            raise ValueError("a search needs ranges of values, as lr_d = 'log(1e-5, 1e-2)'")
+        if self.search and (
+            timed := [cell for cell in self.cells if not isinstance(self.choices(cell).get("images"), int)]
+        ):
+            raise ValueError(f"a search needs a length in images, and {timed[0].name!r} has none")
+
+    def _check_names(self) -> None:
+        found: dict[str, str] = {}
+        for cell in self.cells:
+            if cell.slug in found:
+                raise ValueError(f"{found[cell.slug]!r} and {cell.name!r} would share the folder {cell.slug}")
+            found[cell.slug] = cell.name
+
+    def _check_equal(self) -> None:
+        found: dict[str, str] = {}
+        for cell in self.cells:
+            choices = self.choices(cell)
+            key = repr(sorted(choices.items())) if ranges_in(choices) else repr(recipe_of(choices))
+            if key in found:
+                raise ValueError(f"the cells {found[key]!r} and {cell.name!r} are equal: nothing would be compared")
+            found[key] = cell.name
+
+
+def recipe_of(choices: Choices) -> Recipe:
+    """The recipe that such fields make, all paths absolute; raises ValueError for values that it cannot have."""
+    rest = {name: plain(value) for name, value in choices.items() if name != "preset"}
+    recipe = presets.named(str(choices.get("preset", "default")))
+    if "minutes" in rest:
+        rest.setdefault("images", None)
+    try:
+        return located(replace(recipe, **rest))
+    except TypeError as error:
+        raise ValueError(f"{rest}: {error}") from None
+
+
+def plain(value: Any) -> Any:
+    """A value of a TOML file as recipes have it."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def slug(name: str) -> str:
+    """A name as a part of a file's name.
+
+    >>> slug("WN + TPReLU")
+    'wn-tprelu'
+    """
+    return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-.") or "x"
+
+
+def _where(field: str) -> str:
+    return " in all runs: say it in the base" if field in PROTOCOL else " in all rows: equal budgets"
+
+
+def first_score(study: Study) -> str:
+    """The name of the metric that decides."""
+    score = study.base.get("score") or Recipe().score
+    return name_of(score if isinstance(score, str) else score[0])

@@ -1,0 +1,145 @@
+"""What is to be run next, from what is in the folder of a study."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..randomness import mixed
+from ..recipe import Recipe, known
+from ..runs.folder import RunFolder, read_rows
+from .grid import Cell, Choices, Study, first_score
+from .ranges import drawn
+
+FAILURE = "failure.json"
+
+
+class Job(NamedTuple):
+    """A run of a cell, until it has seen so many images, or to its end."""
+
+    cell: Cell
+    name: str
+    recipe: Recipe
+    until: int | None = None
+
+    @property
+    def key(self) -> str:
+        """Its folder within the study's."""
+        return f"{self.cell.slug}/{self.name}"
+
+
+class Trial(NamedTuple):
+    """A setting of a search, and what came of it: the score where it stood after so many images."""
+
+    number: int
+    drawn: dict[str, Any]
+    score: float | None
+
+
+def jobs(study: Study, out: Path) -> Iterator[list[Job]]:
+    """Groups of jobs that can be done in any order; a group is known when those before it have ended.
+
+    Without a search there is one, all seeds of all cells, seed by seed: a first look at everything comes early.
+    """
+    if study.search is None:
+        yield [Job(cell, f"seed-{seed}", study.recipe(cell, seed)) for seed in study.seeds for cell in study.cells]
+        return
+    for rung in range(len(study.search.rungs(1))):
+        yield [job for cell in study.cells for job in trials(study, out, cell, rung)]
+    yield [job for seed in study.seeds for cell in study.cells for job in _confirmed(study, out, cell, seed)]
+
+
+def trials(study: Study, out: Path, cell: Cell, rung: int) -> list[Job]:
+    """The settings of a cell that train on this rung of its search."""
+    search = study.search
+    assert search is not None
+    recipe = lambda trial: _searched(study, cell, trial.drawn)
+    whole = known(recipe(Trial(0, setting(study, cell, 0), None)).images)
+    count, until = search.rungs(whole)[rung]
+    chosen = [Trial(number, setting(study, cell, number), None) for number in range(search.trials)]
+    if rung:
+        chosen = ranked(study, out, cell, rung - 1)[:count]
+    return [Job(cell, f"trial-{trial.number}", recipe(trial), until) for trial in chosen]
+
+
+def ranked(study: Study, out: Path, cell: Cell, rung: int) -> list[Trial]:
+    """The settings of a rung with their scores, the best first; those that broke last."""
+    found = []
+    for job in trials(study, out, cell, rung):
+        number = int(job.name.partition("-")[2])
+        score = score_at(out / job.key, study, job.until)
+        found.append(Trial(number, setting(study, cell, number), score))
+    sign = -1 if higher_is_better(out, study) else 1
+    return sorted(found, key=lambda trial: (trial.score is None, sign * (trial.score or 0)))
+
+
+def setting(study: Study, cell: Cell, number: int) -> dict[str, Any]:
+    """What a search tries in a cell: a function of its seed, the ranges and the number alone."""
+    assert study.search is not None
+    return drawn(study.choices(cell), np.random.default_rng(mixed(study.search.seed, number)))
+
+
+def best_setting(study: Study, out: Path, cell: Cell) -> dict[str, Any] | None:
+    """The setting that won a cell's search, None where all broke."""
+    assert study.search is not None
+    last = ranked(study, out, cell, len(study.search.rungs(1)) - 1)
+    return last[0].drawn if last and last[0].score is not None else None
+
+
+def score_at(folder: Path, study: Study, until: int | None) -> float | None:
+    """The first score of a run when it had seen so many images, None for one that broke before."""
+    metric = first_score(study)
+    rows = [row for row in read_rows(RunFolder(folder).metrics_file) if row.get("when") == "training"]
+    at = [row[metric] for row in rows if row["seen"] >= (until or 0) and metric in row]
+    return float(at[0]) if at and failure(folder) is None else None
+
+
+def higher_is_better(out: Path, study: Study) -> bool:
+    """Whether more of the first score is better, as the rows of any run say."""
+    metric = first_score(study)
+    for file in out.glob("*/*/metrics.jsonl"):
+        for row in read_rows(file):
+            return bool(row.get("scores", {}).get(metric, {}).get("higher", False))
+    return False
+
+
+def has_ended(out: Path, job: Job) -> bool:
+    """Whether a job is done, or has failed."""
+    folder = RunFolder(out / job.key)
+    if failure(folder.path) is not None:
+        return True
+    files = folder.checkpoint_files()
+    if not files or not folder.recipe_file.exists():
+        return False
+    until = known(folder.recipe().images) if job.until is None else job.until
+    return int(files[-1].stem) >= until and score_of(folder, until)
+
+
+def score_of(folder: RunFolder, until: int) -> bool:
+    """Whether a run has a score of its end."""
+    return any(row["seen"] >= until for row in read_rows(folder.metrics_file))
+
+
+def failure(folder: Path) -> dict[str, Any] | None:
+    """Why a run failed, None for one that did not."""
+    file = folder / FAILURE
+    if not file.exists():
+        return None
+    found: dict[str, Any] = json.loads(file.read_text())
+    return found
+
+
+def _confirmed(study: Study, out: Path, cell: Cell, seed: int) -> list[Job]:
+    best = best_setting(study, out, cell)
+    return [] if best is None else [Job(cell, f"seed-{seed}", study.recipe(cell, seed, best))]
+
+
+def _searched(study: Study, cell: Cell, choices: Choices) -> Recipe:
+    """A trial's recipe: scores come at the end of every rung."""
+    search = study.search
+    assert search is not None
+    recipe = study.recipe(cell, search.seed, choices)
+    every = search.rungs(known(recipe.images))[0][1]
+    return study.recipe(cell, search.seed, {**choices, "score_every": every})

@@ -1,0 +1,38 @@
+"""How a study searches for the best setting of a cell."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..checks import check_choice, check_range
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """Random search of `trials` settings for every cell (Lucic et al. 2018, arXiv:1711.10337, Sec. 6), or halving.
+
+    With "halving" (Jamieson and Talwalkar 2016, arXiv:1502.07943) all settings train for a part of the run, and the
+    best third of them goes on, to three times that part, until those that are left have run to the end: a run that is
+    stopped and resumed is the same run, so that nothing is trained twice. The settings are a function of `seed`.
+    """
+
+    trials: int = 10
+    method: Literal["random", "halving"] = "random"
+    keep: int = 3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_range(at_least=2, trials=self.trials, keep=self.keep)
+        check_choice(self.method, ["random", "halving"], f"a search has no method {self.method!r}")
+
+    def rungs(self, images: int) -> list[tuple[int, int]]:
+        """How many settings train until how many images, from the first rung to the last.
+
+        >>> Search(trials=9, method="halving").rungs(90_000)
+        [(9, 10000), (3, 30000), (1, 90000)]
+        >>> Search(trials=9).rungs(90_000)
+        [(9, 90000)]
+        """
+        counts = [self.trials]
+        while self.method == "halving" and counts[-1] > 1:
+            counts.append(max(1, counts[-1] // self.keep))
+        return [(count, images // self.keep ** (len(counts) - 1 - at)) for at, count in enumerate(counts)]

@@ -1,0 +1,476 @@
+"""Studies: unfair ones are refused; the same table comes out whoever does the work, however often it is killed."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from equipoise import cli, report
+from equipoise.study import Search, Study, begin, begun, carry_out, costs, read, runs_of, shipped
+from equipoise.study.comparison import (
+    agreement,
+    probability_better,
+    ranks,
+    significance,
+    standings,
+    summary,
+)
+from equipoise.study.files import of_plain, to_plain
+from equipoise.study.plan import has_ended, jobs
+from equipoise.study.ranges import drawn, ranges_in
+from equipoise.study.work import work
+
+BASE = {
+    "images": 64,
+    "batch": 16,
+    "size": "8",
+    "network": "mlp(width=8, depth=1, z_dim=4)",
+    "penalties": [],
+    "features": "pixels(size=2)",
+    "score": ["fd"],
+    "score_images": 32,
+    "score_every": 32,
+    "sample_every": 64,
+    "save_every": 16,
+}
+PYTHON = sys.executable, "-m", "equipoise"
+ROWS = {"hinge": {"loss": "hinge"}, "least squares": {"loss": "least_squares"}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def data(tmp_path_factory):
+    """A few images, on which runs begin at once."""
+    file = tmp_path_factory.mktemp("data") / "tiny.npz"
+    np.savez(file, images=np.random.default_rng(0).integers(0, 256, (64, 8, 8, 1), dtype=np.uint8))
+    BASE["data"] = str(file)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A study of two rows and two columns."""
+    return done(small(columns={"slow": {"lr_g": 1e-4}, "fast": {"lr_g": 1e-3}}), tmp_path_factory.mktemp("s") / "a")
+
+
+def small(**changes) -> Study:
+    return Study(**{"base": BASE, "rows": ROWS, "seeds": (0, 1)} | changes)
+
+
+def done(study: Study, out: Path) -> Path:
+    begin(study, out, threads=1)
+    for _ in work(out):
+        pass
+    return out
+
+
+def rows(out: Path) -> list[dict[str, str]]:
+    """The table without what depends on the clock."""
+    report.write(out)
+    with (out / "results.csv").open() as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+class TestWhatIsRefused:
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"rows": {}}, "needs rows"),
+            ({"seeds": ()}, "different numbers, at least one"),
+            ({"seeds": (1, 1)}, "different numbers"),
+            ({"rows": {"a": {"los": "hinge"}}}, "row 'a': a recipe has no field 'los' .did you mean 'loss'"),
+            ({"base": BASE | {"seed": 3}}, "base sets seed"),
+            ({"rows": {"a": {"images": 9}}}, "row 'a' sets images, which has to be equal in all rows"),
+            ({"columns": {"a": {"score": ["fd"]}}}, "column 'a' sets score, which has to be equal in all runs"),
+            ({"columns": {"a": {"loss": "hinge"}}}, "row 'hinge' and column 'a' both set loss"),
+            ({"rows": {"a": {}, "b": {}}}, "cells 'a' and 'b' are equal"),
+            ({"rows": {"a": {"loss": "relativistic"}, "b": {}}}, "cells 'a' and 'b' are equal"),
+            ({"rows": {"a b": {"loss": "hinge"}, "a_b": {}}}, "'a b' and 'a_b' would share the folder"),
+            ({"baseline": "hing"}, "no row is called 'hing' .did you mean 'hinge'"),
+            ({"rows": {"a": {"lr_d": "log(1e-4, 1e-2)"}}}, "is a range, and the study has no .search."),
+            ({"search": Search(trials=2)}, "a search needs ranges"),
+            ({"rows": {"a": {"preset": "sngn"}}}, "presets has no 'sngn'"),
+            ({"rows": {"a": {"loss": "hinge"}, "b": {"lr_d": -1.0}}}, "lr_d must be above 0"),
+        ],
+    )
+    def test_studies_that_compare_nothing_or_unfairly(self, changes, message):
+        with pytest.raises(ValueError, match=message):
+            small(**changes)
+
+    def test_a_search_needs_a_length_in_images(self):
+        base = {name: value for name, value in BASE.items() if name != "images"}
+        with pytest.raises(ValueError, match="a search needs a length in images"):
+            small(base=base, rows={"a": {"lr_d": "log(1e-4, 1e-2)"}}, search=Search(trials=2))
+
+    @pytest.mark.parametrize("text", ["log(2, 1)", "log(0, 1)", "uniform(1)", "one_of()", "log(low=1, high=2)"])
+    def test_ranges_that_are_none(self, text):
+        with pytest.raises(ValueError, match=r"must be|no range"):
+            drawn({"lr_d": text}, np.random.default_rng(0))
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("rows = 3 =", "Expected"),
+            ("[row.a]", "a study has no 'row' .did you mean 'rows'"),
+            ("[rows.a]\nloss = 'hinge'\n[search]\ntrial = 3", "a search has no 'trial' .did you mean 'trials'"),
+            ("[rows.a]\n[scales.small]\nrows = ['b']", "names 'b', which is none of the rows"),
+        ],
+    )
+    def test_files(self, tmp_path, text, message):
+        file = tmp_path / "study.toml"
+        file.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            read(file, "small" if "scales" in text else None)
+
+    def test_a_file_that_is_missing_and_a_scale_that_is(self):
+        with pytest.raises(
+            ValueError, match=r"no such file: nowhere.toml; studies that come along: .*sngan-robustness"
+        ):
+            read("nowhere.toml")
+        with pytest.raises(ValueError, match="has no scale 'tiny'"):
+            read(shipped()[0], "tiny")
+
+    def test_a_folder_that_holds_something_else(self, tmp_path):
+        begin(small(), tmp_path / "s", threads=1)
+        before = (tmp_path / "s" / "study.json").read_bytes()
+        with pytest.raises(ValueError, match=r"another study; nothing was changed. It differs in seeds"):
+            begin(small(seeds=(0,)), tmp_path / "s", threads=1)
+        assert (tmp_path / "s" / "study.json").read_bytes() == before
+        (tmp_path / "mine.txt").write_text("mine")
+        with pytest.raises(ValueError, match="no folder of a study; nothing in it was touched"):
+            begin(small(), tmp_path, threads=1)
+
+
+def test_a_study_is_plain_data_and_back():
+    study = small(columns={"a": {"lr_d": "log(1e-4, 1e-2)"}, "b": {}}, search=Search(trials=3), survives=2.5)
+    assert to_plain(of_plain(json.loads(json.dumps(to_plain(study))))) == to_plain(study)
+
+
+def test_rows_and_columns_go_before_the_base_and_presets_before_all():
+    study = Study(base={"preset": "sngan", "batch": 8}, rows={"a": {"loss": "wasserstein"}, "b": {"batch": 4}})
+    a, b = (study.recipe(cell, seed=3) for cell in study.cells)
+    assert (a.batch, a.loss, a.d_norm, a.seed) == (8, "wasserstein", "spectral", 3)
+    assert (b.batch, b.loss) == (4, "hinge")
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_studies_that_come_along_can_be_read_at_every_scale(name):
+    study = read(name)
+    assert study.title
+    assert len(study.cells) > 1
+    small = read(name, "small")
+    assert len(small.seeds) >= 3
+    assert runs_of(small) * len(small.cells) < 600
+
+
+class TestRanges:
+    def test_draws_are_within_and_inside_calls(self):
+        draw = np.random.default_rng(0)
+        field = {"penalties": ["r1(weight=log(0.1, 100), every=one_of(1, 4))"], "lr_d": "log(1e-5, 1e-2)", "batch": 8}
+        assert ranges_in(field) == ["log(0.1, 100)", "one_of(1, 4)", "log(1e-5, 1e-2)"]
+        found = [drawn(field, draw) for _ in range(200)]
+        rates = np.array([each["lr_d"] for each in found])
+        assert 1e-5 <= rates.min() < 1e-4
+        assert 1e-3 < rates.max() <= 1e-2
+        assert stats.kstest(np.log10(rates), stats.uniform(-5, 3).cdf).pvalue > 0.01
+        words = [re.fullmatch(r"r1\(weight=([\d.]+), every=([14])\)", each["penalties"][0]) for each in found]
+        assert {match[2] for match in words} == {"1", "4"}
+        assert all(0.1 <= float(match[1]) <= 100 for match in words)
+        assert "batch" not in found[0]
+
+    def test_whole_numbers_and_uniform_ones(self):
+        draw = np.random.default_rng(0)
+        found = [drawn({"batch": "whole(3, 5)", "lr_d": "uniform(0.1, 0.2)"}, draw) for _ in range(100)]
+        assert {each["batch"] for each in found} == {3, 4, 5}
+        assert all(0.1 <= each["lr_d"] <= 0.2 for each in found)
+
+
+class TestComparison:
+    def test_a_summary_is_students(self):
+        found = summary([1.0, 2.0, 4.0])
+        interval = stats.ttest_1samp([1.0, 2.0, 4.0], 0).confidence_interval()
+        assert found.mean == pytest.approx(7 / 3)
+        assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+        assert np.isnan(summary([1.0]).half)
+        assert summary([]) is None
+
+    def test_significance_is_welchs_corrected_for_all_cells(self):
+        rng = np.random.default_rng(0)
+        scores = {("base", "c"): rng.normal(0, 1, 5).tolist()}
+        scores |= {
+            (name, "c"): rng.normal(mean, 1, 5).tolist() for name, mean in (("far", 20), ("near", 0), ("one", 0))
+        }
+        scores["one", "c"] = scores["one", "c"][:1]
+        found = significance(scores, "base")
+        plain = [stats.ttest_ind(scores[n, "c"], scores["base", "c"], equal_var=False).pvalue for n in ("far", "near")]
+        assert found == pytest.approx({("far", "c"): 2 * plain[0], ("near", "c"): plain[1]})
+        assert found["far", "c"] < 0.001
+        assert found["near", "c"] > 0.05
+
+    def test_equal_scores_do_not_differ_and_different_constants_do(self):
+        scores = {("a", ""): [1.0, 1.0], ("b", ""): [1.0, 1.0], ("c", ""): [2.0, 2.0]}
+        assert significance(scores, "a") == {("b", ""): 1.0, ("c", ""): 0.0}
+
+    def test_ranks_and_how_far_they_agree(self):
+        alike = ranks([{"a": 1.0, "b": 2.0, "c": 3.0}] * 4, higher=False)
+        assert [s.row for s in standings(alike)] == ["a", "b", "c"]
+        assert standings(alike)[0].first == 1.0
+        assert agreement(alike).w == pytest.approx(1)
+        turned = ranks([{"a": 1.0, "b": 2.0, "c": 3.0}, {"a": 3.0, "b": 2.0, "c": 1.0}], higher=True)
+        assert agreement(turned).w == pytest.approx(0)
+        assert ranks([{"a": None, "b": 5.0, "c": None}], higher=True) == {"a": [2.5], "b": [1.0], "c": [2.5]}
+        assert agreement({"a": [1.0], "b": [2.0]}) is None
+
+    def test_how_sure_a_difference_is(self):
+        assert probability_better([1.0, 1.1, 0.9], [5.0, 5.2, 4.9], higher=False) > 0.999
+        assert probability_better([1.0, 1.1, 0.9], [5.0, 5.2, 4.9], higher=True) < 0.001
+        assert np.isnan(probability_better([1.0], [2.0, 3.0], higher=True))
+
+
+class TestRuns:
+    def test_every_cell_is_trained_with_every_seed_for_its_length(self, finished):
+        study = begun(finished)
+        folders = sorted(str(file.parent.relative_to(finished)) for file in finished.glob("*/*/recipe.json"))
+        assert folders == sorted(f"{cell.slug}/seed-{seed}" for cell in study.cells for seed in study.seeds)
+        found = rows(finished)
+        assert len(found) == 8
+        assert {row["images"] for row in found} == {"64"}
+        assert {row["state"] for row in found} == {"finished"}
+        assert len({row["value"] for row in found}) == 8
+
+    def test_nothing_is_left_to_do(self, finished):
+        assert all(has_ended(finished, job) for group in jobs(begun(finished), finished) for job in group)
+        assert not list(work(finished))
+
+    def test_the_page_says_what_its_files_say(self, finished):
+        page = report.write(finished).read_text()
+        values = {}
+        for row in rows(finished):
+            values.setdefault((row["row"], row["column"]), []).append(float(row["value"]))
+        for found in values.values():
+            mean = np.mean(found)
+            assert f"{mean:.3g}"[:4] in page
+        assert page.count("<summary>") == 4
+        assert "8 of 8 runs have ended" in page
+        assert "http" not in re.sub(r"http-equiv|http://www.w3.org", "", page)
+
+    def test_the_table_for_a_paper(self, finished):
+        report.write(finished)
+        text = (finished / "table.tex").read_text()
+        assert text.count(r"\toprule") == 1
+        assert len(re.findall(r"\$.*? \\pm .*?\$ \(\d/2\)|\\mathbf", text)) >= 4
+        assert r"least squares &" in text
+
+    def test_two_workers_are_one(self, finished, tmp_path):
+        study = begun(finished)
+        for event in carry_out(study, tmp_path / "two", workers=2, threads=1):
+            assert event.ended != "failed"
+        assert rows(tmp_path / "two") == rows(finished)
+
+    def test_cells_that_are_measured_otherwise_are_left_out(self, finished, tmp_path):
+        shutil.copytree(finished, tmp_path / "copy")
+        file = tmp_path / "copy" / "hinge--slow" / "seed-1" / "metrics.jsonl"
+        file.write_text(file.read_text().replace('"n_real": 64', '"n_real": 999'))
+        page = report.write(tmp_path / "copy").read_text()
+        assert "measured in another way than their column: hinge, slow, seed 1" in page
+
+    def test_a_crash_is_a_result_and_the_rest_goes_on(self, tmp_path):
+        breaks = "def pair():\n    '''Breaks.'''\n    return lambda shape: 1 / 0\n"
+        (tmp_path / "mine.py").write_text(breaks)
+        study = small(rows=ROWS | {"broken": {"network": f"{tmp_path / 'mine.py'}:pair"}}, seeds=(0,))
+        out = done(study, tmp_path / "s")
+        failure = json.loads((out / "broken" / "seed-0" / "failure.json").read_text())
+        assert failure["kind"] == "refused"
+        assert "division by zero" in failure["reason"]
+        states = {row["row"]: row["state"] for row in rows(out)}
+        assert states == {"hinge": "finished", "least squares": "finished", "broken": "refused"}
+        assert "division by zero" in (out / "report.html").read_text()
+
+    def test_survivors_are_those_that_reach_a_score(self, finished, tmp_path):
+        strict = done(small(survives=1e-9, seeds=(0,)), tmp_path / "s")
+        assert {row["survived"] for row in rows(strict)} == {"False"}
+        assert "0/1" in report.write(strict).read_text()
+
+    def test_minutes_become_one_length_for_all_seeds_of_a_cell(self, tmp_path):
+        base = {name: value for name, value in BASE.items() if name not in ("images", "score_every")}
+        study = small(base=base | {"minutes": 0.002}, rows={"a": {}})
+        out = done(study, tmp_path / "s")
+        lengths = [json.loads(file.read_text())["recipe"]["images"] for file in out.glob("*/*/recipe.json")]
+        assert lengths[0] == lengths[1] == json.loads((out / "a" / "images.json").read_text())
+
+
+RANGES = {"lr_d": "log(1e-4, 1e-2)", "lr_g": 1e-3}
+
+
+class TestSearch:
+    def test_the_best_setting_of_a_random_search_is_trained_with_all_seeds(self, tmp_path):
+        study = small(rows={"a": RANGES}, search=Search(trials=3))
+        out = done(study, tmp_path / "s")
+        score = lambda folder: [json.loads(line)["fd"] for line in (folder / "metrics.jsonl").read_text().splitlines()][
+            -1
+        ]
+        rate = lambda folder: json.loads((folder / "recipe.json").read_text())["recipe"]["lr_d"]
+        trials = sorted((out / "a").glob("trial-*"))
+        assert len(trials) == 3
+        assert len({rate(folder) for folder in trials}) == 3
+        best = min(trials, key=score)
+        assert {rate(folder) for folder in (out / "a").glob("seed-*")} == {rate(best)}
+        assert len(rows(out)) == 2
+
+    def test_halving_stops_the_worse_and_resumes_the_better(self, tmp_path):
+        base = BASE | {"images": 144, "save_every": 16}
+        study = small(base=base, rows={"a": RANGES}, seeds=(0,), search=Search(trials=3, method="halving"))
+        out = done(study, tmp_path / "s")
+        seen = sorted(
+            int(max(f.stem for f in folder.glob("checkpoints/[0-9]*.pt"))) for folder in out.glob("a/trial-*")
+        )
+        assert seen == [48, 48, 144]
+        assert runs_of(study) == pytest.approx(1 + (3 * 48 + 96) / 144)
+
+    def test_settings_are_a_function_of_the_seed(self, tmp_path):
+        found = [
+            [job.recipe.lr_d for job in next(jobs(study, tmp_path))]
+            for study in [small(rows={"a": RANGES}, search=Search(trials=4, seed=seed)) for seed in (0, 0, 1)]
+        ]
+        assert found[0] == found[1] != found[2]
+
+
+class TestCommand:
+    FILE = """
+title = "two losses"
+seeds = [0, 1]
+[base]
+{base}
+[rows.hinge]
+loss = "hinge"
+[rows."least squares"]
+loss = "least_squares"
+"""
+
+    @pytest.fixture
+    def file(self, tmp_path):
+        lines = [f"{name} = {json.dumps(value)}" for name, value in BASE.items()]
+        path = tmp_path / "compare.toml"
+        path.write_text(self.FILE.format(base="\n".join(lines)))
+        return path
+
+    def test_from_a_page_of_toml_to_the_answer(self, file, tmp_path, capsys):
+        assert cli.main(["study", str(file), "--out", str(tmp_path / "s"), "--threads", "1"]) == 0
+        said = capsys.readouterr().out
+        assert said.count(" of 4 runs  ") == 4
+        assert "table: " in said
+        page = (tmp_path / "s" / "report.html").read_text()
+        assert "two losses" in page
+        assert cli.main(["study", "--out", str(tmp_path / "s")]) == 0  # nothing is left
+
+    def test_the_dry_run_says_what_it_takes_and_writes_nothing(self, file, tmp_path, capsys):
+        assert cli.main(["study", str(file), "--out", str(tmp_path / "s"), "-n"]) == 0
+        said = capsys.readouterr().out
+        assert re.search(r"the study takes about .* and [\d.,]+ [kM]B; nothing was written", said)
+        assert "2 cells x 2 seeds" in said
+        assert not (tmp_path / "s").exists()
+
+    def test_a_script_for_slurm(self, file, tmp_path, capsys):
+        words = ["study", str(file), "--out", str(tmp_path / "s"), "--workers", "4", "--threads", "2", "--on", "slurm"]
+        assert cli.main(words) == 0
+        script = capsys.readouterr().out
+        assert "#SBATCH --array=1-4" in script
+        assert script.rstrip().endswith(f"-m equipoise.study {tmp_path / 's'}")
+        assert subprocess.run(["sh", "-n"], input=script, text=True).returncode == 0
+        assert begun(tmp_path / "s").title == "two losses"
+
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            (["study", "nothing"], "study needs a folder"),
+            (["study", "--out", "nowhere"], "nowhere is no folder of a study"),
+            (["study", "nothing", "--out", "x"], "no such file: nothing; studies that come along"),
+        ],
+    )
+    def test_what_is_wrong_is_said_in_a_line(self, words, message, capsys):
+        assert cli.main(words) == 1
+        assert re.match(rf"equipoise: {message}.*\n$", capsys.readouterr().err)
+
+    def test_data_that_is_missing_is_found_at_once(self, file, tmp_path, capsys):
+        file.write_text(file.read_text().replace(BASE["data"], "nowhere/"))
+        assert cli.main(["study", str(file), "--out", str(tmp_path / "s")]) == 1
+        assert "no such file or folder" in capsys.readouterr().err
+        assert not (tmp_path / "s").exists()
+
+    def test_killed_at_random_it_ends_with_the_same_table(self, file, tmp_path):
+        whole = done(read(file), tmp_path / "whole")
+        command = [
+            sys.executable,
+            "-m",
+            "equipoise",
+            "study",
+            str(file),
+            "--out",
+            str(tmp_path / "s"),
+            "--threads",
+            "1",
+        ]
+        wait = np.random.default_rng(0)
+        for _ in range(3):
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+            time.sleep(wait.uniform(2, 6))
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        assert subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0
+        assert rows(tmp_path / "s") == rows(whole)
+
+    def test_a_signal_saves_and_the_same_command_goes_on(self, file, tmp_path):
+        file.write_text(file.read_text().replace("images = 64", "images = 640"))
+        command = [
+            sys.executable,
+            "-m",
+            "equipoise",
+            "study",
+            str(file),
+            "--out",
+            str(tmp_path / "s"),
+            "--threads",
+            "1",
+        ]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        while not list((tmp_path / "s").glob("*/*/checkpoints/*.pt")):
+            time.sleep(0.05)
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        assert "to resume: equipoise study" in process.communicate(timeout=60)[1]
+        assert process.returncode == 128 + signal.SIGTERM
+        assert subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0
+        assert {row["images"] for row in rows(tmp_path / "s")} == {"640"}
+
+
+def test_a_worker_that_dies_twice_at_a_run_is_that_runs_result(tmp_path):
+    dies = "import os\ndef pair():\n    '''Dies.'''\n    return lambda shape: os._exit(7)\n"
+    (tmp_path / "mine.py").write_text(dies)
+    study = small(rows={"dies": {"network": f"{tmp_path / 'mine.py'}:pair"}, "hinge": {"loss": "hinge"}}, seeds=(0,))
+    events = [event for event in carry_out(study, tmp_path / "s", threads=1) if event.ended]
+    assert {(event.run, event.ended) for event in events} == {("dies/seed-0", "failed"), ("hinge/seed-0", "done")}
+    assert "status 7" in json.loads((tmp_path / "s" / "dies" / "seed-0" / "failure.json").read_text())["reason"]
+
+
+def test_costs_name_the_cells_that_cannot_run():
+    study = small(rows={"fine": {}, "refused": {"loss": "energy"}})
+    fine, refused = costs(study, "cpu", threads=1)
+    assert fine.seconds > 0
+    assert fine.size > 1000
+    assert "is a loss of energies" in refused.problem
+
+
+def test_on_a_ray_cluster(tmp_path):
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    from equipoise.study.workers import on_ray
+
+    on_ray(small(), tmp_path / "ray", workers=2)
+    assert rows(tmp_path / "ray") == rows(done(small(), tmp_path / "one"))
