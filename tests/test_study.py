@@ -110,7 +110,9 @@ class TestWhatIsRefused:
         with pytest.raises(ValueError, match="a search needs a length in images"):
             small(base=base, rows={"a": {"lr_d": "log(1e-4, 1e-2)"}}, search=Search(trials=2))
 
-    @pytest.mark.parametrize("text", ["log(2, 1)", "log(0, 1)", "uniform(1)", "one_of()", "log(low=1, high=2)"])
+    @pytest.mark.parametrize(
+        "text", ["log(2, 1)", "log(0, 1)", "uniform(1)", "one_of()", "log(low=1, high=2)", "log(1, 2, 3)"]
+    )
     def test_ranges_that_are_none(self, text):
         with pytest.raises(ValueError, match=r"must be|no range"):
             drawn({"lr_d": text}, np.random.default_rng(0))
@@ -168,7 +170,7 @@ def test_studies_that_come_along_can_be_read_at_every_scale(name):
     assert len(study.cells) > 1
     small = read(name, "small")
     assert len(small.seeds) >= 3
-    assert runs_of(small) * len(small.cells) < 600
+    assert sum(runs_of(small, cell) for cell in small.cells) < 600
 
 
 class TestRanges:
@@ -333,7 +335,13 @@ class TestSearch:
             int(max(f.stem for f in folder.glob("checkpoints/[0-9]*.pt"))) for folder in out.glob("a/trial-*")
         )
         assert seen == [48, 48, 144]
-        assert runs_of(study) == pytest.approx(1 + (3 * 48 + 96) / 144)
+        assert runs_of(study, study.cells[0]) == pytest.approx(1 + (3 * 48 + 96) / 144)
+
+    def test_rows_without_ranges_are_not_searched(self, tmp_path):
+        study = small(rows={"usual": {"lr_d": 1e-3}, "tuned": RANGES}, seeds=(0,), search=Search(trials=2))
+        out = done(study, tmp_path / "s")
+        assert sorted(folder.name for folder in (out / "usual").iterdir()) == ["seed-0"]
+        assert sorted(folder.name for folder in (out / "tuned").iterdir()) == ["seed-0", "trial-0", "trial-1"]
 
     def test_settings_are_a_function_of_the_seed(self, tmp_path):
         found = [

@@ -16,6 +16,7 @@ from ..spec import first_line
 from .commands import Command, Evaluate, List, Report, Sample, Stats
 from .study import Study
 from .train import Train
+from .tune import Tune
 
 COMMANDS: dict[str, type[Command]] = {
     "train": Train,
@@ -24,6 +25,7 @@ COMMANDS: dict[str, type[Command]] = {
     "stats": Stats,
     "report": Report,
     "study": Study,
+    "tune": Tune,
     "list": List,
 }
 
@@ -38,6 +40,7 @@ Train generative adversarial networks that stay stable.
   equipoise sample runs/first --out grid.png    64 images from the trained generator
   equipoise report runs/first                   one page: samples, curves, scores, every choice
   equipoise study FILE.toml --out runs/study    methods side by side, with error bars
+  equipoise tune photos/ --out runs/tuning      better settings for images of your own, and how sure that is
 
 equipoise COMMAND --help says more; equipoise --version names the versions."""
 

@@ -55,7 +55,7 @@ class Study(Command):
         """Works until all runs have ended or a signal asks to stop; writes the page."""
         check_range(at_least=1, workers=self.workers, threads=self.threads or 1)
         out, planned = self.planned()
-        device, threads = str(chosen_device(self.device)), self.threads_each(out)
+        device, threads = str(chosen_device(self.device)), threads_each(out, self.workers, self.threads)
         if self.dry_run:
             display.grid(planned, self.workers, threads, device)
             return 0
@@ -81,8 +81,9 @@ class Study(Command):
         study.check_data(planned)
         return self.out, planned
 
-    def threads_each(self, out: Path) -> int:
-        """The threads of a run: those that the study began with."""
-        if (out / STUDY).exists():
-            return study.threads(out)
-        return self.threads or max(1, (os.cpu_count() or 1) // self.workers)
+
+def threads_each(out: Path, workers: int, asked: int | None = None) -> int:
+    """The threads of a run: those that the study began with, else the cores shared out."""
+    if (out / STUDY).exists():
+        return study.threads(out)
+    return asked or max(1, (os.cpu_count() or 1) // workers)

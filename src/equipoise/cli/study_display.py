@@ -19,12 +19,12 @@ Show = Callable[[Event], None]
 def grid(study: Study, workers: int, threads: int, device: str) -> None:
     """Every cell with what a run takes, and what the whole study takes."""
     shown = plain_table("row", "column", "a run takes about", "on disk", "")
-    each = runs_of(study)
     seconds = disk = 0.0
     for cost in costs(study, device, threads):
         took = "" if cost.problem else duration(cost.seconds)
         shown.add_row(cost.cell.row, cost.cell.column, took, "" if cost.problem else size(cost.size), cost.problem)
-        seconds, disk = seconds + each * cost.seconds, disk + each * cost.size
+        runs = runs_of(study, cost.cell)
+        seconds, disk = seconds + runs * cost.seconds, disk + runs * cost.size
     console.print(shown)
     seeds = f"{len(study.cells)} cells x {len(study.seeds)} seeds"
     search = f", after a search of {study.search.trials} settings each" if study.search else ""

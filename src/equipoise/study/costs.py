@@ -39,9 +39,9 @@ def costs(study: Study, device: torch.device | str, threads: int) -> Iterator[Co
         torch.set_num_threads(before)
 
 
-def runs_of(study: Study) -> float:
+def runs_of(study: Study, cell: Cell) -> float:
     """How many whole runs a cell has: its seeds, and the parts of runs of a search."""
-    if study.search is None:
+    if study.search is None or cell not in study.searched:
         return float(len(study.seeds))
     rungs = study.search.rungs(WHOLE)
     starts = [0, *(until for _, until in rungs)]
@@ -53,7 +53,7 @@ def check_data(study: Study) -> None:
     """Raises ValueError for data that cannot be read, before anything is written."""
     seen = set()
     for cell in study.cells:
-        drawn = setting(study, cell, 0) if study.search else {}
+        drawn = setting(study, cell, 0) if cell in study.searched else {}
         recipe = study.recipe(cell, study.seeds[0], drawn)
         if recipe.data not in seen:
             find(recipe)
@@ -61,7 +61,7 @@ def check_data(study: Study) -> None:
 
 
 def _cost(study: Study, cell: Cell, device: torch.device | str) -> Cost:
-    drawn = setting(study, cell, 0) if study.search else {}
+    drawn = setting(study, cell, 0) if cell in study.searched else {}
     recipe = study.recipe(cell, study.seeds[0], drawn)
     timed = recipe.minutes is not None and recipe.images is None
     session = Session(recipe if not timed else replace(recipe, images=10_000), Path("unwritten") / cell.slug, device)

@@ -88,6 +88,11 @@ class Study:
         """All cells, column by column."""
         return [Cell(row, column) for column, row in product(self.columns, self.rows)]
 
+    @cached_property
+    def searched(self) -> list[Cell]:
+        """The cells whose values are ranges, of which a search finds the best setting."""
+        return [cell for cell in self.cells if ranges_in(self.choices(cell))]
+
     def choices(self, cell: Cell) -> dict[str, Any]:
         """What the study says of a cell."""
         return {**self.base, **self.columns[cell.column], **self.rows[cell.row]}
@@ -118,11 +123,10 @@ class Study:
         yield from ((f"column {name!r}", group) for name, group in self.columns.items())
 
     def _check_ranges(self) -> None:
-        with_range = [cell for cell in self.cells if ranges_in(self.choices(cell))]
-        if with_range and self.search is None:
-            found = next(iter(ranges_in(self.choices(with_range[0]))))
+        if self.searched and self.search is None:
+            found = next(iter(ranges_in(self.choices(self.searched[0]))))
             raise ValueError(f"{found} is a range, and the study has no [search], which says how many values are tried")
-        if self.search and not with_range:
+        if self.search and not self.searched:
             raise ValueError("a search needs ranges of values, as lr_d = 'log(1e-5, 1e-2)'")
         if self.search and (
             timed := [cell for cell in self.cells if not isinstance(self.choices(cell).get("images"), int)]

@@ -47,7 +47,7 @@ def jobs(study: Study, out: Path) -> Iterator[list[Job]]:
         yield [Job(cell, f"seed-{seed}", study.recipe(cell, seed)) for seed in study.seeds for cell in study.cells]
         return
     for rung in range(len(study.search.rungs(1))):
-        yield [job for cell in study.cells for job in trials(study, out, cell, rung)]
+        yield [job for cell in study.searched for job in trials(study, out, cell, rung)]
     yield [job for seed in study.seeds for cell in study.cells for job in _confirmed(study, out, cell, seed)]
 
 
@@ -132,7 +132,7 @@ def failure(folder: Path) -> dict[str, Any] | None:
 
 
 def _confirmed(study: Study, out: Path, cell: Cell, seed: int) -> list[Job]:
-    best = best_setting(study, out, cell)
+    best = best_setting(study, out, cell) if cell in study.searched else {}
     return [] if best is None else [Job(cell, f"seed-{seed}", study.recipe(cell, seed, best))]
 
 

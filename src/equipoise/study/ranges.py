@@ -1,7 +1,7 @@
 """Ranges that a search draws from: calls that may stand wherever a value stands, inside other calls too."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import exp, floor
 from math import log as ln
 from typing import Any
@@ -25,8 +25,24 @@ def ranges_in(choices: Mapping[str, Any]) -> list[str]:
 
 
 def drawn(choices: Mapping[str, Any], draw: np.random.Generator) -> dict[str, Any]:
-    """Those fields that have ranges, with a value drawn for each."""
-    return {name: _filled(value, draw) for name, value in choices.items() if ranges_in({name: value})}
+    """Those fields that have ranges, with a value drawn for each; ranges of one name are drawn at the same place.
+
+    >>> same = {"lr_g": "log(1e-4, 1e-2, name='lr')", "lr_d": "log(4e-4, 4e-2, name='lr')"}
+    >>> found = drawn(same, np.random.default_rng(0))
+    >>> round(found["lr_d"] / found["lr_g"], 1)
+    4.0
+    """
+    places: dict[str, float] = {}
+
+    def place(call: Call) -> float:
+        """Where in its range a value is, from 0 to 1."""
+        name = call.keywords.get("name")
+        return draw.uniform() if name is None else places.setdefault(name, draw.uniform())
+
+    return {name: _filled(value, place) for name, value in choices.items() if ranges_in({name: value})}
+
+
+Place = Callable[[Call], float]
 
 
 def _texts(values: Any) -> Iterator[str]:
@@ -37,29 +53,30 @@ def _texts(values: Any) -> Iterator[str]:
             yield from _texts(value)
 
 
-def _filled(value: Any, draw: np.random.Generator) -> Any:
+def _filled(value: Any, place: Place) -> Any:
     if not isinstance(value, str):
-        return [_filled(part, draw) for part in value]
+        return [_filled(part, place) for part in value]
     if match := _CALL.fullmatch(value.strip()):
-        return _value(parse(match[0]), draw)
-    return _CALL.sub(lambda match: repr(_value(parse(match[0]), draw)), value)
+        return _value(parse(match[0]), place)
+    return _CALL.sub(lambda match: repr(_value(parse(match[0]), place)), value)
 
 
-def _value(call: Call, draw: np.random.Generator) -> Any:
-    """log(a, b): exp of a uniform number; uniform(a, b); whole(a, b), both ends included; one_of(a, b, ...)."""
-    if call.keywords or not call.positional or (call.name != "one_of" and len(call.positional) != 2):
-        rule = "log(a, b), uniform(a, b), whole(a, b), one_of(a, b, ...)"
-        raise ValueError(f"{call.name}{call.positional} is no range; possible: {rule}")
-    if call.name == "one_of":
-        return call.positional[int(draw.integers(len(call.positional)))]
+def _value(call: Call, place: Place) -> Any:
+    """log(a, b): a (b / a)^u; uniform(a, b): a + u (b - a); whole(a, b), both ends included; one_of(a, b, ...)."""
+    several = call.name == "one_of"
+    if {*call.keywords} - {"name"} or not call.positional or (not several and len(call.positional) != 2):
+        given = ", ".join([*map(repr, call.positional), *(f"{k}={v!r}" for k, v in call.keywords.items())])
+        rule = "log(a, b), uniform(a, b), whole(a, b), one_of(a, b, ...), each with a name='...' if it is to be shared"
+        raise ValueError(f"{call.name}({given}) is no range; possible: {rule}")
+    u = place(call)
+    if several:
+        return call.positional[min(int(u * len(call.positional)), len(call.positional) - 1)]
     low, high = call.positional
     check_range(above=0 if call.name == "log" else -np.inf, low=low)
     check_range(above=low, high=high)
     if call.name == "whole":
-        return int(draw.integers(floor(low), floor(high) + 1))
-    if call.name == "uniform":
-        return rounded(draw.uniform(low, high))
-    return rounded(exp(draw.uniform(ln(low), ln(high))))
+        return min(floor(low) + int(u * (floor(high) - floor(low) + 1)), floor(high))
+    return rounded(low + u * (high - low) if call.name == "uniform" else exp(ln(low) + u * (ln(high) - ln(low))))
 
 
 def rounded(number: float) -> float:

@@ -1,0 +1,100 @@
+"""The verb `tune`: better settings for one's own data, and how sure they are better."""
+
+from dataclasses import dataclass, replace
+from math import isnan
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from tyro.conf import Positional
+
+from .. import presets, report, study
+from ..checks import check_range
+from ..report.numbers import value
+from ..report.study_results import results
+from ..report.tables import plain
+from ..runs.paths import located
+from ..study.files import STUDY
+from ..study.plan import best_setting
+from ..study.tuning import KNOBS, TUNED, USUAL, Answer, answer, tuning
+from . import study_display as display
+from .commands import Command, Device, chosen_device
+from .stopping import Stop
+from .study import threads_each
+
+
+@dataclass(kw_only=True)
+class Tune(Command):
+    """Search for better settings on images of one's own, within a time; the same command again goes on.
+
+    equipoise tune photos/ --out runs/tuning --fields "penalty weight" lr --minutes 60
+    equipoise tune photos/ --out runs/tuning --fields "lr_d=log(1e-5, 1e-2)" --preset sngan --size 64
+    """
+
+    data: Annotated[Positional[str], tyro.conf.arg(metavar="[DATA]", help="what train takes as data")] = "builtin"
+    out: Annotated[
+        Path | None, tyro.conf.arg(help="folder of the search, to make or to resume", help_behavior_hint="(required)")
+    ] = None
+    fields: Annotated[
+        tuple[str, ...],
+        tyro.conf.arg(help=f"what to tune: {', '.join(KNOBS)}, or a field with a range, lr_d=log(1e-5, 1e-2)"),
+    ] = ("penalty weight", "lr")
+    minutes: Annotated[float, tyro.conf.arg(help="how long the search may take on this machine")] = 60.0
+    preset: Annotated[str, tyro.conf.arg(help="what is tuned: equipoise list presets")] = "default"
+    size: Annotated[str | None, tyro.conf.arg(help="height and width of the images", help_behavior_hint="")] = None
+    trials: Annotated[int, tyro.conf.arg(help="settings to try")] = 9
+    workers: Annotated[int, tyro.conf.arg(help="runs at the same time")] = 1
+    device: Device = "auto"
+
+    def run(self) -> int:
+        """Searches, writes the page, prints the answer."""
+        check_range(above=0, minutes=self.minutes)
+        check_range(at_least=1, workers=self.workers)
+        if self.out is None:
+            raise ValueError("tune needs a folder: --out runs/NAME")
+        device = str(chosen_device(self.device))
+        planned = self.planned(self.out, device)
+        study.check_folder(planned, self.out)
+        threads = threads_each(self.out, self.workers)
+        with Stop() as stop, display.progress(planned, self.out) as show:
+            for event in study.carry_out(planned, self.out, self.workers, stop, device, threads):
+                show(event)
+        page = report.write(self.out)
+        if stop():
+            return stop.farewell()
+        print(in_words(self.found(self.out)))
+        return display.finished(page)
+
+    def planned(self, out: Path, device: str) -> study.Study:
+        """The study of the search: the one that the folder holds, or a new one."""
+        if (out / STUDY).exists():
+            return study.begun(out)
+        recipe = located(replace(presets.named(self.preset), data=self.data, size=self.size))
+        return tuning(recipe, self.fields, self.minutes, out, device, self.workers, self.trials)
+
+    def found(self, out: Path) -> Answer | None:
+        """What the search has found."""
+        read = results(out)
+        if not read.metrics:
+            return None
+        scores = {cell.row: [*read.scores(read.metrics[0])[cell]] for cell in read.study.cells}
+        tuned = next(cell for cell in read.study.cells if cell.row == TUNED)
+        setting = best_setting(read.study, out, tuned)
+        return answer(read.study, scores, setting or {}, read.higher(read.metrics[0]))
+
+
+def in_words(found: Answer | None) -> str:
+    """The answer as text."""
+    if found is None:
+        return "no setting came to its end: see the page for what failed"
+    flags = " ".join(f"--{name.replace('_', '-')} {_typed(chosen)}" for name, chosen in found.setting.items())
+    sure = "one seed says nothing of that" if isnan(found.sure) else f"{found.sure:.0%} sure that it is better"
+    lines = (
+        f"{row}: {found.metric} {value(s.mean)} ({value(s.low)} to {value(s.high)}), {s.runs} seeds"
+        for row, s in ((TUNED, found.tuned), (USUAL, found.usual))
+    )
+    return "\n".join([*lines, f"the best setting: {flags}", sure])
+
+
+def _typed(chosen: object) -> str:
+    return " ".join(f'"{part}"' for part in chosen) if isinstance(chosen, list) else f'"{plain(chosen)}"'

@@ -1,0 +1,130 @@
+"""A search for better settings of one's own data: a study of the usual recipe and one with ranges around it."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from inspect import signature
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .. import penalties
+from ..checks import check_choice
+from ..recipe import Recipe, known
+from ..runs import Session
+from ..spec import find, parse
+from .comparison import Summary, probability_better, summary
+from .costs import runs_of
+from .grid import Study, first_score
+from .search import Search
+
+USUAL, TUNED = "usual", "tuned"
+AROUND = 10.0  # times smaller and larger
+FOR_SCORES = 0.9  # of the time is training
+
+KNOBS = ["lr", "lr_g", "lr_d", "penalty weight", "batch", "d_steps", "beta1", "augment"]
+"""What can be tuned by name; any field of a recipe can with a range: "lr_d=log(1e-5, 1e-2)"."""
+
+
+class Answer(NamedTuple):
+    """What a search has found: the setting, its score, that of the usual recipe, and how sure it is the better one."""
+
+    setting: dict[str, Any]
+    metric: str
+    tuned: Summary
+    usual: Summary
+    sure: float
+
+
+def tuning(
+    recipe: Recipe, fields: Sequence[str], minutes: float, out: Path, device: str, workers: int = 1, trials: int = 9
+) -> Study:
+    """The study that finds better values of some fields of a recipe within so many minutes.
+
+    All settings begin, the better third of them goes on, and so forth; the best one and the usual recipe are then
+    trained to the end with three seeds each, which says how sure the answer is.
+    """
+    session = Session(replace(recipe, images=None, minutes=minutes), out, device)
+    complete, open_or_own = session.recipe, ("seed", "minutes", "images")
+    base = {name: value for name, value in asdict(recipe).items() if value is not None and name not in open_or_own}
+    study = Study(
+        base={**base, "images": 10**9},
+        rows={USUAL: {}, TUNED: ranges(complete, fields)},
+        search=Search(trials=trials, method="halving"),
+        title=f"Tuning {', '.join(fields)}",
+    )
+    runs = sum(runs_of(study, cell) for cell in study.cells)
+    images = int(60 * minutes * workers * FOR_SCORES / runs / session.pace.image)
+    if images < 20 * known(complete.batch):
+        raise ValueError(
+            f"{minutes:g} minutes are too few for {runs:.1f} runs: {images} images each; give more --minutes"
+        )
+    return study.changed(base={**base, "images": images})
+
+
+def ranges(recipe: Recipe, fields: Sequence[str]) -> dict[str, Any]:
+    """Fields of a recipe as ranges around what it says.
+
+    >>> from equipoise import presets
+    >>> ranges(presets.wgan_gp(), ["penalty weight"])
+    {'penalties': ('wgan_gp(weight=log(1.0, 100.0))',)}
+    """
+    found: dict[str, Any] = {}
+    for field in fields:
+        name, equals, text = field.partition("=")
+        found |= {name.strip(): text.strip()} if equals else _knob(recipe, field.strip())
+    return found
+
+
+def _knob(recipe: Recipe, name: str) -> dict[str, Any]:
+    check_choice(
+        name, KNOBS, f"nothing to tune is called {name!r}, and a field of a recipe needs a range, {name}=log(a, b)"
+    )
+    if name == "lr":
+        return {field: _rate(getattr(recipe, field), ", name='lr'") for field in ("lr_g", "lr_d")}
+    if name in ("lr_g", "lr_d"):
+        return {name: _rate(getattr(recipe, name))}
+    if name == "penalty weight":
+        return {"penalties": tuple(_weighted(penalty) for penalty in known(recipe.penalties))}
+    if name == "batch":
+        batch = known(recipe.batch)
+        return dict.fromkeys(("batch", "g_batch"), f"one_of({max(2, batch // 2)}, {batch}, {2 * batch}, name='batch')")
+    if name == "beta1":
+        return {"optimizer": re.sub(r"beta1=[\d.]+", "beta1=uniform(0.0, 0.9)", recipe.optimizer)}
+    return {"d_steps": "one_of(1, 2, 5)"} if name == "d_steps" else {"augment": "one_of('none', 'diffaug', 'ada')"}
+
+
+def _rate(rate: object, shared: str = "") -> str:
+    """A learning rate, or the first number of its schedule, as a range."""
+    if isinstance(rate, int | float):
+        return _around(float(rate), shared)
+    number = re.search(r"\d[\d.e-]*", str(rate))
+    if number is None:
+        raise ValueError(f"{rate} has no number that could be tuned; give a range yourself: lr_g=log(1e-5, 1e-2)")
+    return f"{str(rate)[: number.start()]}{_around(float(number[0]), shared)}{str(rate)[number.end() :]}"
+
+
+def _weighted(penalty: str) -> str:
+    """The call of a penalty with a range as its weight."""
+    usual = signature(find(penalty, penalties)).parameters
+    weight = parse(penalty.rpartition(".py:")[2]).keywords.get(
+        "weight", usual["weight"].default if "weight" in usual else 0
+    )
+    if not isinstance(weight, int | float) or not weight:
+        raise ValueError(f"{penalty} has no weight that is a number; give a range yourself: penalties=...")
+    name, _, rest = penalty.partition("(")
+    rest = re.sub(r"\bweight=[^,)]+,?\s*", "", rest).removesuffix(")")
+    return f"{name}(weight={_around(float(weight))}{', ' + rest if rest else ''})"
+
+
+def _around(value: float, shared: str = "") -> str:
+    low, high = (float(f"{number:.3g}") for number in (value / AROUND, value * AROUND))
+    return f"log({low}, {high}{shared})"
+
+
+def answer(study: Study, scores: dict[str, list[float]], setting: dict[str, Any], higher: bool) -> Answer | None:
+    """What the scores of both rows say; None while one has none."""
+    tuned, usual = (summary(scores.get(row, [])) for row in (TUNED, USUAL))
+    if tuned is None or usual is None:
+        return None
+    sure = probability_better(scores[TUNED], scores[USUAL], higher)
+    return Answer(setting, first_score(study), tuned, usual, sure)
