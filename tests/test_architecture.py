@@ -12,6 +12,7 @@ from equipoise import (
     constraints,
     games,
     growth,
+    instruments,
     losses,
     metrics,
     networks,
@@ -40,7 +41,7 @@ SHARED = {
 LAYERS = [  # a module imports only from layers above its own
     {
         *("losses", "penalties", "norms", "constraints", "layers", "activations", "augment"),
-        *("optimizers", "metrics"),
+        *("optimizers", "metrics", "instruments"),
         *SHARED,
     },
     {"networks"},
@@ -50,7 +51,12 @@ LAYERS = [  # a module imports only from layers above its own
     {"report"},
     {"cli"},
 ]
-WITHIN_A_LAYER = {("presets", "recipe"), ("games", "training")}  # a preset is a recipe, a game is players
+WITHIN_A_LAYER = {  # a preset is a recipe, a game is players, an instrument measures what norms and metrics define
+    ("presets", "recipe"),
+    ("games", "training"),
+    ("instruments", "norms"),
+    ("instruments", "metrics"),
+}
 
 
 def part_of(path):
@@ -117,6 +123,11 @@ def test_every_module_has_a_layer():
             "cas classifier_scores density_coverage fd fd_infinity fid inception_score intra_fd kid lpips_diversity "
             "memorization modes ms_ssim polygon ppl precision_recall reconstruction sliced_wasserstein wasserstein",
         ),
+        (
+            instruments,
+            "effective_rank gradient_norms js_estimate lipschitz_bound lipschitz_estimate sigma_error spectrum "
+            "transport_gap",
+        ),
         (features, "builtin clip dinov2 inception mobilenet pixels random resnet56"),
         (
             presets,
@@ -133,7 +144,7 @@ def test_public_components(module, expected):
 FILES = ("clip", "dinov2", "inception", "resnet56")  # features whose weights may have to be downloaded
 KINDS = [
     *(losses, penalties, norms, constraints, augment, networks, activations, optimizers),
-    *(metrics, features, presets, games, schedules, growth),
+    *(metrics, features, presets, games, schedules, growth, instruments),
 ]
 
 
