@@ -15,7 +15,6 @@ from equipoise.report.plots import Plot, svg
 from equipoise.report.record import Record, read
 from equipoise.report.themes import THEMES
 
-
 FIRST = "Discriminator: largest singular values"
 
 
