@@ -12,7 +12,7 @@ from equipoise.critic import Critic
 from equipoise.presets.published import published
 from equipoise.runs import RunFolder, Session
 from equipoise.runs.folder import read_rows
-from equipoise.runs.measuring import LISTED, few
+from equipoise.runs.measuring import LISTED, Bench, few
 
 SPECTRAL = published(network="dcgan(d_feature_norm='none')", loss="hinge", d_norm="spectral")
 WEIGHTS = ("effective_rank", "lipschitz_bound(steps=2)", "spectrum(top=2, steps=4)")
@@ -136,6 +136,22 @@ def test_an_open_interval_is_chosen_where_there_are_instruments(arrays, tmp_path
     recipe = replace(small(SPECTRAL, arrays), images=200, score_every=200)
     assert Session(recipe, tmp_path / "x").recipe.instruments_every is None
     assert Session(replace(recipe, instruments=("spectrum",)), tmp_path / "x").recipe.instruments_every == 10
+
+
+def test_networks_that_broke_are_left_out_of_a_row(measured):
+    session = Session(RunFolder(measured).recipe(), measured)
+    with torch.no_grad():
+        next(session.state.nets["D"].parameters()).fill_(float("nan"))
+    found = session.bench.measure(session.state.nets)
+    assert "spectrum" in found["G"]
+    assert "spectrum" not in found.get("D", {})
+
+
+def test_histograms_are_whole(recipe, measured):
+    session = Session(RunFolder(measured).recipe(), measured)
+    bench = Bench(["gradient_norms(bins=100, points=2)"], session.outputs, session.device)
+    found = bench.measure(session.state.nets)["D"]["gradient_norms"]
+    assert (len(found["counts"]), len(found["edges"]), sum(found["counts"])) == (100, 101, 120)
 
 
 def test_long_lists_are_thinned_with_both_ends():

@@ -50,7 +50,7 @@ def test_the_best_plan_costs_the_earth_movers_distance(load, tmp_path):
         assert (plan.sum(0) == plans.TARGET).all()
 
 
-def test_the_better_the_discriminator_the_less_the_generator_hears(load, tmp_path):
+def test_the_better_the_discriminator_the_smaller_the_generators_gradient(load, tmp_path):
     found = load("critics").main(tmp_path, steps=60)
     assert found["best_minimax"] < 0.01
     assert found["best_least_squares"] < 0.01

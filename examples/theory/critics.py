@@ -12,7 +12,7 @@ from torch import nn
 from equipoise import losses, penalties
 
 PAGE = """
-# What a generator hears from three critics
+# The gradient that a generator gets from three critics
 
 Real numbers around -{mean:g}, generated ones around {mean:g}, both Gaussians of standard deviation {width:g} (after figure 2 of Arjovsky, Chintala and
 Bottou 2017, [arXiv:1701.07875](https://arxiv.org/abs/1701.07875)). Each critic is as good as its loss lets it be.
@@ -20,21 +20,21 @@ Bottou 2017, [arXiv:1701.07875](https://arxiv.org/abs/1701.07875)). Each critic 
 ![Three critics between two Gaussians, and the generator's gradients](critics.png)
 
 Thin lines are closed forms, thick ones networks of two hidden layers after {steps} steps with `losses.minimax`, `losses.least_squares` and
-`losses.wasserstein`, the last under `penalties.wgan_gp`. Below is the gradient of the generator's loss at each place, how hard a generated point
+`losses.wasserstein`, the last under `penalties.wgan_gp`. Below is the norm of the generator's gradient at each place, how hard a generated point
 is pushed to the left:
 
-| critic | push at the generated points | and with the trained network |
+| critic | mean gradient at generated points | with the trained network |
 |---|---|---|
 | minimax, log(1 - s(D)) | {best_minimax:.4f} | {minimax:.4f} |
 | least squares, (D - 1)² / 2 | {best_least_squares:.4f} | {least_squares:.4f} |
 | Wasserstein, -D | {best_wasserstein:.4f} | {wasserstein:.4f} |
 
-* The optimal discriminator, q / (q + p), is a **flat sigmoid**: 1 on the data, 0 on the fakes, and no slope on either. The better it is, the less the
-  generator hears. (With `losses.non_saturating` its logits are used where the sigmoid is flat, which is why that is the loss of practice.)
+* The optimal discriminator, q / (q + p), is a **flat sigmoid**: 1 on the data, 0 on the fakes, and no gradient at either. The better it is, the
+  smaller the generator's gradient. (With `losses.non_saturating` its logits are used where the sigmoid is flat, which is why that is the loss of practice.)
 * The **least-squares** critic has the same optimum, and is as flat there. What helps is that networks are not optimal: a linear output that is fitted
   by least squares is seldom flat, and the loss pulls fakes by how far they are from 1, not by how sure the critic is.
-* The **Wasserstein** critic is a straight line of slope -1 between the two, wherever they are. Its push does not depend on the distance. (Under a
-  penalty of weight w the slope is 1 + W₁ / 2w, here {slope:.1f}: a gradient penalty is a soft constraint, and scales the critic a little.)
+* The **Wasserstein** critic is a straight line of gradient -1 between the two, wherever they are, at any distance. (Under a
+  penalty of weight w the gradient's norm is 1 + W₁ / 2w, here {slope:.1f}: a gradient penalty is a soft constraint, and scales the critic a little.)
 
 Made by `python examples/theory/critics.py`.
 """

@@ -20,7 +20,7 @@ Two distributions, each a thin line in the plane: the data at 0, the generator's
 
 ![JS and the earth mover's distance of two lines](divergences.png)
 
-* The **earth mover's distance** is |θ|: half as far is half as bad, and its slope is the same everywhere.
+* The **earth mover's distance** is |θ|: half as far is half as bad, and its gradient is the same everywhere.
 * The **Jensen-Shannon divergence** is log 2 = {log2:.4f} wherever the lines do not touch, and jumps to 0 where they are one. At θ = {far:g} and
   at θ = {near:g} it is the same number, so that its gradient is 0. The KL divergence is infinite.
 
@@ -28,7 +28,7 @@ Dots are measured on samples. At each θ a small discriminator is trained with `
 {js:.4f} on average. `instruments.transport_gap` solves the transport of {count} points to {count} others exactly: {emd_far:.3f} at θ = {far:g},
 {emd_near:.3f} at θ = {near:g}.
 
-On the right the lines have some width: they are Gaussians of standard deviation {width:g}. Where they overlap JS has a slope; at a distance of
+On the right the lines have some width: they are Gaussians of standard deviation {width:g}. Where they overlap JS has a gradient; at a distance of
 {flat_at:.2f}, six standard deviations, it is at {flat:.1%} of log 2. This is what noise on images does (`layers.InstanceNoise`): it widens the
 place where the original loss has a gradient.
 

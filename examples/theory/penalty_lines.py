@@ -19,11 +19,11 @@ at random**, since it does not know the plan.
 
 ![Lines of the best plan and lines between random pairs](penalty_lines.png)
 
-Two heaps of real points, and two of fakes that lie a little above them. The best plan moves every fake straight down, {best:.2f} on average. Half
+Two heaps of real points, and two of fakes that lie a little above them. The best plan moves fakes nearly straight down, {best:.2f} on average. Half
 of the random pairs belong to different heaps, and their lines are {random:.2f} long on average. Of the points x' that `penalties.wgan_gp` would draw on them,
 **{outside:.0%} are farther than {near:g} from every line on which anything moves**, most of them in the empty middle, where lines cross.
 
-There a best critic may do what it likes, as long as its slope is at most 1: to ask for exactly 1 is to ask for something that the theory does not.
+There a best critic may do what it likes, as long as its gradient has norm 1 at most: to ask for exactly 1 is to ask for something that the theory does not.
 Hence the one-sided penalty, `penalties.wgan_gp(sided="one")`, which asks for no more than 1, and penalties at the data alone, `penalties.r1` and
 `penalties.dragan`. `instruments.gradient_norms` shows the norms along the same segments for any discriminator.
 

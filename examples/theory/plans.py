@@ -24,7 +24,7 @@ that earth comes from and in the row of the place that it goes to, as large as w
   its cost is the area between the two cumulative histograms, {area:.1f}.
 
 Both plans make the same histogram of the same earth. Only the least cost says something about the histograms alone, and that is what makes it a
-distance. A critic never sees a plan: by Kantorovich's duality the same number is the largest E f(x) - E f(y) over all functions f of slope at most 1,
+distance. A critic never sees a plan: by Kantorovich's duality the same number is the largest E f(x) - E f(y) over all functions f with gradients of norm 1 at most,
 and `instruments.transport_gap` compares what a critic has found with the plan's cost, {best:.1f} here.
 
 Made by `python examples/theory/plans.py`.

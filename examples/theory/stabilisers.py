@@ -28,7 +28,7 @@ The same critic, three hidden layers of {width} units, learns for {steps} steps 
 | gradient penalty, `penalties.wgan_gp()` | {rows[penalty].estimate:.2f} | {rows[penalty].mean:.2f} | {rows[penalty].bound:.3g} | | {rows[penalty].rank:.1f} |
 | spectral normalisation, `norms.spectral()` | {rows[spectral].estimate:.2f} | {rows[spectral].mean:.2f} | {rows[spectral].bound:.3g} | | {rows[spectral].rank:.1f} |
 
-* **Clipping** drives weights to the two ends of the interval. The layers use few directions, the critic is simple, and the size of its gradients is an
+* **Clipping** drives weights to the two ends of the interval. The layers use few directions, the critic is simple, and the norm of its gradients is an
   accident of the bound and the depth: far from 1.
 * The **gradient penalty** holds gradients near 1 (dashed) between real and fake points, whatever the weights are. The product of the layers' norms
   is {loose:.1f} times the largest gradient: a bound, and a loose one.

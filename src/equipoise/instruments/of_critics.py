@@ -34,10 +34,10 @@ def lipschitz_estimate(points: int = 9) -> Instrument:
 
 
 def gradient_norms(points: int = 9, bins: int = 32) -> Instrument:
-    """|grad D(x')|, x' = x + t (G(z) - x), t on an even grid: where WGAN-GP wants 1 (Gulrajani 2017, Fig. 1b).
+    """|grad D(x')|, x' = x + t (G(z) - x), t on an even grid (Gulrajani 2017, arXiv:1704.00028, Fig. 1b).
 
-    `edges` and `counts` of a histogram from 0 to the `largest` norm, their `mean`, and the means `along` the segments,
-    from real to fake.
+    WGAN-GP wants 1. `edges` and `counts` of a histogram from 0 to the `largest` norm, the `mean`, and the means `along`
+    the segments, from real to fake.
 
     >>> found = gradient_norms(points=3, bins=2)(lambda x: x.square().sum(1) / 2, torch.zeros(1, 4), torch.ones(1, 4))
     >>> found["along"], found["edges"], found["counts"]
@@ -58,7 +58,7 @@ def gradient_norms(points: int = 9, bins: int = 32) -> Instrument:
 
 
 def js_estimate(calibrated: bool = False) -> Instrument:
-    """log 2 + E log s(D(x)) / 2 + E log(1 - s(D(G(z)))) / 2 <= JS (Goodfellow 2014; Arjovsky 2017, 1701.07875, Fig. 4).
+    """log 2 + (E log s(D(x)) + E log s(-D(G(z)))) / 2 <= JS (Arjovsky 2017, arXiv:1701.07875, Fig. 4).
 
     In nats, between minus infinity and log 2, s the sigmoid. Equal to the Jensen-Shannon divergence where D is optimal
     for the original loss. `calibrated` takes s(a D + b) with the best a and b: the most that these logits can say,

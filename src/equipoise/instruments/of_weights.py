@@ -22,12 +22,13 @@ STEPS = 16  # blocks of Lanczos
 
 
 def spectrum(top: int = 4, steps: int = STEPS) -> Instrument:
-    """sigma_i(W) of each layer: W as a matrix, [outputs, rest], and of convolutions as an operator on images.
+    """sigma_i(W) of each layer, as a matrix [outputs, rest] and as an operator (Musco 2015, arXiv:1504.05477, Alg. 2).
 
-    `layer.reshaped` has all values, exactly; `layer.operator` the `top` largest ones on inputs of the size that the
-    layer has when the network runs on `real` (what a generator starts from, for a generator), 16 in each direction
-    where none are given. These are exact for inputs of up to 512 dimensions; above they come from `steps` blocks of
-    Lanczos and are never too large. The FFT's are exact for circular padding and stride 1 alone (Sedghi 2019).
+    `layer.reshaped` has all values of the matrix, exactly. `layer.operator` has the `top` largest ones of a convolution
+    as a map from images to images, on inputs of the size that the layer has when the network runs on `real` (of a
+    generator, what it starts from), 16 in each direction where none are given. These are exact for inputs of up to 512
+    dimensions; above they come from `steps` blocks of Lanczos, never too large, and of the default within a per cent of
+    the exact ones. An FFT would be exact for circular padding and stride 1 alone (Sedghi 2019, arXiv:1805.10408).
 
     >>> D = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular", bias=False))
     >>> nn.init.ones_(D[0].weight) is D[0].weight

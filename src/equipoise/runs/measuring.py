@@ -1,5 +1,6 @@
 """Instruments in a run: held to the same inputs each time, and nothing of the run changes."""
 
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -35,21 +36,37 @@ class Inputs(NamedTuple):
 class Bench:
     """The instruments of a run, and what they are held to.
 
-    Those of weights are held to every generator and discriminator; those of critics to each discriminator, with
-    held-out images (real images of training where there are none) and what its generator makes of fixed latent vectors.
+    They are held to the networks that are trained, not to their averages: those of weights to every generator and
+    discriminator, those of critics to each discriminator, with held-out images (real images of training where there
+    are none) and what its generator makes of fixed latent vectors.
     """
 
     def __init__(self, calls: Sequence[str], outputs: Sequence[Output], device: torch.device) -> None:
         self.outputs, self.device = outputs, device
         self.instruments: dict[str, Instrument] = {name_of(call): build(call, instruments) for call in calls}
+        self.seconds = 0.0  # that `check` took
         if len(self.instruments) < len(calls):
             raise ValueError(f"each instrument needs a name of its own: {', '.join(calls)}")
 
+    def check(self, nets: nn.ModuleDict) -> None:
+        """Raises ValueError for an instrument that can be held to no network."""
+        mark = time.perf_counter()
+        found, problems = self.tried(nets)
+        self.seconds = time.perf_counter() - mark
+        used = {name for readings in found.values() for name in readings}
+        for name in [name for name in self.instruments if name not in used]:
+            why = problems.get(name, "there is no discriminator of such images")
+            raise ValueError(f"the instrument {name} has nothing to measure here: {why}")
+
     def measure(self, nets: nn.ModuleDict) -> Measured:
-        """What each instrument says of each network; raises ValueError for one that can be held to none."""
+        """What each instrument says of each network, without what cannot be measured, as of a network that broke."""
+        return self.tried(nets)[0]
+
+    def tried(self, nets: nn.ModuleDict) -> tuple[Measured, dict[str, str]]:
+        """What was measured, and for each instrument that failed somewhere the last reason."""
         found: Measured = {}
-        problems = dict.fromkeys(self.instruments, "there is no discriminator of such images")
-        for net in (name for name in nets if role(name) in ("G", "D")):
+        problems: dict[str, str] = {}
+        for net in (name for name in nets if self.instruments and role(name) in ("G", "D")):
             inputs = self.inputs(net, nets)
             for name, instrument in self.instruments.items():
                 if inputs.fake is not None or is_of_weights(instrument):
@@ -57,10 +74,7 @@ class Bench:
                         found.setdefault(net, {})[name] = held_to(instrument, nets[net], inputs)
                     except ValueError as error:  # such as of a network that is not spectrally normalised
                         problems[name] = str(error)
-        used = {name for readings in found.values() for name in readings}
-        for name in problems.keys() - used:
-            raise ValueError(f"the instrument {name} has nothing to measure here: {problems[name]}")
-        return found
+        return found, problems
 
     def inputs(self, net: str, nets: nn.ModuleDict) -> Inputs:
         """What a network of the run is held to; nothing for one that takes more than images or latent vectors."""
@@ -113,7 +127,7 @@ def held_to(instrument: Instrument, net: nn.Module, inputs: Inputs) -> Readings:
         raise
     except Exception as error:  # whatever a user's own network or instrument may raise
         raise ValueError(f"{type(error).__name__}: {in_one_line(error)}") from error
-    return {name: few(value) for name, value in readings.items()}
+    return {name: few(value) for name, value in readings.items()} if is_of_weights(instrument) else readings
 
 
 def few(value: float | list[float]) -> float | list[float]:

@@ -79,7 +79,7 @@ class Session:
         self.scorers = [self.scorer_of(output) for output in self.outputs]
         self.bench = Bench(self.recipe.instruments, self.outputs, self.device)
         if not self.folder.recipe_file.exists():
-            self.bench.measure(self.state.nets)  # what cannot be measured is refused before anything is written
+            self.bench.check(self.state.nets)
         self.pending: list[tuple[int, Stats]] = []  # images seen before each round, and its statistics
         self.seconds = self.recorded_seconds = 0.0
         self.recorded_images = 0
@@ -95,7 +95,9 @@ class Session:
 
     def forecast(self) -> float:
         """The seconds that the run will take from its start to its end."""
-        return self.pace.seconds(self.recipe, sum(scorer.unseen for scorer in self.scorers))
+        measurements = 1 + known(self.recipe.images) // (self.recipe.instruments_every or known(self.recipe.images))
+        unseen = sum(scorer.unseen for scorer in self.scorers)
+        return self.pace.seconds(self.recipe, unseen) + measurements * self.bench.seconds
 
     def resolve(self, recipe: Recipe, pace: Pace | None = None) -> tuple[Recipe, dict[str, str]]:
         """The complete recipe, the one that the folder holds or a new one, with the reason of each choice."""
