@@ -15,6 +15,7 @@ from .themes import Theme
 
 ROW = 0.19  # inches
 LONGEST = 22  # letters of a name
+SHORT = 15  # letters above a panel
 PANELS = 12  # layers whose spectra are shown
 ACROSS = 4
 
@@ -33,7 +34,7 @@ class Heat(NamedTuple):
 
 
 class Spectra(NamedTuple):
-    """Singular values of each layer, a line for each time."""
+    """Singular values of each layer, a line for each of some times."""
 
     title: str
     caption: str
@@ -70,7 +71,7 @@ def shades(theme: Theme) -> LinearSegmentedColormap:
 def _map(figure: Figure, heat: Heat, theme: Theme) -> None:
     height = figure.get_figheight()
     letters = max((min(len(name), LONGEST) for name in heat.names), default=6)
-    sides = {"left": max(0.115, 0.03 + 0.0155 * letters), "right": 0.87 if heat.names else 0.98}
+    sides = {"left": max(0.115, 0.03 + 0.0135 * letters), "right": 0.87 if heat.names else 0.98}
     figure.subplots_adjust(**sides, top=1 - 0.12 / height, bottom=0.46 / height)
     axes = figure.add_subplot()
     edges = heat.grid if heat.grid is not None else np.arange(len(heat.names) + 1) - 0.5
@@ -116,8 +117,8 @@ def _edges(seen: Values) -> Values:
     return np.concatenate([[seen[0]], middle, [seen[-1]]])
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= LONGEST else f"…{name[-LONGEST + 1 :]}"
+def _short(name: str, longest: int = LONGEST) -> str:
+    return name if len(name) <= longest else f"…{name[1 - longest :]}"
 
 
 def _rows_of(picture: Spectra) -> int:
@@ -141,7 +142,7 @@ def _panel(axes: Axes, name: str, lines: list[Values], theme: Theme) -> None:
         alpha = 1.0 if at == len(lines) - 1 else 0.12 + 0.38 * at / len(lines)
         place = np.linspace(0, 1, len(line)) if len(line) > 1 else np.array([0.5])
         axes.plot(place, line, color=theme.first, alpha=alpha, linewidth=1.1, marker="." if len(line) < 2 else "")
-    axes.set_title(_short(name), fontsize=7, color=theme.soft, pad=3, loc="left")
+    axes.set_title(_short(name, SHORT), fontsize=6.5, color=theme.soft, pad=3, loc="left")
     axes.set_ylim(0, 1.08 * top or 1)
     axes.set_xticks([])
     axes.set_yticks([0, top], ["0", numbers.value(top)], fontsize=6.5)

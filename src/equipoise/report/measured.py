@@ -19,6 +19,7 @@ TITLES = {
     "lipschitz_estimate": "Lipschitz estimate",
     "js_estimate": "JS estimate",
 }
+TIMES = 9  # at which spectra are drawn
 LINES = 3  # names that are curves; of more there is a picture
 CELLS = 40  # of a histogram over time
 WIDE = 10  # times the smallest mean norm that the largest is, from which the axis is logarithmic
@@ -123,14 +124,16 @@ def largest(net: str, found: Series, kind: str) -> Heat:
 
 
 def spectra(net: str, found: Series) -> Spectra:
-    """All singular values of each layer, over time."""
+    """All singular values of each layer, at some times."""
+    times = [*found.values()]
+    chosen = [times[round(at)] for at in np.linspace(0, len(times) - 1, min(len(times), TIMES))]
     by_layer = {
-        key.removesuffix(".reshaped"): [np.array(row[key], np.float64) for row in found.values() if row.get(key)]
+        key.removesuffix(".reshaped"): [np.array(row[key], np.float64) for row in chosen if row.get(key)]
         for key in keys_of_kind(found, "reshaped")
     }
     caption = (
-        "The singular values of each layer's matrix from the largest to the smallest, a line for each time, the last "
-        "one in full colour. Steep: a layer uses few directions."
+        "The singular values of each layer's matrix from the largest to the smallest, at up to nine times, the last "
+        "in full colour. Steep: a layer uses few directions."
     )
     return Spectra(f"{called(net)}: spectra", caption, by_layer)
 
