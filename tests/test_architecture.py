@@ -12,6 +12,7 @@ from equipoise import (
     constraints,
     games,
     growth,
+    instruments,
     losses,
     metrics,
     networks,
@@ -40,7 +41,7 @@ SHARED = {
 LAYERS = [  # a module imports only from layers above its own
     {
         *("losses", "penalties", "norms", "constraints", "layers", "activations", "augment"),
-        *("optimizers", "metrics"),
+        *("optimizers", "metrics", "instruments"),
         *SHARED,
     },
     {"networks"},
@@ -50,8 +51,14 @@ LAYERS = [  # a module imports only from layers above its own
     {"study", "report"},
     {"cli"},
 ]
-WITHIN_A_LAYER = {("presets", "recipe"), ("games", "training"), ("report", "study")}
-"""A preset is a recipe, a game is players, a page may be that of a study."""
+WITHIN_A_LAYER = {
+    # a preset is a recipe, a game is players, instruments measure what norms and metrics define, a page may be a study's
+    ("presets", "recipe"),
+    ("games", "training"),
+    ("instruments", "norms"),
+    ("instruments", "metrics"),
+    ("report", "study"),
+}
 
 
 def part_of(path):
@@ -118,6 +125,11 @@ def test_every_module_has_a_layer():
             "cas classifier_scores density_coverage fd fd_infinity fid inception_score intra_fd kid lpips_diversity "
             "memorization modes ms_ssim polygon ppl precision_recall reconstruction sliced_wasserstein wasserstein",
         ),
+        (
+            instruments,
+            "effective_rank gradient_norms js_estimate lipschitz_bound lipschitz_estimate sigma_error spectrum "
+            "transport_gap",
+        ),
         (features, "builtin clip dinov2 inception mobilenet pixels random resnet56"),
         (
             presets,
@@ -134,7 +146,7 @@ def test_public_components(module, expected):
 FILES = ("clip", "dinov2", "inception", "resnet56")  # features whose weights may have to be downloaded
 KINDS = [
     *(losses, penalties, norms, constraints, augment, networks, activations, optimizers),
-    *(metrics, features, presets, games, schedules, growth),
+    *(metrics, features, presets, games, schedules, growth, instruments),
 ]
 
 

@@ -25,7 +25,7 @@ CHOICES = {
 }
 AT_LEAST = {
     **dict.fromkeys(("images", "batch", "g_batch", "pieces", "keep", "channels"), 1),
-    **dict.fromkeys(("score_every", "sample_every", "save_every"), 1),
+    **dict.fromkeys(("score_every", "sample_every", "save_every", "instruments_every"), 1),
     "score_images": 2,
     "seed": 0,
 }
@@ -158,6 +158,10 @@ class Scores:
     """Images between two scores during training."""
     score_images: Auto[int] = None
     """Generated images for a score during training."""
+    instruments: Annotated[tuple[str, ...], _hint(metavar="[CALL ...]")] = ()
+    """What to measure of the networks themselves, "spectrum,gradient_norms"; the run is the same without."""
+    instruments_every: Auto[int] = None
+    """Images between two measurements by instruments."""
     sample_every: Auto[int] = None
     """Images between two pictures of samples."""
     save_every: Auto[int] = None

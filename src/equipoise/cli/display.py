@@ -20,6 +20,7 @@ from .. import (
     constraints,
     games,
     growth,
+    instruments,
     losses,
     metrics,
     networks,
@@ -33,7 +34,7 @@ from ..checks import check_choice
 from ..metrics import features
 from ..metrics.evaluation import Batch
 from ..metrics.titles import title
-from ..recipe import Recipe, known
+from ..recipe import Networks, Recipe, known
 from ..report.numbers import duration
 from ..runs import Progress as RunProgress
 from ..runs import Session
@@ -55,6 +56,7 @@ MODULES = (
     growth,
     metrics,
     features,
+    instruments,
     presets,
 )
 KINDS = {kind(module): module for module in MODULES}
@@ -142,10 +144,9 @@ def finished(run: Session, page: Path) -> int:
 def plan(run: Session) -> None:
     """Every flag with its value, those first that were chosen, with the reason; what it is about; how long it takes."""
     values = {field.name: getattr(run.recipe, field.name) for field in fields(run.recipe) if field.name not in UNCHOSEN}
-    off = [
-        name for name, value in values.items() if (value is False or value in ((), "none")) and name not in run.reasons
-    ]
-    own = [name for name, value in values.items() if value is None]
+    own = [field.name for field in fields(Networks) if values[field.name] is None]
+    unused = lambda value: value is None or value is False or value in ((), "none")
+    off = [name for name, value in values.items() if unused(value) and name not in (*own, *run.reasons)]
     table = plain_table("flag", "value", "chosen because")
     for name in sorted(values, key=lambda name: name not in run.reasons):
         if name not in off + own:

@@ -40,6 +40,7 @@ def page(record: Record) -> str:
         strip_note=f"The same {'inputs' if record.translates else 'latent points'} each time.",
         axes=axes,
         figures=sections.figures(record, axes),
+        instruments=sections.instruments(record),
         scores=sections.scores(record),
         nearest=sections.nearest(record),
         recipe=tables.recipe(record),

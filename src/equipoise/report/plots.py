@@ -60,15 +60,24 @@ class Plot(NamedTuple):
 
 
 def svg(plot: Plot, theme: Theme) -> bytes:
-    """A plot as SVG: the same bytes for the same data, whatever the user's matplotlib is set to."""
+    """A plot as SVG."""
+
+    def draw(figure: Figure) -> None:
+        figure.subplots_adjust(left=0.115, right=0.98, top=0.95, bottom=0.19)
+        _draw(figure.add_subplot(), plot, theme)
+
+    return as_svg(draw, INCHES)
+
+
+def as_svg(draw: Callable[[Figure], None], inches: tuple[float, float]) -> bytes:
+    """A figure as SVG: the same bytes for the same data, whatever the user's matplotlib is set to."""
     plain = {name: value for name, value in matplotlib.rcParamsDefault.items() if not name.startswith("backend")}
     settings: Any = {**plain, **STYLE}
     with matplotlib.rc_context(settings):
-        figure = Figure(figsize=INCHES)
-        figure.subplots_adjust(left=0.115, right=0.98, top=0.95, bottom=0.19)
-        _draw(figure.add_subplot(), plot, theme)
+        figure = Figure(figsize=inches)
+        draw(figure)
         out = io.BytesIO()
-        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        figure.savefig(out, format="svg", dpi=200, transparent=True, metadata={"Date": None, "Creator": None})
     return re.sub(r"'DejaVu Sans'[^;\"]*", FONT, out.getvalue().decode()).encode()
 
 
@@ -128,12 +137,17 @@ def _frame(axes: Axes, plot: Plot, theme: Theme) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(5))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda number, _: numbers.short(round(number, 9))))
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(theme.rule)
     axes.grid(axis="y", color=theme.rule, linewidth=0.7)
     axes.set_axisbelow(True)
-    axes.tick_params(colors=theme.soft, length=0, pad=4)
+    quiet(axes, theme)
     axes.set_xlabel(plot.x_label, color=theme.soft)
+
+
+def quiet(axes: Axes, theme: Theme) -> None:
+    """Leaves of the frame the line below, without ticks."""
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(theme.rule)
+    axes.tick_params(colors=theme.soft, length=0, pad=4)
 
 
 def _varies(plot: Plot) -> bool:

@@ -1,7 +1,7 @@
 """What a run folder says, read once; whatever is not there yet is empty."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from ..runs.folder import RunFolder, read_rows
 
 Row = dict[str, Any]
 Values = NDArray[np.float64]
+Measured = dict[str, dict[str, dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Record:
     levels: list[tuple[int, Path]]
     nearest: Path
     seen: int
+    measured: dict[int, Measured] = field(default_factory=dict)
+    """What instruments said of the networks, by images seen."""
 
     @property
     def name(self) -> str:
@@ -87,14 +90,18 @@ def read(run: str | Path) -> Record:
     """Reads a run folder; raises ValueError for a folder that is none."""
     folder = RunFolder(run)
     context = folder.context()
-    stats, metrics = rows(folder.stats_file), rows(folder.metrics_file)
+    every, metrics = rows(folder.stats_file), rows(folder.metrics_file)
+    measured = {int(row["seen"]): measured_in(row) for row in every if measured_in(row)}
+    stats = [row for row in every if row["seen"] or not measured_in(row)]  # before the first round there are no others
     pictures, levels = numbered(folder.samples), numbered(folder.levels)
     saved = [int(file.stem) for file in folder.checkpoint_files() if file.stem.isdecimal()]
     training = [row for row in metrics if row.get("when") == "training"]
     evaluations = [row for row in metrics if row.get("when") == "evaluate"]
     reached = [int(row["seen"]) for row in stats + metrics] + [seen for seen, _ in pictures] + saved
     seen = max(reached, default=0)
-    return Record(folder.path, context, stats, training, evaluations, pictures, levels, folder.nearest_file, seen)
+    return Record(
+        folder.path, context, stats, training, evaluations, pictures, levels, folder.nearest_file, seen, measured
+    )
 
 
 def numbered(folder: Path) -> list[tuple[int, Path]]:
@@ -112,6 +119,25 @@ def rows(file: Path) -> list[Row]:
 def by_value(found: object) -> dict[str, Any]:
     """What a row says of each of its values, or nothing."""
     return {str(k): v for k, v in found.items() if isinstance(v, dict | list)} if isinstance(found, dict) else {}
+
+
+def measured_in(row: Row) -> Measured:
+    """What instruments said in a row, by network and instrument: finite numbers, and lists of them."""
+    of_nets = by_value(row.get("instruments"))
+    found = {net: {name: finite(one) for name, one in by_value(of).items()} for net, of in of_nets.items()}
+    return {net: known for net, of in found.items() if (known := {name: one for name, one in of.items() if one})}
+
+
+def finite(readings: object) -> dict[str, Any]:
+    """Of readings by name, the finite numbers and the lists of them."""
+    found = readings.items() if isinstance(readings, dict) else ()
+    return {str(key): value for key, value in found if is_finite(value)}
+
+
+def is_finite(value: object) -> bool:
+    """Whether it is a finite number, or a list of some."""
+    several = value if isinstance(value, list) else [value]
+    return bool(several) and all(isinstance(one, int | float) and isfinite(one) for one in several)
 
 
 def calls(found: object) -> list[str]:

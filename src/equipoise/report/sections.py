@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from . import curves, numbers, tables, thumbnails
+from . import curves, heat, measured, numbers, tables, thumbnails
 from .plots import Line, Plot, svg
 from .record import Floor, Record, best, called, number, real_floor, score_before
 from .themes import THEMES
@@ -148,6 +148,18 @@ def figures(record: Record, axes: list[curves.Axis]) -> list[Figure]:
     """All curves, against images and, where it is known, against time."""
     by_axis = [curves.plots(record, axis) for axis in axes]
     return [_figure(axes, list(variants)) for variants in zip(*by_axis, strict=True)]
+
+
+def instruments(record: Record) -> list[Figure]:
+    """What instruments have said, against images."""
+    return [_of_instruments(picture) for picture in measured.pictures(record)]
+
+
+def _of_instruments(picture: Plot | heat.Heat | heat.Spectra) -> Figure:
+    if isinstance(picture, Plot):
+        return Figure(picture.title, picture.caption, picture.lines, [drawing("images", picture)])
+    light, dark = (data_uri("svg+xml", heat.svg(picture, THEMES[theme])) for theme in ("light", "dark"))
+    return Figure(picture.title, picture.caption, [], [Drawing("images", light, dark, heat.in_words(picture))])
 
 
 def _figure(axes: list[curves.Axis], variants: list[Plot]) -> Figure:

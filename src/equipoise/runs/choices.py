@@ -59,6 +59,8 @@ def choose(
         "score_every": lambda now: _score_every(now, pace),
         **{name: partial(_every, times=PICTURES) for name in ("sample_every", "save_every")},
     }
+    if recipe.instruments:
+        makers["instruments_every"] = partial(_every, times=PICTURES)
     reasons = {}
     for name, make in makers.items():
         if getattr(recipe, name) is None:

@@ -12,7 +12,7 @@ COMPONENTS = (
     *("game", "network", "growth", "loss", "d_norm", "g_norm", "d_activation", "g_activation"),
     *("constraint", "augment", "optimizer", "features"),
 )
-TERMS = ("penalties", "g_penalties", "score")
+TERMS = ("penalties", "g_penalties", "score", "instruments")
 OWN_FILE = re.compile(r"^(.*\.py):")
 
 

@@ -1,7 +1,5 @@
 """Training as a run: from a recipe and a folder to checkpoints, statistics, pictures and scores in that folder."""
 
-import os
-import platform
 import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -20,7 +18,9 @@ from .assemble import Assembled, assemble, rounds
 from .choices import choose
 from .folder import LOCK, RunFolder, append_row, load_checkpoint, read_rows, write_whole
 from .forecast import Pace, measured
+from .hardware import hardware, memory
 from .levels import BESIDE, level_of
+from .measuring import Bench
 from .outputs import Output, outputs, picture_of
 from .pictures import grid
 from .real_images import find, load_dataset, sets_in, training_batches
@@ -77,6 +77,9 @@ class Session:
         self.state: State = self.assembled.state
         self.outputs = outputs(self.dataset, self.state.averages)
         self.scorers = [self.scorer_of(output) for output in self.outputs]
+        self.bench = Bench(self.recipe.instruments, self.outputs, self.device)
+        if not self.folder.recipe_file.exists():
+            self.bench.check(self.state.nets)
         self.pending: list[tuple[int, Stats]] = []  # images seen before each round, and its statistics
         self.seconds = self.recorded_seconds = 0.0
         self.recorded_images = 0
@@ -92,7 +95,9 @@ class Session:
 
     def forecast(self) -> float:
         """The seconds that the run will take from its start to its end."""
-        return self.pace.seconds(self.recipe, sum(scorer.unseen for scorer in self.scorers))
+        measurements = 1 + known(self.recipe.images) // (self.recipe.instruments_every or known(self.recipe.images))
+        unseen = sum(scorer.unseen for scorer in self.scorers)
+        return self.pace.seconds(self.recipe, unseen) + measurements * self.bench.seconds
 
     def resolve(self, recipe: Recipe, pace: Pace | None = None) -> tuple[Recipe, dict[str, str]]:
         """The complete recipe, the one that the folder holds or a new one, with the reason of each choice."""
@@ -134,6 +139,7 @@ class Session:
 
     def advance(self, stop: Callable[[], bool]) -> Iterator[Progress]:
         """Trains, and does what is due after each round, and at the start what a killed process left undone."""
+        self.measure_start()
         if self.unscored():
             yield self.after_round(self.state.begun)
         images = training_batches(self.dataset, self.recipe, self.assembled.batch, self.state.seen, self.device)
@@ -151,7 +157,9 @@ class Session:
         recipe, end = self.recipe, self.state.seen >= known(self.recipe.images)
         due = lambda every: end or self.state.seen // every > before // every
         saving, scoring = due(recipe.save_every), due(recipe.score_every)
-        row = self.record() if saving or scoring or due(max(1, known(recipe.images) // ROWS)) else None
+        measuring = bool(self.bench.instruments) and due(known(recipe.instruments_every))
+        recording = saving or scoring or measuring or due(max(1, known(recipe.images) // ROWS))
+        row = self.record(measuring) if recording else None
         if saving or scoring:
             self.save()
         if due(recipe.sample_every):
@@ -160,8 +168,17 @@ class Session:
             self.picture_level()
         return Progress(self.state.seen, row, self.score() if scoring else None)
 
-    def record(self) -> dict[str, Any] | None:
-        """Writes the means of the statistics since the last row, if any; raises NotFinite at the first bad one."""
+    def measure_start(self) -> None:
+        """Writes what instruments say before the first round, unless that was written."""
+        if self.bench.instruments and not self.state.seen and not any(read_rows(self.folder.stats_file)):
+            row = {"seen": 0, "seconds": 0.0, "instruments": self.bench.measure(self.state.nets)}
+            append_row(self.folder.stats_file, row)
+
+    def record(self, measuring: bool = False) -> dict[str, Any] | None:
+        """Writes the means of the statistics since the last row, if any; raises NotFinite at the first bad one.
+
+        With what instruments say now, where they are due.
+        """
         if not self.pending:
             return None
         mark = time.perf_counter()
@@ -173,7 +190,9 @@ class Session:
         self.recorded_seconds, self.recorded_images = self.seconds, self.state.seen
         means = {name: float(np.mean([row[name] for row in table if name in row])) for name in union(table)}
         timing = {"seconds": round(self.seconds, 3), "speed": round(speed, 1)}
-        row = {"seen": self.state.seen, **timing, **means, "memory": memory(self.device)}
+        row: dict[str, Any] = {"seen": self.state.seen, **timing, **means, "memory": memory(self.device)}
+        if measuring:
+            row["instruments"] = self.bench.measure(self.state.nets)
         append_row(self.folder.stats_file, row)
         return row
 
@@ -252,20 +271,3 @@ def is_best(row: dict[str, Any], before: list[dict[str, Any]]) -> bool:
 def union(table: list[dict[str, float]]) -> list[str]:
     """The names of all statistics; some may be missing from some rounds."""
     return [*dict.fromkeys(name for row in table for name in row)]
-
-
-def hardware(device: torch.device) -> dict[str, Any]:
-    """What the run runs on."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
-    return {"device": device.type, "name": name, "threads": torch.get_num_threads(), "cores": os.cpu_count()}
-
-
-def memory(device: torch.device) -> int:
-    """The most bytes that this process has held, on the GPU where it uses one."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    try:
-        import resource
-    except ImportError:  # not on Windows
-        return 0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1024 if platform.system() == "Linux" else 1)
