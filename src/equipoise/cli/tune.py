@@ -80,7 +80,7 @@ class Tune(Command):
         scores = {cell.row: [*read.scores(read.metrics[0])[cell]] for cell in read.study.cells}
         tuned = next(cell for cell in read.study.cells if cell.row == TUNED)
         setting = best_setting(read.study, out, tuned)
-        return answer(read.study, scores, setting or {}, read.higher(read.metrics[0]))
+        return answer(read.metrics[0], scores, setting or {}, read.higher(read.metrics[0]))
 
 
 def in_words(found: Answer | None) -> str:

@@ -16,7 +16,7 @@ from ..runs import Session
 from ..spec import find, parse
 from .comparison import Summary, probability_better, summary
 from .costs import runs_of
-from .grid import Study, first_score
+from .grid import Study
 from .search import Search
 
 USUAL, TUNED = "usual", "tuned"
@@ -135,10 +135,10 @@ def _around(value: float, shared: str = "") -> str:
     return f"log({low}, {high}{shared})"
 
 
-def answer(study: Study, scores: dict[str, list[float]], setting: dict[str, Any], higher: bool) -> Answer | None:
+def answer(metric: str, scores: dict[str, list[float]], setting: dict[str, Any], higher: bool) -> Answer | None:
     """What the scores of both rows say; None while one has none."""
     tuned, usual = (summary(scores.get(row, [])) for row in (TUNED, USUAL))
     if tuned is None or usual is None:
         return None
     sure = probability_better(scores[TUNED], scores[USUAL], higher)
-    return Answer(setting, first_score(study), tuned, usual, sure)
+    return Answer(setting, metric, tuned, usual, sure)
