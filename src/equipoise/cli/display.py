@@ -30,6 +30,7 @@ from .. import (
     schedules,
 )
 from ..checks import check_choice
+from ..data import toys
 from ..metrics import features
 from ..metrics.evaluation import Batch
 from ..metrics.titles import title
@@ -55,6 +56,7 @@ MODULES = (
     growth,
     metrics,
     features,
+    toys,
     presets,
 )
 KINDS = {kind(module): module for module in MODULES}

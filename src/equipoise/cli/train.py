@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import tyro
 
 from .. import presets, report, runs
+from ..data import is_toy
 from ..recipe import Game, Machine, Networks, Optimisation, Reading, Recipe, Scores, Usual
 from ..spec import build
 from . import display
@@ -100,5 +101,6 @@ def located(recipe: Recipe) -> Recipe:
     own = lambda spec: OWN_FILE.sub(lambda match: absolute(match[1]) + ":", spec)
     changes: dict[str, Any] = {name: own(getattr(recipe, name)) for name in COMPONENTS if getattr(recipe, name)}
     changes |= {name: tuple(map(own, listed(getattr(recipe, name)))) for name in TERMS if getattr(recipe, name)}
-    changes["data"] = recipe.data if recipe.data == "builtin" else absolute(recipe.data)
+    as_is = recipe.data == "builtin" or is_toy(recipe.data)
+    changes["data"] = own(recipe.data) if as_is else absolute(recipe.data)
     return replace(recipe, **changes)
