@@ -22,6 +22,7 @@ from equipoise import (
     schedules,
     spec,
 )
+from equipoise.data import toys
 from equipoise.metrics import features
 
 SRC = Path(equipoise.__file__).parent
@@ -33,6 +34,7 @@ SHARED = {
     "labels",
     "numerics",
     "randomness",
+    "ranges",
     "schedules",
     "trees",
     "weights",
@@ -117,6 +119,7 @@ def test_every_module_has_a_layer():
             "cas classifier_scores density_coverage fd fd_infinity fid inception_score intra_fd kid lpips_diversity "
             "memorization modes ms_ssim polygon ppl precision_recall reconstruction sliced_wasserstein wasserstein",
         ),
+        (toys, "gaussians_1d grid ring spiral stacked swiss_roll triangles"),
         (features, "builtin clip dinov2 inception mobilenet pixels random resnet56"),
         (
             presets,
@@ -133,7 +136,7 @@ def test_public_components(module, expected):
 FILES = ("clip", "dinov2", "inception", "resnet56")  # features whose weights may have to be downloaded
 KINDS = [
     *(losses, penalties, norms, constraints, augment, networks, activations, optimizers),
-    *(metrics, features, presets, games, schedules, growth),
+    *(metrics, features, presets, games, schedules, growth, toys),
 ]
 
 

@@ -28,7 +28,7 @@ def test_a_recipe_is_made_of_its_groups():
         ({"batch": 0}, "batch must be at least 1, not 0"),
         ({"images": -5}, "images must be at least 1, not -5"),
         ({"lr_d": 0.0}, "lr_d must be above 0, not 0.0"),
-        ({"size": "big"}, "size must be pixels like 64 or, height x width, 48x96, and at least 8, not 'big'"),
+        ({"size": "big"}, "size must be pixels like 64 or, height x width, 48x96, and at least 8, or 1 of points, not 'big'"),
         ({"size": "4"}, "size must be"),
         ({"seed": -1}, "seed must be at least 0, not -1"),
         ({"score_images": 1}, "score_images must be at least 2, not 1"),

@@ -16,8 +16,8 @@ class Range:
     tensor([-3.,  1.,  7.])
     """
 
-    low: float
-    high: float
+    low: int | float
+    high: int | float
     is_bytes: bool = False
 
     def __post_init__(self) -> None:
@@ -37,7 +37,7 @@ class Range:
             raise ValueError(f"range must be {rule}, not {text!r}") from None
 
     def __str__(self) -> str:
-        return "bytes" if self.is_bytes else f"{self.low!r}:{self.high!r}"
+        return "bytes" if self.is_bytes else f"{float(self.low)}:{float(self.high)}"
 
     def to_networks(self, images: Real[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """2 (x - low) / (high - low) - 1."""

@@ -45,7 +45,8 @@ class Sample(Command):
 
     run_folder: Annotated[Run, tyro.conf.arg(metavar="RUN")]
     count: Annotated[
-        int | None, tyro.conf.arg(help="images, 64, or points, 2000; with --rows or --interpolate the images of a row, 8")
+        int | None,
+        tyro.conf.arg(help="images, 64, or 2000 points; with --rows or --interpolate those of a row, 8"),
     ] = None
     out: Annotated[Path, tyro.conf.arg(help="a picture, an .npz or .npy file or, without a suffix, a folder")] = Path(
         "samples.png"

@@ -43,7 +43,7 @@ def batches(
     """Images in [-1, 1] and their labels on a device, after the first `start` images; global random state is untouched.
 
     `mirror` flips every second image on average. `dequantize` adds uniform noise of the size of one grey level (Miyato
-    et al. 2018, arXiv:1802.05957) to bytes, of `noise_seed` where it is not to be that of the order. `batch` may be a schedule.
+    et al. 2018, arXiv:1802.05957), of `noise_seed` where it is not to be that of the order. `batch` may be a schedule.
     `workers` is how many processes decode a streamed set.
     """
     check_range(at_least=1, batch=batch)
@@ -152,11 +152,11 @@ def _finished(
         if labels is None and dataset.labels is not None:
             labels = dataset.labels.tensor().to(indices.device)
         turned = torch.where(mirrored[:, None, None, None], images.flip(-1), images) if mirror else images
-        yield shown(turned, dataset.format.range, noise), labels[indices] if labels is not None else None
+        yield scaled(turned, dataset.format.range, noise), labels[indices] if labels is not None else None
         noise = noise and (noise[0], noise[1] + len(images))
 
 
-def shown(
+def scaled(
     images: Real[Tensor, "b c h w"], range: Range, noise: tuple[int, int] | None = None
 ) -> Float[Tensor, "b c h w"]:
     """In [-1, 1]; of bytes x / 128 - 1 + U(0, 1/128) drawn from the seed and position given as `noise`."""

@@ -24,7 +24,7 @@ class BrokenImage(ValueError):
 
 @dataclass(frozen=True)
 class Format:
-    """What images become: channels (1 grey, 2 grey+alpha, 3 RGB, 4 RGBA), height, width, how they are made to fit, range.
+    """What images become: channels (1 grey, 2 grey+alpha, 3 RGB, 4 RGBA), height, width, fit, and range of the numbers.
 
     "crop" scales an image so that it covers height x width and cuts the centre; "stretch" resizes it to exactly that.
     """
@@ -73,7 +73,7 @@ class Look:
 def decode(content: bytes, format: Format, name: str) -> UInt8[np.ndarray, "c h w"]:
     """The pixels of an encoded image; `name` is for messages."""
     if not format.range.is_bytes:
-        raise ValueError(f"{name} is an image file, which holds bytes, and range={str(format.range)!r} is one of floats")
+        raise ValueError(f"{name}: image files hold bytes, and range={str(format.range)!r} is one of floats")
     with _opened(content, name) as image:
         return convert(ImageOps.exif_transpose(image), format)
 

@@ -172,8 +172,8 @@ def check_range(source: Source, format: Format) -> None:
 def unknown_range(source: Source) -> str:
     """Says that floats need a range."""
     return (
-        f"{source.name} holds floats beyond [0, 1] and [-1, 1], which need a range: the lowest and the highest value as "
-        f"--range=-3:5, or as an array 'range' in the .npz"
+        f"{source.name} holds floats beyond [0, 1] and [-1, 1], which need a range: their lowest and highest value, as "
+        f"--range=-3:5 or as an array 'range' in the .npz"
     )
 
 

@@ -30,7 +30,8 @@ class Arrays:
 
     def look(self, index: int) -> Look:
         """The size and kind of every image."""
-        return Look(*self.array.shape[1:], self.range)
+        _, channels, height, width = self.array.shape
+        return Look(channels, height, width, self.range)
 
     def pixels(self, index: int, format: Format) -> Real[np.ndarray, "c h w"]:
         """One image, converted."""

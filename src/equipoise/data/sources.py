@@ -1,4 +1,4 @@
-"""What a path holds: a folder or zip of images, CIFAR, idx files, arrays of numpy; or the built-in set, or a toy set."""
+"""What a path holds: a folder or zip of images, CIFAR, idx files, arrays; or the built-in set, or a toy set."""
 
 import re
 from collections.abc import Callable
@@ -76,7 +76,7 @@ def is_toy(data: str) -> bool:
     >>> is_toy("ring"), is_toy("grid(side=3)"), is_toy("mine.py:moons"), is_toy("photos/ring")
     (True, True, True, False)
     """
-    return data in names(toys) or NAMED.fullmatch(data) is not None and not Path(data).expanduser().exists()
+    return data in names(toys) or bool(NAMED.fullmatch(data) and not Path(data).expanduser().exists())
 
 
 def _toy(data: str) -> Source:
@@ -188,8 +188,9 @@ def _pixels(
     """Arrays as a source: the range that their numbers have, and the one to learn."""
     if images.size == 0:
         raise ValueError(f"{name} has no image: its array is {list(images.shape)}")
-    has, learnt = ranges
-    return Source(kind, name, Arrays(images, has), Look(*images.shape[1:], learnt), find_labels, held_out)
+    (has, learnt), (_, channels, height, width) = ranges, images.shape
+    look = Look(channels, height, width, learnt)
+    return Source(kind, name, Arrays(images, has), look, find_labels, held_out)
 
 
 def _cifar(path: Path, kind: str) -> Source:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ Told = tuple[Int64[Tensor, " n"], Bool[Tensor, " n"], int]
 Points = Sequence[Sequence[int | float]]
 
 
+@runtime_checkable
 class Mixture(Protocol):
     """A distribution about points, as toy data are: `data.toys.ring()`."""
 
@@ -42,12 +43,13 @@ def modes(
 ) -> SetMetric:
     """|{modes with a sample}| and KL(p_generated || p_real) over modes (Srivastava et al. 2017, arXiv:1705.07761).
 
-    With `centers`, points or a toy set made of them as ring(count=8), rows are points: each belongs to the nearest one,
-    and counts as of high quality, and for its mode, within three deviations of it, the toy set's or 0.05. Without, modes are the classes that the features' classifier tells; with `planes`,
-    those of all channels of an image together, each a picture for the built-in classifier: a thousand for three. A mode
-    is captured by `least` samples. Frequencies of real images where there are some, else equal ones. Modes grow and the
-    divergence falls with the number of images: compare equal ones. The intervals, of another draw of as many images,
-    are a bootstrap's for the modes, Student's for the divergence, Wilson's for `high_quality`.
+    With `centers`, points or a toy set made of them like ring(count=8), rows are points: each belongs to the nearest
+    one, and counts as of high quality, and for its mode, within three deviations of it, the toy set's or 0.05. Without,
+    modes are the classes that the features' classifier tells; with `planes`, those of all channels of an image
+    together, each a picture for the built-in classifier: a thousand for three. A mode is captured by `least` samples.
+    Frequencies of real images where there are some, else equal ones. Modes grow and the divergence falls with the
+    number of images: compare equal ones. The intervals, of another draw of as many images, are a bootstrap's for the
+    modes, Student's for the divergence, Wilson's for `high_quality`.
     """
     check_range(above=0, deviation=1 if deviation is None else deviation)
     check_range(at_least=1, least=least)

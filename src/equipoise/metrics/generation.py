@@ -39,7 +39,8 @@ def generate(
     left as it was.
     """
     for part in _parts(len(z)):
-        yield range.from_networks(_images(G, z[part], None if labels is None else labels[part], mixed(seed, part.start)))
+        some = None if labels is None else labels[part]
+        yield range.from_networks(_images(G, z[part], some, mixed(seed, part.start)))
 
 
 def _parts(count: int) -> list[slice]:

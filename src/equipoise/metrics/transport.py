@@ -37,9 +37,10 @@ def wasserstein(most: int = 2000) -> SetMetric:
     """min_P sum_ij P_ij |x_i - y_j|, P with uniform marginals: W_1 of the samples (Kantorovich 1942), exactly.
 
     Between the first `most` rows of each side: of equal numbers the best assignment, of others by POT (`pip install
-    equipoise[transport]`); in one dimension in closed form. Two samples of one distribution are about n^(-1/d) apart: too large, and hardly less for more images, so
-    compare equal numbers, and with the value of real images. The interval is that of the dual potential's mean over
-    generated images (del Barrio and Loubes 2019, arXiv:1705.01299), Student's.
+    equipoise[transport]`), in one dimension in closed form. Two samples of one distribution are about n^(-1/d) apart:
+    too large, and hardly less for more images, so compare equal numbers, and with the value of real images. The
+    interval is that of the dual potential's mean over generated images (del Barrio and Loubes 2019, arXiv:1705.01299),
+    Student's.
     """
     check_range(at_least=2, most=most)
     return SetMetric("wasserstein", rows, partial(_cost, most), partial(_interval, most))
@@ -112,6 +113,6 @@ def _cost(most: int, real: Rows, generated: Rows) -> Values:
 
 
 def _interval(most: int, real: Rows, generated: Rows) -> Intervals:
-    cost, potential = _found(most, real, generated)
-    error = potential.std().item() / len(potential) ** 0.5
-    return {"wasserstein": around(cost, error, len(potential) - 1)}
+    found = _found(most, real, generated)
+    count = len(found.potential)
+    return {"wasserstein": around(found.cost, found.potential.std().item() / count**0.5, count - 1)}

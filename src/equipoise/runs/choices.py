@@ -114,7 +114,8 @@ def _range(source: Source) -> Choice:
 
 def _network(recipe: Recipe, device: torch.device) -> Choice:
     if _side(recipe) == 1:
-        return Choice("mlp(width=128, z_dim=16)", "points have no space to convolve over")
+        dimension = max(2, known(recipe.channels))
+        return Choice(f"mlp(width=128, z_dim={dimension})", "points have no space to convolve over")
     if device.type == "cuda":
         return Choice("r3(g_width=384, d_width=384)", "half of the paper's width, for one GPU")
     gain = "" if _side(recipe) <= SMALL else ", d_gain=0.7"
@@ -126,7 +127,7 @@ def _batch(recipe: Recipe, source: Source, device: torch.device) -> Choice:
     if source.count < 64:
         return Choice(min(8, source.count), f"there are {source.count} images")
     if _side(recipe) == 1:
-        return Choice(256, "points are small")
+        return Choice(128, "points are small")
     if device.type == "cuda":
         return Choice(64, "keeps one GPU busy")
     return Choice(16, "small, for many steps on a few CPU cores")
@@ -140,7 +141,7 @@ def _images(recipe: Recipe, source: Source, device: torch.device, pace: Pace | N
             images, f"in {recipe.minutes:g} minutes, at {1 / pace.image:,.0f} images a second and some scores"
         )
     if _side(recipe) == 1:
-        return Choice(1_000_000, "less than a minute on a CPU core")
+        return Choice(400_000, "less than a minute on a CPU core")
     if device.type == "cuda":
         images = min(25_000_000, max(2_000_000, 200 * source.count))
         return Choice(images, f"{images // source.count} times the {source.count:,} images; some hours on a GPU")

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from ..data.label_tables import UserLabels
 from ..labels import in_turn
+from ..metrics.generation import generate, latents
 from ..ranges import Range
 from ..recipe import known
-from ..metrics.generation import generate, latents
 from ..training import role
 from .assemble import build_networks
 from .folder import RunFolder, load_checkpoint

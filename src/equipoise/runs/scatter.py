@@ -37,7 +37,8 @@ def picture(
     plain = {name: value for name, value in matplotlib.rcParamsDefault.items() if not name.startswith("backend")}
     settings: Any = {**plain, **STYLE}
     with matplotlib.rc_context(settings):
-        figure = Figure(figsize=(INCHES * (1 + (terrain is not None)), INCHES), dpi=DOTS, layout="constrained")
+        figure = Figure(figsize=(INCHES * (1 + (terrain is not None)), INCHES), dpi=DOTS)
+        figure.subplots_adjust(left=0.07, right=0.985, top=0.93, bottom=0.07, wspace=0.14)
         panels = [figure.add_subplot(1, 1 + (terrain is not None), 1)]
         ends = ends_of(range)
         draw = _histograms if generated.shape[1] == 1 else _scatter
@@ -86,14 +87,13 @@ def _histograms(
 
 def _contours(axes: Axes, terrain: Landscape, generated: Points) -> None:
     axes.set_title("discriminator's logit, and where it grows", loc="left", color=INK)
-    grid = lambda values, side: values.reshape(side, side).T
-    x, y = (grid(terrain.places[:, axis], FINE[2]) for axis in (0, 1))
-    axes.contourf(x, y, grid(terrain.values, FINE[2]), levels=24, cmap="cividis")
-    axes.contour(x, y, grid(terrain.values, FINE[2]), levels=12, colors="white", linewidths=0.35, alpha=0.6)
-    arrows = terrain.gradients / np.maximum(np.linalg.norm(terrain.gradients, axis=1, keepdims=True), 1e-12)
-    lengths = np.linalg.norm(terrain.gradients, axis=1, keepdims=True)
-    arrows *= np.sqrt(lengths / max(lengths.max(), 1e-12))
-    axes.quiver(*terrain.at.T, *arrows.T, color="white", pivot="mid", scale=1.6 * COARSE[2], width=0.005)
+    grid = lambda values: values.reshape(FINE[2], FINE[2]).T
+    x, y, heights = grid(terrain.places[:, 0]), grid(terrain.places[:, 1]), grid(terrain.values)
+    axes.contourf(x, y, heights, levels=24, cmap="cividis")
+    axes.contour(x, y, heights, levels=12, colors="white", linestyles="solid", linewidths=0.3, alpha=0.5)
+    steepness = np.linalg.norm(terrain.gradients, axis=1, keepdims=True).clip(1e-12)
+    arrows = terrain.gradients / np.sqrt(steepness * steepness.max())  # the root of their lengths can be seen
+    axes.quiver(*terrain.at.T, *arrows.T, color="white", pivot="mid", scale=1.4 * COARSE[2], width=0.004, headwidth=4.5)
     axes.scatter(generated[:, 0], generated[:, 1], s=4, color="#ff9a4d", linewidths=0)
 
 

@@ -21,7 +21,7 @@ OfPoints = Callable[[Float[ndarray, "n d"]], Float64[ndarray, " n"]]
 class Toy:
     """A distribution of points [n, d] or of images [n, c, h, w] that is known exactly.
 
-    `draw(count, seed)` gives so many, and the class of each where there are classes. `score` is how a generator of it is
+    `draw(count, seed)` gives so many, and the class of each where there are some. `score` is how a generator of it is
     best scored. Points have a `log_density`, those about a curve also their `distance` from it, those of a mixture its
     `centers` and the `deviation` about each. Of points `range` is a scale, not a bound.
     """
@@ -34,7 +34,7 @@ class Toy:
     log_density: OfPoints | None = None
     distance: OfPoints | None = None
     centers: Points | None = None
-    deviation: float | None = None
+    deviation: int | float | None = None
     count: int = POINTS
     held_out: int = HELD_OUT
 

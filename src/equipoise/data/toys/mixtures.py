@@ -22,7 +22,7 @@ def ring(count: int = 8, radius: int | float = 2.0, deviation: int | float = 0.0
     check_range(at_least=1, count=count)
     check_range(above=0, radius=radius)
     angles = [2 * pi * number / count for number in range(count)]
-    centers = [(radius * cos(angle), radius * sin(angle)) for angle in angles]
+    centers: list[tuple[int | float, ...]] = [(radius * cos(angle), radius * sin(angle)) for angle in angles]
     name = call(ring, count=count, radius=radius, deviation=deviation)
     return mixture(name, centers, deviation, float(radius))
 
@@ -68,18 +68,18 @@ def mixture(
     )
 
 
-def _drawn(centers: Centers, deviation: float, count: int, seed: int) -> Drawn:
+def _drawn(centers: Centers, deviation: int | float, count: int, seed: int) -> Drawn:
     rng = np.random.default_rng(seed)
     classes = rng.integers(len(centers), size=count)
     return about(centers[classes], deviation, rng), classes
 
 
-def about(places: Float64[np.ndarray, "n d"], deviation: float, rng: np.random.Generator) -> Float[np.ndarray, "n d"]:
+def about(places: Float64[np.ndarray, "n d"], deviation: int | float, rng: np.random.Generator) -> Float[np.ndarray, "n d"]:
     """N(place, s^2 I) at each place."""
     return (places + deviation * rng.standard_normal(places.shape)).astype(np.float32)
 
 
-def log_density(centers: Centers, deviation: float, points: Float[np.ndarray, "n d"]) -> Float64[np.ndarray, " n"]:
+def log_density(centers: Centers, deviation: int | float, points: Float[np.ndarray, "n d"]) -> Float64[np.ndarray, " n"]:
     """log 1/k sum_i N(x; c_i, s^2 I)."""
     normal = points.shape[1] * log(deviation * sqrt(2 * pi)) + log(len(centers))
     return -normal + by_parts(centers, points, lambda squares: logsumexp(-squares / (2 * deviation**2), axis=1))

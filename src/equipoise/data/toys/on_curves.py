@@ -46,7 +46,7 @@ def on_curve(name: str, place: Curve, deviation: int | float, arms: int) -> Toy:
     )
 
 
-def _drawn(place: Curve, arms: int, deviation: float, count: int, seed: int) -> Drawn:
+def _drawn(place: Curve, arms: int, deviation: int | float, count: int, seed: int) -> Drawn:
     rng = np.random.default_rng(seed)
     arm = rng.integers(arms, size=count)
     return about(place(rng.random(count), arm), deviation, rng), arm if arms > 1 else None
@@ -57,7 +57,7 @@ def _roll(u: Float64[np.ndarray, " n"], arm: np.ndarray) -> Float64[np.ndarray, 
     return np.stack([t * np.cos(t), t * np.sin(t)], 1) / 7.5
 
 
-def _spiral(arms: int, turns: float, u: Float64[np.ndarray, " n"], arm: np.ndarray) -> Float64[np.ndarray, "n 2"]:
+def _spiral(arms: int, turns: int | float, u: Float64[np.ndarray, " n"], arm: np.ndarray) -> Float64[np.ndarray, "n 2"]:
     radius = np.sqrt(u)
     angle = 2 * pi * (turns * radius + arm / arms)
     return 2 * radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...checks import check_range
-from ...metrics import polygon
+from ...metrics.polygon import triangles as drawn_triangles
 from ...ranges import BYTES
 from ..arrays import read_builtin
 from .distributions import Drawn, Toy, call
@@ -21,8 +21,8 @@ def triangles(images: int = 10_000) -> Toy:
 
 
 def _drawn(count: int, seed: int) -> Drawn:
-    drawn = polygon.triangles(count, seed)
-    return (drawn * 255).round().byte().numpy()[:, None], None
+    grey = drawn_triangles(count, seed)
+    return (grey * 255).round().byte().numpy()[:, None], None
 
 
 def stacked(images: int = 25_000) -> Toy:

@@ -25,9 +25,8 @@ class Features:
     """Vectors of images, in float32 on the images' device, a few images at a time; `hash` says exactly which vectors.
 
     `extract` is the map alone, without these cares: it takes float images of 0 to 255 too, for differences smaller than
-    a grey level, and gradients flow through it. `of_floats` is the map of images that are floats of any range, where there is one.
-    `logits` makes class logits of the vectors, where the network knows
-    classes: one pass over the images serves every metric.
+    a grey level, and gradients flow through it. `of_floats` is the map of floats of any range, where there is one.
+    `logits` makes class logits of the vectors, where the network knows classes: one pass serves every metric.
     """
 
     name: str
@@ -65,13 +64,14 @@ def random(seed: int = 0) -> Features:
 def pixels(size: int = 8) -> Features:
     """x / 255 of the image's mean over a grid of size x size, flattened: colours and coarse shapes.
 
-    Floats are seen as they are, and a point, an image of one pixel, is itself.
+    Floats are seen as they are, on a grid of at most their own size: a point, an image of one pixel, is itself.
     """
     check_range(at_least=1, size=size)
-    name = f"pixels(size={size})"
-    shrink = lambda images: adaptive_avg_pool2d(images, [min(side, size) for side in images.shape[-2:]]).flatten(1)
-    in_unit = lambda images: shrink(images.float() / 255)
-    return Features(name, None, _hash(name), f"area to {size}x{size}", in_unit, of_floats=shrink)
+    cells = lambda images: (min(images.shape[2], size), min(images.shape[3], size))
+    in_unit = lambda images: adaptive_avg_pool2d(images.float() / 255, size).flatten(1)
+    as_is = lambda images: adaptive_avg_pool2d(images.float(), cells(images)).flatten(1)
+    key = _hash(f"pixels(size={size})")
+    return Features(_name(pixels, size=size), None, key, f"area to {size}x{size}", in_unit, of_floats=as_is)
 
 
 def mobilenet(size: int = 128) -> Features:
