@@ -166,7 +166,7 @@ def test_seeds_draw_different_filters() -> None:
 
 
 def test_images_that_are_not_bytes_are_refused() -> None:
-    with pytest.raises(ValueError, match="random features need uint8 images .*; floats are seen by pixels"):
+    with pytest.raises(ValueError, match=r"random\(seed=0\) features need uint8 images .*; floats are seen by pixels"):
         features.random()(torch.zeros(2, 3, 8, 8))
     with pytest.raises((ValueError, TypeCheckError)):
         features.pixels()(torch.zeros(2, 3, 8, 8, dtype=torch.int64))

@@ -78,7 +78,10 @@ def _stated(path: Path, arrays: dict[str, Any]) -> Range | None:
     ends = np.ravel(arrays[RANGE_KEY])
     if len(ends) != 2 or ends.dtype.kind not in "iuf":
         raise ValueError(f"{path}: {RANGE_KEY!r} must be two numbers, the lowest and the highest, got {ends.tolist()}")
-    return Range(float(ends[0]), float(ends[1]))
+    try:
+        return Range(float(ends[0]), float(ends[1]))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def read_labels(path: Path, arrays: dict[str, Any], count: int) -> LabelTable | None:

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Int64, Real, Shaped
 from torch import Tensor
 
+from .arrays import ROUNDING
 from .convert import MODES, BrokenImage, Format
 from .label_tables import LabelTable, Meaning
 from .readers import Arrays, Reader
@@ -165,7 +166,8 @@ def check_range(source: Source, format: Format) -> None:
     if wanted.is_bytes or format.is_point:
         return
     low, high = float(array.min()), float(array.max())
-    if low < wanted.low or high > wanted.high:
+    rounding = ROUNDING * (wanted.high - wanted.low)
+    if low < wanted.low - rounding or high > wanted.high + rounding:
         raise ValueError(f"{name} goes from {low:g} to {high:g}, out of range={str(wanted)!r}")
 
 

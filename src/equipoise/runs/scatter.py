@@ -38,7 +38,7 @@ def picture(
     settings: Any = {**plain, **STYLE}
     with matplotlib.rc_context(settings):
         figure = Figure(figsize=(INCHES * (1 + (terrain is not None)), INCHES), dpi=DOTS)
-        figure.subplots_adjust(left=0.07, right=0.985, top=0.93, bottom=0.07, wspace=0.14)
+        figure.subplots_adjust(left=0.07, right=0.985, top=0.93, bottom=0.07, wspace=0.18)
         panels = [figure.add_subplot(1, 1 + (terrain is not None), 1)]
         ends = ends_of(range)
         draw = _histograms if generated.shape[1] == 1 else _scatter
@@ -89,8 +89,10 @@ def _contours(axes: Axes, terrain: Landscape, generated: Points) -> None:
     axes.set_title("discriminator's logit, and where it grows", loc="left", color=INK)
     grid = lambda values: values.reshape(FINE[2], FINE[2]).T
     x, y, heights = grid(terrain.places[:, 0]), grid(terrain.places[:, 1]), grid(terrain.values)
-    axes.contourf(x, y, heights, levels=24, cmap="cividis")
-    axes.contour(x, y, heights, levels=12, colors="white", linestyles="solid", linewidths=0.3, alpha=0.5)
+    low, high = np.quantile(terrain.values, (0.02, 0.98))  # far from the data it may be anything
+    levels = np.linspace(low, max(high, low + 1e-6), 25)
+    axes.contourf(x, y, heights, levels=levels, cmap="cividis", extend="both")
+    axes.contour(x, y, heights, levels=levels[::2], colors="white", linestyles="solid", linewidths=0.3, alpha=0.5)
     steepness = np.linalg.norm(terrain.gradients, axis=1, keepdims=True).clip(1e-12)
     arrows = terrain.gradients / np.sqrt(steepness * steepness.max())  # the root of their lengths can be seen
     axes.quiver(*terrain.at.T, *arrows.T, color="white", pivot="mid", scale=1.4 * COARSE[2], width=0.004, headwidth=4.5)

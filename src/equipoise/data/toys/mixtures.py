@@ -14,7 +14,9 @@ from ...checks import check_range
 from ...ranges import Range
 from .distributions import MOST_PAIRS, Drawn, Toy, call
 
-Centers = Float64[np.ndarray, "k d"]
+Nodes = Float64[np.ndarray, "k d"]
+Points = Float[np.ndarray, "n d"]
+PerPoint = Float64[np.ndarray, " n"]
 
 
 def ring(count: int = 8, radius: int | float = 2.0, deviation: int | float = 0.02) -> Toy:
@@ -43,7 +45,7 @@ def gaussians_1d(
     for center in centers:
         check_range(center=center)
     check_range(at_least=1, number_of_centers=len(centers))
-    reach = max(max(map(abs, centers)), 4 * deviation)
+    reach = max(map(abs, centers)) + 2 * deviation
     name = call(gaussians_1d, centers=tuple(centers), deviation=deviation)
     return mixture(name, [(center,) for center in centers], deviation, float(reach), first="wasserstein")
 
@@ -68,31 +70,29 @@ def mixture(
     )
 
 
-def _drawn(centers: Centers, deviation: int | float, count: int, seed: int) -> Drawn:
+def _drawn(centers: Nodes, deviation: int | float, count: int, seed: int) -> Drawn:
     rng = np.random.default_rng(seed)
     classes = rng.integers(len(centers), size=count)
     return about(centers[classes], deviation, rng), classes
 
 
-def about(places: Float64[np.ndarray, "n d"], deviation: int | float, rng: np.random.Generator) -> Float[np.ndarray, "n d"]:
+def about(places: Nodes, deviation: int | float, rng: np.random.Generator) -> Points:
     """N(place, s^2 I) at each place."""
     return (places + deviation * rng.standard_normal(places.shape)).astype(np.float32)
 
 
-def log_density(centers: Centers, deviation: int | float, points: Float[np.ndarray, "n d"]) -> Float64[np.ndarray, " n"]:
+def log_density(centers: Nodes, deviation: int | float, points: Points) -> PerPoint:
     """log 1/k sum_i N(x; c_i, s^2 I)."""
     normal = points.shape[1] * log(deviation * sqrt(2 * pi)) + log(len(centers))
     return -normal + by_parts(centers, points, lambda squares: logsumexp(-squares / (2 * deviation**2), axis=1))
 
 
-def distance(centers: Centers, points: Float[np.ndarray, "n d"]) -> Float64[np.ndarray, " n"]:
+def distance(centers: Nodes, points: Points) -> PerPoint:
     """min_i |x - c_i|."""
     return np.sqrt(by_parts(centers, points, lambda squares: squares.min(1)))
 
 
-def by_parts(
-    centers: Centers, points: Float[np.ndarray, "n d"], of_squares: Callable[[Any], Any]
-) -> Float64[np.ndarray, " n"]:
+def by_parts(centers: Nodes, points: Points, of_squares: Callable[[Any], Any]) -> PerPoint:
     """A function of |x - c_i|^2 for each point, of a few points at a time."""
     size = max(1, MOST_PAIRS // len(centers))
     parts = (points[start : start + size].astype(np.float64) for start in range(0, len(points), size))
