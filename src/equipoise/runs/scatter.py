@@ -15,6 +15,7 @@ from ..ranges import Range
 from .landscape import COARSE, FINE, Landscape
 
 Points = Float[np.ndarray, "n d"]
+RealPoints = Float[np.ndarray, "m d"]
 REACH = 1.4  # how far a picture goes, in what networks see as 1
 SHOWN = 2_000  # points of each side
 INCHES, DOTS = 4.0, 144
@@ -26,7 +27,7 @@ BINS = 80
 def picture(
     generated: Points,
     range: Range,
-    real: Points | None = None,
+    real: RealPoints | None = None,
     terrain: Landscape | None = None,
     density: Callable[[Points], Float[np.ndarray, " n"]] | None = None,
 ) -> Image.Image:
@@ -59,7 +60,7 @@ def ends_of(range: Range) -> tuple[float, float]:
     return middle - REACH * half, middle + REACH * half
 
 
-def _scatter(axes: Axes, generated: Points, real: Points | None, ends: tuple[float, float], density: object) -> None:
+def _scatter(axes: Axes, generated: Points, real: RealPoints | None, ends: tuple[float, float], density: object) -> None:
     axes.set_title("points", loc="left", color=INK)
     if real is not None:
         axes.scatter(real[:, 0], real[:, 1], s=5, color=REAL, linewidths=0, label="real")
@@ -70,7 +71,7 @@ def _scatter(axes: Axes, generated: Points, real: Points | None, ends: tuple[flo
 def _histograms(
     axes: Axes,
     generated: Points,
-    real: Points | None,
+    real: RealPoints | None,
     ends: tuple[float, float],
     density: Callable[[Points], Float[np.ndarray, " n"]] | None,
 ) -> None:
@@ -85,7 +86,7 @@ def _histograms(
     _legend(axes)
 
 
-def _contours(axes: Axes, terrain: Landscape, generated: Points) -> None:
+def _contours(axes: Axes, terrain: Landscape, generated: Float[np.ndarray, "k d"]) -> None:
     axes.set_title("discriminator's logit, and where it grows", loc="left", color=INK)
     grid = lambda values: values.reshape(FINE[2], FINE[2]).T
     x, y, heights = grid(terrain.places[:, 0]), grid(terrain.places[:, 1]), grid(terrain.values)
@@ -99,7 +100,7 @@ def _contours(axes: Axes, terrain: Landscape, generated: Points) -> None:
     axes.scatter(generated[:, 0], generated[:, 1], s=4, color="#ff9a4d", linewidths=0)
 
 
-def _profile(axes: Axes, terrain: Landscape, generated: Points) -> None:
+def _profile(axes: Axes, terrain: Landscape, generated: Float[np.ndarray, "k d"]) -> None:
     axes.set_title("discriminator's logit, and where it grows", loc="left", color=INK)
     axes.plot(terrain.places[:, 0], terrain.values, color="#1f63a6", linewidth=1.6)
     heights = np.interp(terrain.at[:, 0], terrain.places[:, 0], terrain.values)

@@ -9,15 +9,15 @@ from ..arrays import read_builtin
 from .distributions import Drawn, Toy, call
 
 
-def triangles(images: int = 10_000) -> Toy:
+def triangles(images: int = 20_000) -> Toy:
     """28x28 grey images of one dark triangle, at random angles (Lucic 2018, arXiv:1711.10337, Sec. 5).
 
-    The paper has 60,000 for training; 10,000 take some seconds to draw. They are scored by precision and recall on the
+    The paper has 60,000 for training, which take some seconds to draw. They are scored by precision and recall on the
     manifold that they are from.
     """
     check_range(at_least=2, images=images)
     score = ("polygon(count=256, tests=64, steps=100, restarts=2)",)
-    return Toy(call(triangles, images=images), _drawn, BYTES, score, count=images, held_out=max(2, images // 5))
+    return Toy(call(triangles, images=images), _drawn, BYTES, score, count=images, held_out=max(2, images // 6))
 
 
 def _drawn(count: int, seed: int) -> Drawn:
