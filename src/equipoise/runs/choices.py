@@ -55,7 +55,7 @@ def choose(
         "ema_images": lambda now: _average(now),
         "penalties": lambda now: _penalties(now, device),
         "augment": lambda now: _augment(now, source),
-        "precision": lambda now: _precision(device),
+        "precision": lambda now: _precision(now, device),
         "score": lambda now: usual_score(source),
         "features": lambda now: usual_features(source, known(now.score), Range.parse(known(now.range))),
         "g_batch": lambda now: Choice(now.batch, "as many as the discriminator's"),
@@ -174,7 +174,7 @@ def _penalties(recipe: Recipe, device: torch.device) -> Choice:
     if not _takes(recipe, "penalties"):
         return Choice((), "the game takes none")
     if _side(recipe) == 1:
-        return Choice(("r1(weight=0.1)", "r2(weight=0.1)"), "points lie close together")
+        return Choice(("r1(weight=0.1)", "r2(weight=0.1)"), "as much as lets the generator settle")
     weight = round((3.0 if device.type == "cuda" else 1.0) * max(1.0, _side(recipe) / 32) ** 2, 1)
     if device.type == "cuda":
         return Choice((f"r1(weight={weight!r})", f"r2(weight={weight!r})"), "stronger for larger images")
@@ -195,7 +195,9 @@ def _augment(recipe: Recipe, source: Source) -> Choice:
     return Choice("none", f"{source.count:,} images are shown {epochs:.0f} times")
 
 
-def _precision(device: torch.device) -> Choice:
+def _precision(recipe: Recipe, device: torch.device) -> Choice:
+    if _side(recipe) == 1:
+        return Choice("float32", "points lie closer together than shorter numbers tell apart")
     precision, reason = choose_precision(device)
     return Choice(precision.name, reason)
 

@@ -16,6 +16,7 @@ from .landscape import COARSE, FINE, Landscape
 
 Points = Float[np.ndarray, "n d"]
 RealPoints = Float[np.ndarray, "m d"]
+Ends = tuple[float, float]
 REACH = 1.4  # how far a picture goes, in what networks see as 1
 SHOWN = 2_000  # points of each side
 INCHES, DOTS = 4.0, 144
@@ -54,13 +55,15 @@ def picture(
         return Image.fromarray(np.asarray(canvas.buffer_rgba())[:, :, :3].copy())
 
 
-def ends_of(range: Range) -> tuple[float, float]:
+def ends_of(range: Range) -> Ends:
     """From where to where a picture goes."""
     middle, half = (range.low + range.high) / 2, (range.high - range.low) / 2
     return middle - REACH * half, middle + REACH * half
 
 
-def _scatter(axes: Axes, generated: Points, real: RealPoints | None, ends: tuple[float, float], density: object) -> None:
+def _scatter(
+    axes: Axes, generated: Points, real: RealPoints | None, ends: Ends, density: object
+) -> None:
     axes.set_title("points", loc="left", color=INK)
     if real is not None:
         axes.scatter(real[:, 0], real[:, 1], s=5, color=REAL, linewidths=0, label="real")
@@ -72,7 +75,7 @@ def _histograms(
     axes: Axes,
     generated: Points,
     real: RealPoints | None,
-    ends: tuple[float, float],
+    ends: Ends,
     density: Callable[[Points], Float[np.ndarray, " n"]] | None,
 ) -> None:
     axes.set_title("density", loc="left", color=INK)
@@ -115,7 +118,7 @@ def _legend(axes: Axes) -> None:
     axes.legend(loc="upper right", frameon=False, labelcolor=SOFT, markerscale=2, borderaxespad=0, ncols=2)
 
 
-def _frame(axes: Axes, ends: tuple[float, float], square: bool) -> None:
+def _frame(axes: Axes, ends: Ends, square: bool) -> None:
     axes.set_xlim(*ends)
     if square:
         axes.set_ylim(*ends)
