@@ -61,9 +61,7 @@ def ends_of(range: Range) -> Ends:
     return middle - REACH * half, middle + REACH * half
 
 
-def _scatter(
-    axes: Axes, generated: Points, real: RealPoints | None, ends: Ends, density: object
-) -> None:
+def _scatter(axes: Axes, generated: Points, real: RealPoints | None, ends: Ends, density: object) -> None:
     axes.set_title("points", loc="left", color=INK)
     if real is not None:
         axes.scatter(real[:, 0], real[:, 1], s=5, color=REAL, linewidths=0, label="real")
