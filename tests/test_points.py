@@ -20,7 +20,6 @@ from equipoise.report import sections, write
 from equipoise.runs import RunFolder, Session, pictures, scatter
 from equipoise.runs.folder import load_checkpoint, read_rows
 from equipoise.runs.landscape import landscape, lattice
-from equipoise.training.state import State
 
 NETWORK = "mlp(width=16, depth=2, z_dim=2)"
 EVERY = {"score_every": 128, "sample_every": 128, "save_every": 64, "score_images": 100}
@@ -62,7 +61,7 @@ def test_points_are_generated_without_bounds_in_their_own_units():
 
 
 def test_a_recipe_for_points_is_complete(tmp_path):
-    session = Session(replace(presets.default(), data="grid(side=3)"), tmp_path / "x")
+    session = Session(replace(presets.default(), data="grid(side=3)", score_every=100), tmp_path / "x")
     recipe = session.recipe
     assert (recipe.size, recipe.channels, recipe.range, recipe.augment) == ("1", 2, "-2.0:2.0", "none")
     assert recipe.network.startswith("mlp(")
@@ -70,7 +69,7 @@ def test_a_recipe_for_points_is_complete(tmp_path):
     assert not (tmp_path / "x").exists()
 
 
-@pytest.mark.parametrize("data", ["ring", "gaussians_1d", "spiral(arms=3)"])
+@pytest.mark.parametrize("data", ["ring", "gaussians_1d"])
 def test_a_resumed_run_on_points_is_the_same_run(data, tmp_path):
     recipe, steps = short(data, labels=data == "ring"), []
     finish(recipe, tmp_path / "whole")
@@ -214,7 +213,7 @@ def test_the_page_plays_samples_over_training_without_code(trained):
     assert "@keyframes frame{" in page
     assert "prefers-reduced-motion: no-preference" in page
     assert {a.get("id") for a in parsed.all("input")} >= {"film-play", "film-pause", "film-beside"}
-    assert "the discriminator's logit, bright where it is high" in parsed.text
+    assert "the discriminator's logit, in the plane bright where it is high" in parsed.text
     assert all(image["src"].startswith("data:image/") for image in parsed.all("img"))
 
 
@@ -238,17 +237,10 @@ def test_arrays_keep_floats(tmp_path):
     assert np.array_equal(np.load(tmp_path / "x.npy"), images.numpy())
 
 
-def test_the_ring_is_learnt(tmp_path):
-    """The default recipe, cut to a few seconds, finds all modes; a minute of it has nine of ten points near one."""
-    session = Session(
-        replace(
-            presets.default(),
-            data="ring",
-            images=60_000,
-            **EVERY | dict.fromkeys(("score_every", "sample_every", "save_every"), 60_000),
-        ),
-        tmp_path / "x",
-    )
-    assert isinstance(session.state, State)
-    *_, last = session.train()
-    assert last.score["modes"] >= 6
+def test_a_ring_is_learnt_by_the_default_recipe(tmp_path):
+    """Some seconds of it find most modes of a ring with more noise."""
+    once = dict.fromkeys(("score_every", "sample_every", "save_every"), 30_000)
+    recipe = replace(presets.default(), data="ring(deviation=0.1)", images=30_000, precision="float32", **once)
+    *_, last = runs.train(recipe, tmp_path / "x")
+    assert last.score["modes"] >= 7
+    assert last.score["high_quality"] > 0.3

@@ -14,11 +14,12 @@ ROWS = " In rows: inputs, what becomes of them, and the way back or, of pairs, t
 """What a picture of a translation shows."""
 
 
-OF_POINTS = (
-    " Left: its points on real ones. Right: the discriminator's logit, bright where it is high, with its gradient as "
-    "arrows, along which generated points are pushed."
+OF_POINTS = " Its points lie on real ones."
+OF_PLANE = (
+    " Left: its points on real ones. Right: the discriminator's logit, in the plane bright where it is high, with its "
+    "gradient as arrows, along which generated points are pushed."
 )
-"""What a picture of points shows."""
+"""What a picture of points shows, of at most two dimensions the discriminator too."""
 HELD, FRAME_SECONDS = 4, 0.35
 """For how many frames more the last one is held, and how long each is shown."""
 
@@ -89,7 +90,8 @@ def latest(record: Record) -> Picture | None:
         return None
     seen = numbers.count(shown.seen)
     alt = f"{'Scatter of points' if record.of_points else 'Grid of images'} by the EMA generator after {seen} images"
-    caption = f"The EMA generator after {seen} images." + OF_POINTS * record.of_points
+    points = OF_PLANE if int(record.recipe.get("channels") or 0) <= 2 else OF_POINTS
+    caption = f"The EMA generator after {seen} images." + points * record.of_points
     return Picture(shown, alt, caption + ROWS * record.translates, _score(record, shown.seen))
 
 
