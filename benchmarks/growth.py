@@ -32,6 +32,7 @@ def recipe(size, network, batch, images):
         features="pixels",
         precision="float32",
         labels=False,
+        range="bytes",
     )
 
 

@@ -23,6 +23,7 @@ from equipoise import (
     schedules,
     spec,
 )
+from equipoise.data import toys
 from equipoise.metrics import features
 
 SRC = Path(equipoise.__file__).parent
@@ -34,6 +35,7 @@ SHARED = {
     "labels",
     "numerics",
     "randomness",
+    "ranges",
     "schedules",
     "trees",
     "weights",
@@ -130,6 +132,7 @@ def test_every_module_has_a_layer():
             "effective_rank gradient_norms js_estimate lipschitz_bound lipschitz_estimate sigma_error spectrum "
             "transport_gap",
         ),
+        (toys, "gaussians_1d grid ring spiral stacked swiss_roll triangles"),
         (features, "builtin clip dinov2 inception mobilenet pixels random resnet56"),
         (
             presets,
@@ -146,7 +149,7 @@ def test_public_components(module, expected):
 FILES = ("clip", "dinov2", "inception", "resnet56")  # features whose weights may have to be downloaded
 KINDS = [
     *(losses, penalties, norms, constraints, augment, networks, activations, optimizers),
-    *(metrics, features, presets, games, schedules, growth, instruments),
+    *(metrics, features, presets, games, schedules, growth, instruments, toys),
 ]
 
 

@@ -285,7 +285,7 @@ class TestSample:
 def test_evaluate_prints_the_card(run, capsys):
     assert cli.main(["evaluate", str(run), "--count", "8", "--features", "pixels"]) == 0
     out = capsys.readouterr().out
-    assert all(word in out for word in ("FD (pixels(size=8))", "KD (pixels(size=8))", "n_real", "n_fake"))
+    assert all(word in out for word in ("FD (pixels)", "KD (pixels)", "n_real", "n_fake"))
 
 
 def test_list_shows_names_meanings_and_hyper_parameters(capsys):

@@ -17,6 +17,7 @@ from PIL import Image
 
 from equipoise.data import Format, batches, inspect, load
 from equipoise.data.batches import scaled, steps
+from equipoise.ranges import BYTES
 
 FORMAT = Format(3, 8, 6)
 
@@ -105,11 +106,11 @@ def test_images_and_labels_belong_together(folder):
 
 def test_values():
     levels = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
-    plain = scaled(levels)
+    plain = scaled(levels, BYTES)
     assert (plain.dtype, plain.min(), plain.max()) == (torch.float32, -1, 1)
     assert torch.equal(((plain + 1) * 127.5).round().to(torch.uint8), levels)
     many = levels.expand(400, 1, 16, 16)
-    noisy = scaled(many, (3, 0))
+    noisy = scaled(many, BYTES, (3, 0))
     grey = (noisy + 1) * 128 - many
     assert grey.min() >= 0
     assert grey.max() <= 1
@@ -121,9 +122,9 @@ def test_noise_belongs_to_the_seed_and_position(folder):
     dataset = load(folder, FORMAT, labels=True)
     whole = some(dataset, 6, dequantize=True)
     assert same(whole[3:], some(dataset, 3, dequantize=True, start=12))
-    first, second = scaled(dataset.images, (5, 0)), scaled(dataset.images, (5, 4))
+    first, second = scaled(dataset.images, BYTES, (5, 0)), scaled(dataset.images, BYTES, (5, 4))
     assert not torch.equal(first, second)
-    assert not torch.equal(first, scaled(dataset.images, (6, 0)))
+    assert not torch.equal(first, scaled(dataset.images, BYTES, (6, 0)))
 
 
 def global_states():

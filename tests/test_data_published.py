@@ -208,13 +208,17 @@ def test_labelled_arrays(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"images": np.full((2, 9, 9), 3.0)}, r"must be in \[0, 1\] or \[-1, 1\], got \[3, 3\]"),
-        ({"images": np.full((2, 9, 9), np.nan)}, r"must be in \[0, 1\]"),
-        ({"images": np.zeros((2, 9, 9), np.int32)}, "must be uint8, or floats .* got int32"),
+        ({"images": np.full((2, 9, 9), np.nan)}, "floats must be finite"),
+        ({"images": np.zeros((2, 9, 9)), "range": [3]}, "'range' must be two numbers, the lowest and the highest, got"),
+        ({"images": np.zeros((2, 9, 9)), "range": [3, 1]}, "a range goes from a number to a larger one, not from 3"),
+        ({"images": np.zeros((2, 9, 9), np.int32)}, "must be uint8 or floats, got int32"),
         ({"images": np.zeros((2, 9), np.uint8)}, r"must be \[n h w\]"),
         ({"images": np.zeros((2, 9, 9, 9), np.uint8)}, "with c up to 8"),
         ({"images": np.zeros((0, 9, 9), np.uint8)}, "has no image"),
-        ({"pictures": np.zeros((2, 9, 9), np.uint8)}, "one of images, x, arr_0, data is needed, it has pictures"),
+        (
+            {"pictures": np.zeros((2, 9, 9), np.uint8)},
+            "one of images, points, x, arr_0, data is needed, it has pictures",
+        ),
         ({"images": np.array([{}, {}])}, "Object arrays cannot be loaded"),
         (
             {"images": np.zeros((2, 9, 9), np.uint8), "labels": np.zeros(3, int)},

@@ -89,7 +89,7 @@ class TestSets:
         words = ["evaluate", str(sets / "dark"), "--against", str(sets / "real.npy"), "--features", "pixels"]
         assert cli.main([*words, "--metrics", "kid(subsets=4, size=10)"]) == 0
         out = capsys.readouterr().out
-        assert "KD (pixels(size=8))" in out
+        assert "KD (pixels)" in out
         assert "95 % interval" in out
         assert "kid(subsets=4, size=10)" in out
         assert "n_real" in out

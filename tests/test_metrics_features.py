@@ -166,10 +166,19 @@ def test_seeds_draw_different_filters() -> None:
 
 
 def test_images_that_are_not_bytes_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"random\(seed=0\) features need uint8 images .*; floats are seen by pixels"):
+        features.random()(torch.zeros(2, 3, 8, 8))
     with pytest.raises((ValueError, TypeCheckError)):
-        features.pixels()(torch.zeros(2, 3, 8, 8))
+        features.pixels()(torch.zeros(2, 3, 8, 8, dtype=torch.int64))
     with pytest.raises(ValueError, match="size must be at least 1, not 0"):
         features.pixels(0)
+
+
+def test_points_are_their_own_pixels_and_floats_are_seen_as_they_are() -> None:
+    points = 100 * torch.randn(5, 2, 1, 1)
+    assert torch.equal(features.pixels()(points), points.flatten(1))
+    images = 100 * torch.randn(3, 2, 8, 8)
+    assert torch.allclose(features.pixels()(images), images.flatten(1))
 
 
 def test_pixels_are_the_means_of_the_grid() -> None:

@@ -8,10 +8,11 @@ import torch
 from test_metrics import held, images, normal
 
 from equipoise import metrics
+from equipoise.data import toys
+from equipoise.data.toys import grid, ring
 from equipoise.metrics import modes
 from equipoise.metrics.coverage import frequencies, reverse_kl
 from equipoise.metrics.features import classifier
-from equipoise.metrics.mixtures import grid, ring
 from equipoise.spec import build, names
 
 
@@ -23,15 +24,15 @@ def scored(metric, generated, real=None):
 
 
 def test_rings_and_grids_are_where_they_should_be() -> None:
-    points = np.array(ring(8))
+    points = np.array(ring(8).centers)
     np.testing.assert_allclose(np.linalg.norm(points, axis=1), 2)
     np.testing.assert_allclose(np.linalg.norm(points - np.roll(points, 1, 0), axis=1), 4 * np.sin(np.pi / 8))
-    assert len(set(grid())) == 25
-    assert {point[0] for point in grid()} == {-4, -2, 0, 2, 4}
+    assert len(set(grid().centers)) == 25
+    assert {point[0] for point in grid().centers} == {-4, -2, 0, 2, 4}
 
 
 def test_modes_within_three_deviations_are_captured() -> None:
-    centers = torch.tensor(ring(8))
+    centers = torch.tensor(ring(8).centers)
     near = centers[:3].repeat(20, 1) + 0.02 * normal(60, 2, 1)
     far = torch.tensor([[0.0, 0.0]] * 20)
     found = scored(modes(centers=ring(8), deviation=0.02), torch.cat([near, far]))
@@ -52,7 +53,7 @@ def test_the_divergence_is_that_of_frequencies() -> None:
 
 
 def test_real_points_give_the_frequencies() -> None:
-    centers = grid(side=2)
+    centers = grid(side=2).centers
     generated, real = torch.tensor([*centers[:1] * 9, *centers[1:2]]), torch.tensor([*centers[:1] * 9, *centers[1:2]])
     assert scored(modes(centers=centers), generated, real).compute()["reverse_kl"] == pytest.approx(
         0.9 * log(0.9 / (9 / 11)) + 0.1 * log(0.1 / (1 / 11))
@@ -74,16 +75,16 @@ def test_planes_are_classified_one_by_one() -> None:
 
 
 def test_a_string_with_a_ring_is_a_call() -> None:
-    also = {name: getattr(metrics.mixtures, name) for name in names(metrics.mixtures)}
+    also = {name: getattr(toys, name) for name in names(toys)}
     metric = build("modes(centers=ring(5), deviation=0.1)", metrics, also)
-    assert scored(metric, torch.tensor(ring(5))).compute()["modes"] == 5
+    assert scored(metric, torch.tensor(ring(5).centers)).compute()["modes"] == 5
     literal = build("modes(centers=[(0, 0), (1, 1)])", metrics)
     assert scored(literal, torch.zeros(3, 2)).compute()["modes"] == 1
 
 
 def draws(p, count: int, times: int = 100, **how) -> list:
     """Metrics of many draws of so many points of these frequencies, at the points of a grid or nowhere."""
-    points = torch.tensor([*grid(), (9.0, 9.0)])
+    points = torch.tensor([*grid().centers, (9.0, 9.0)])
     drawn = [np.random.default_rng(seed).choice(26, count, p=p) for seed in range(times)]
     return [scored(modes(centers=grid(), **how), points[chosen]) for chosen in drawn]
 

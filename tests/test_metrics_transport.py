@@ -47,6 +47,15 @@ def test_on_a_line_it_is_scipy_s_and_the_solver_s(n: int, m: int, seed: int) -> 
     assert found.cost == pytest.approx(general.cost, rel=1e-9)
 
 
+def test_of_equal_numbers_scipy_and_pot_agree_and_the_potential_is_a_dual_solution() -> None:
+    x, y = normal(60, 2, 1), normal(60, 2, 2, 0.4)
+    found, costs = solution(x, y), cdist(x.double().numpy(), y.double().numpy())
+    assert found.cost == pytest.approx(plan(x, y)[0], rel=1e-12)
+    other_side = (costs - found.potential.numpy()).min(1)
+    assert other_side.mean() + found.potential.mean().item() == pytest.approx(found.cost, rel=1e-9)
+    assert solution(x, x).cost == 0
+
+
 @pytest.mark.parametrize("d", [1, 2])
 def test_the_potential_tells_what_more_mass_at_a_row_adds(d: int) -> None:
     x, y = normal(300, d, 1), normal(200, d, 2, 0.5)
@@ -70,7 +79,8 @@ def test_the_first_rows_alone_are_moved() -> None:
     metric = wasserstein(most=20)
     metric.update(normal(30, 2, 1), real=True)
     metric.update(normal(40, 2, 2), real=False)
-    assert metric.compute()["wasserstein"] == plan(normal(30, 2, 1)[:20], normal(40, 2, 2)[:20])[0]
+    expected = plan(normal(30, 2, 1)[:20], normal(40, 2, 2)[:20])[0]
+    assert metric.compute()["wasserstein"] == pytest.approx(expected, rel=1e-12)
 
 
 def test_without_pot_it_says_what_to_install(monkeypatch) -> None:

@@ -538,7 +538,7 @@ class TestScores:
             assert sum(looks) == seen, names
 
     def test_held_out_images_are_looked_at_once(self):
-        dataset = runs.real_images.load_dataset(replace(PLAIN, size="28", channels=1, labels=False))
+        dataset = runs.real_images.load_dataset(replace(PLAIN, size="28", channels=1, range="bytes", labels=False))
         counted, looks = counting()
         both = scorer(dataset, counted, "fd", "kid")
         assert both.reference
@@ -601,7 +601,7 @@ def size():
 
 
 def a_dataset(arrays, labels=False):
-    return runs.real_images.load_dataset(small(PLAIN, arrays, size="12x10", channels=3, labels=labels))
+    return runs.real_images.load_dataset(small(PLAIN, arrays, size="12x10", channels=3, range="bytes", labels=labels))
 
 
 def some_images():

@@ -145,7 +145,9 @@ class TestRuns:
         asked = []
         monkeypatch.setattr(
             "equipoise.runs.scoring.generate",
-            lambda G, z, labels, seed: asked.append(labels) or iter([torch.zeros(len(z), 1, 8, 9, dtype=torch.uint8)]),
+            lambda G, z, labels, seed, range: (
+                asked.append(labels) or iter([torch.zeros(len(z), 1, 8, 9, dtype=torch.uint8)])
+            ),
         )
         runs.evaluate(folders / kind, count=7, seed=5)
         values = LABELS[kind]["labels"]

@@ -77,6 +77,7 @@ def test_distances_are_next_to_those_of_other_packages():
     told = run("benchmarks/metrics.py", "--rows", 40, "--dim", 6, "--near", 30, "--subsets", 3, "--size", 10)
     assert [line for line in told.splitlines() if not line.startswith("  ")][1:] == [
         "FD of 40 x 6",
+        "precision, recall, density and coverage of 40 x 6",
         "precision, recall, density and coverage of 30 x 6",
         "KID of 30 x 6, 3 subsets of 10",
     ]

@@ -383,7 +383,7 @@ def test_the_noise_of_a_step_is_independent_of_the_noise_of_its_data():
     from equipoise.data.batches import scaled
 
     images = torch.zeros(64, 1, 8, 8, dtype=torch.uint8)
-    uniform = (scaled(images, noise=(3, 128)) + 1).flatten() * 128
+    uniform = (scaled(images, BYTES, noise=(3, 128)) + 1).flatten() * 128
     with seeded(mixed(3, 128, STEPS), torch.device("cpu")):
         again = torch.rand(uniform.numel())
     assert torch.corrcoef(torch.stack([uniform, again]))[0, 1].abs() < 0.1

@@ -12,6 +12,7 @@ from tyro.conf import Positional, arg
 
 from . import schedules
 from .checks import check_choice, check_range
+from .ranges import Range
 from .schedules import Schedule
 from .spec import build
 
@@ -45,7 +46,8 @@ class Usual:
     """What most runs say."""
 
     data: Annotated[Positional[str], arg(metavar="[DATA]")] = "builtin"
-    """Folder or zip of images, CIFAR-10, idx files, .npy, .npz; "builtin" comes along: a part of Fashion-MNIST."""
+    """Folder or zip of images, CIFAR-10, idx files, .npy, .npz; "builtin", which comes along: a part of Fashion-MNIST;
+    or a toy set: ring, "grid(side=3)"... of `equipoise list toys`."""
     minutes: Annotated[int | float | None, arg(metavar="MINUTES", help_behavior_hint="")] = None
     """Length of training in minutes, in place of --images: as many images as this machine will manage."""
     images: Auto[int] = None
@@ -68,6 +70,8 @@ class Reading:
     """1 grey, 2 grey and alpha, 3 RGB, 4 RGBA."""
     fit: Literal["crop", "stretch"] = "crop"
     """How images get their size: scaled and cut around the centre, or stretched."""
+    range: Annotated[str | None, _hint(metavar="{bytes,LOW:HIGH}")] = None
+    """The numbers of images: bytes, or floats from low to high, as --range=-3:5, which are never rounded or clipped."""
     domains: Literal["none", "unpaired", "a_to_b", "b_to_a"] = "none"
     """Two domains: trainA and trainB, or any two sub-folders; pairs of equal names, or side by side in one picture."""
     strict: bool = False
@@ -152,7 +156,7 @@ class Scores:
 
     features: Annotated[str | None, _hint(metavar="CALL")] = None
     """Features for scores: builtin, mobilenet, inception, resnet56, dinov2, clip, random, pixels."""
-    score: Annotated[tuple[str, ...], _hint(metavar="[CALL ...]")] = ("fd", "kid(subsets=10)")
+    score: Annotated[tuple[str, ...] | None, _hint(metavar="[CALL ...]")] = None
     """Metrics during training, "fd,kid,precision_recall"; the first one chooses the best checkpoint."""
     score_every: Auto[int] = None
     """Images between two scores during training."""
@@ -195,9 +199,11 @@ class Recipe(Scores, Machine, Optimisation, Game, Networks, Reading, Usual):
             self._check_rate(name)
         if self.labels and self.domains != "none":
             raise ValueError(f"domains={self.domains!r} translates images, which is learnt without labels")
-        if not self.score:
+        if self.score == ():
             raise ValueError("score must name at least one metric: the first one chooses the best checkpoint")
         self.height_width()
+        if self.range is not None:
+            Range.parse(self.range)
 
     def _check_rate(self, name: str) -> None:
         if getattr(self, name) is not None:
@@ -222,8 +228,8 @@ class Recipe(Scores, Machine, Optimisation, Game, Networks, Reading, Usual):
             return None
         match = re.fullmatch(r"(\d+)(?:x(\d+))?", self.size)
         height, width = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-        if min(height, width) < 8:
-            rule = "pixels like 64 or, height x width, 48x96, and at least 8"
+        if min(height, width) < 8 and (height, width) != (1, 1):
+            rule = "pixels like 64 or, height x width, 48x96, and at least 8, or 1 of points"
             raise ValueError(f"size must be {rule}, not {self.size!r}")
         return height, width
 

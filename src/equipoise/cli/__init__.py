@@ -36,6 +36,7 @@ Train generative adversarial networks that stay stable.
 {commands}
 
   equipoise train --out runs/first              the built-in images, a few minutes on two CPU cores
+  equipoise train ring --out runs/ring          points whose distribution is known, less than a minute
   equipoise train photos/ --out runs/photos     a folder or zip of your own; the same command resumes
   equipoise sample runs/first --out grid.png    64 images from the trained generator
   equipoise report runs/first                   one page: samples, curves, scores, every choice

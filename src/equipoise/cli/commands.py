@@ -38,14 +38,16 @@ class Sample(Command):
     equipoise sample runs/x --count 1000 --out samples/ --seed 7 --truncation 0.7
     equipoise sample runs/x --labels dress bag --rows --out two-rows.png
     equipoise sample runs/x --interpolate spherical --out between.png
+    equipoise sample runs/ring --count 10000 --out points.npz
     equipoise sample runs/horses --input photos/ --out zebras/ --direction a_to_b
     """
 
     run_folder: Annotated[Run, tyro.conf.arg(metavar="RUN")]
     count: Annotated[
-        int | None, tyro.conf.arg(help="images, 64; with --rows or --interpolate the images of a row, 8")
+        int | None,
+        tyro.conf.arg(help="images, 64, or 2000 points; with --rows or --interpolate those of a row, 8"),
     ] = None
-    out: Annotated[Path, tyro.conf.arg(help="a picture, an .npz file or, without a suffix, a folder")] = Path(
+    out: Annotated[Path, tyro.conf.arg(help="a picture, an .npz or .npy file or, without a suffix, a folder")] = Path(
         "samples.png"
     )
     seed: Annotated[int, tyro.conf.arg(help="the same seed, the same images")] = 0
@@ -96,7 +98,7 @@ class Sample(Command):
         )
         images = torch.cat(list(sampler.draw(z, labels, self.seed)))
         names = sampler.meaning.names if sampler.meaning.kind == "classes" else ()
-        print(pictures.write(images, labels, self.out, columns, names))
+        print(pictures.write(images, labels, self.out, columns, names, sampler.range))
         return 0
 
     def check(self) -> None:

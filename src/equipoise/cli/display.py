@@ -31,6 +31,7 @@ from .. import (
     schedules,
 )
 from ..checks import check_choice
+from ..data import toys
 from ..metrics import features
 from ..metrics.evaluation import Batch
 from ..metrics.titles import title
@@ -57,6 +58,7 @@ MODULES = (
     metrics,
     features,
     instruments,
+    toys,
     presets,
 )
 KINDS = {kind(module): module for module in MODULES}

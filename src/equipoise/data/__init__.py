@@ -1,5 +1,6 @@
-"""Images for training: any folder, zip file or published set becomes an endless stream of batches."""
+"""Images for training: any folder, zip file, published or toy set becomes an endless stream of batches."""
 
+from . import toys as toys
 from .batches import LabelledImages as LabelledImages
 from .batches import batches as batches
 from .convert import BrokenImage as BrokenImage
@@ -15,3 +16,4 @@ from .label_tables import LabelTable as LabelTable
 from .label_tables import Meaning as Meaning
 from .sources import Source as Source
 from .sources import inspect as inspect
+from .sources import is_toy as is_toy

@@ -1,4 +1,4 @@
-"""Images in .npy and .npz files, and the built-in ones; object arrays, which could execute code, are refused."""
+"""Images and points in .npy and .npz files, and the built-in images; object arrays, which may run code, are refused."""
 
 import zipfile
 from pathlib import Path
@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int64, Shaped, UInt8
 
+from ..ranges import BYTES, Range
 from .convert import one_line
 from .label_tables import LabelTable, attributes, classes, usable, vectors
 
 BUILTIN = Path(__file__).parent / "builtin" / "fashion_mnist.npz"
-IMAGE_KEYS = ("images", "x", "arr_0", "data")
+IMAGE_KEYS = ("images", "points", "x", "arr_0", "data")
 LABEL_KEYS = ("labels", "y")
 NAME_KEYS = ("classes", "names")
+RANGE_KEY = "range"
 MOST_CHANNELS = 8
 ROUNDING = 1e-3  # how far beyond its range a float may be
 
@@ -29,9 +31,57 @@ def read_arrays(path: Path) -> dict[str, Shaped[np.ndarray, "..."]]:
         raise ValueError(f"{path} cannot be read: {one_line(error)}") from None
 
 
-def read_images(path: Path, arrays: dict[str, Any]) -> UInt8[np.ndarray, "n c h w"]:
-    """The images of a file, however their axes are ordered."""
-    return channels_first(bytes_of_unit(_first(path, arrays, IMAGE_KEYS), str(path)), str(path))
+def read_builtin(part: str = "") -> tuple[UInt8[np.ndarray, "n 28 28"], LabelTable]:
+    """The built-in images and their classes: of training, or "held_out_"."""
+    content = read_arrays(BUILTIN)
+    labels = content[f"{part}labels"].astype(np.int64)
+    return content[f"{part}images"], classes(labels, [str(name) for name in content["classes"]])
+
+
+def read_images(path: Path, arrays: dict[str, Any]) -> tuple[Shaped[np.ndarray, "n c h w"], Range | None, Range | None]:
+    """The images of a file, however their axes are ordered; the range that their numbers have, and the one to learn.
+
+    Bytes are bytes. Floats in [0, 1] or [-1, 1] are learnt as bytes, and others as they are, in the range that the file
+    states as "range", [low, high]; points, floats [n, d], in that of their extremes where none is stated.
+    """
+    images = _first(path, arrays, IMAGE_KEYS)
+    if images.dtype == np.uint8:
+        return channels_first(images, str(path)), BYTES, BYTES
+    if images.dtype.kind != "f":
+        raise ValueError(f"{path}: images must be uint8 or floats, got {images.dtype}")
+    points, stated = images.ndim == 2, _stated(path, arrays)
+    shaped = images[:, :, None, None] if points else channels_first(images, str(path))
+    ends = (float(images.min()), float(images.max())) if images.size else (0.0, 0.0)
+    if not np.isfinite(ends).all():
+        raise ValueError(f"{path}: floats must be finite, and some are nan or inf")
+    unit = None if points else unit_range(*ends)
+    own = stated or unit or (_around(*ends) if points else None)
+    return shaped, own, own if stated or points or own is None else BYTES
+
+
+def unit_range(low: float, high: float) -> Range | None:
+    """[0, 1] or [-1, 1], where the extremes are in it."""
+    if not -1 - ROUNDING <= low <= high <= 1 + ROUNDING:
+        return None
+    return Range(-1.0 if low < -ROUNDING else 0.0, 1.0)
+
+
+def _around(low: float, high: float) -> Range:
+    """The extremes of points; a little more where they are one."""
+    return Range(low, high) if low < high else Range(low - 1, high + 1)
+
+
+def _stated(path: Path, arrays: dict[str, Any]) -> Range | None:
+    """The range that a file states."""
+    if RANGE_KEY not in arrays:
+        return None
+    ends = np.ravel(arrays[RANGE_KEY])
+    if len(ends) != 2 or ends.dtype.kind not in "iuf":
+        raise ValueError(f"{path}: {RANGE_KEY!r} must be two numbers, the lowest and the highest, got {ends.tolist()}")
+    try:
+        return Range(float(ends[0]), float(ends[1]))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def read_labels(path: Path, arrays: dict[str, Any], count: int) -> LabelTable | None:
@@ -74,34 +124,21 @@ def _vectors(path: Path, rows: Float64[np.ndarray, "n k"], names: tuple[str, ...
     return vectors(rows, names)
 
 
-def channels_first(images: UInt8[np.ndarray, "..."], name: str) -> UInt8[np.ndarray, "n c h w"]:
-    """Images [n h w], [n h w c] or [n c h w] as [n c h w]: c is the axis of at most 8, the last one if both are."""
+def channels_first(images: Shaped[np.ndarray, "..."], name: str) -> Shaped[np.ndarray, "n c h w"]:
+    """Images [n h w], [n h w c] or [n c h w] as [n c h w].
+
+    c is the axis of at most 8, the last one if both are; where neither is, the shorter one.
+    """
     if images.ndim == 3:
         return images[:, None]
-    if images.ndim == 4 and 1 <= images.shape[3] <= MOST_CHANNELS:
-        return images.transpose(0, 3, 1, 2)
-    if images.ndim == 4 and 1 <= images.shape[1] <= MOST_CHANNELS:
-        return images
-    raise ValueError(f"{name}: images must be [n h w], [n h w c] or [n c h w] with c up to 8, got {list(images.shape)}")
-
-
-def bytes_of_unit(images: Shaped[np.ndarray, "..."], name: str) -> UInt8[np.ndarray, "..."]:
-    """Bytes as they are; floats in [0, 1] or [-1, 1] as bytes."""
-    if images.dtype == np.uint8 or images.size == 0:
-        return images.astype(np.uint8, copy=False)
-    if images.dtype.kind != "f":
-        raise ValueError(f"{name}: images must be uint8, or floats in [0, 1] or [-1, 1], got {images.dtype}")
-    low, high = float(images.min()), float(images.max())
-    if not -1 - ROUNDING <= low <= high <= 1 + ROUNDING:
-        raise ValueError(f"{name}: float images must be in [0, 1] or [-1, 1], got [{low:g}, {high:g}]")
-    return _scaled(images, -1 if low < -ROUNDING else 0)
-
-
-def _scaled(images: Shaped[np.ndarray, "n ..."], low: int) -> UInt8[np.ndarray, "n ..."]:
-    result = np.empty(images.shape, np.uint8)
-    for index, image in enumerate(images):
-        result[index] = ((image.astype(np.float64) - low) * (255 / (1 - low))).round().clip(0, 255)
-    return result
+    if images.ndim == 4:
+        first, last = images.shape[1], images.shape[3]
+        if 1 <= last <= MOST_CHANNELS or (last < first and first > MOST_CHANNELS):
+            return images.transpose(0, 3, 1, 2)
+        if 1 <= first <= MOST_CHANNELS or first < last:
+            return images
+    shapes = "[n h w], [n h w c] or [n c h w] with c up to 8 or less than h and w, or points [n d] of floats"
+    raise ValueError(f"{name}: images must be {shapes}, got {list(images.shape)}")
 
 
 def _first(path: Path, arrays: dict[str, Any], keys: tuple[str, ...]) -> Any:

@@ -9,13 +9,15 @@ from itertools import count
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64, UInt8
+from jaxtyping import Bool, Float, Int64, Real
 from torch import Tensor
 from torch.utils import data
 
 from ..checks import check_range
 from ..labels import Labels
+from ..ranges import Range
 from ..schedules import Rate, at
+from .convert import Format
 from .dataset import Dataset, Decoder
 from .readers import Arrays
 
@@ -23,8 +25,8 @@ MOST_WORKERS = 8
 STREAM = int.from_bytes(b"noise")  # apart from other randomness that is drawn from a seed and a position
 LabelledImages = tuple[Float[Tensor, "b c h w"], Labels | None]
 Step = tuple[Int64[np.ndarray, " b"], Bool[np.ndarray, " b"]]
-Decoded = tuple[UInt8[Tensor, "b c h w"], Int64[Tensor, " b"], dict[int, str], Bool[Tensor, " b"]]
-Raw = tuple[UInt8[Tensor, "b c h w"], Int64[Tensor, " b"], Bool[Tensor, " b"]]
+Decoded = tuple[Real[Tensor, "b c h w"], Int64[Tensor, " b"], dict[int, str], Bool[Tensor, " b"]]
+Raw = tuple[Real[Tensor, "b c h w"], Int64[Tensor, " b"], Bool[Tensor, " b"]]
 
 
 def batches(
@@ -46,10 +48,18 @@ def batches(
     """
     check_range(at_least=1, batch=batch)
     check_range(at_least=0, seed=seed, start=start, workers=workers or 0)
+    if dequantize:
+        check_dequantize(dataset.format)
     where = torch.device(device)
     plan = steps(len(dataset), batch, seed, start)
     raw = _kept(dataset, plan, where) if dataset.images is not None else _streamed(dataset, plan, seed, where, workers)
     return _finished(dataset, raw, mirror, (seed if noise_seed is None else noise_seed, start) if dequantize else None)
+
+
+def check_dequantize(format: Format) -> None:
+    """Raises ValueError for floats, which have no grey levels."""
+    if not format.range.is_bytes:
+        raise ValueError(f"dequantize adds noise below one grey level, and range={str(format.range)!r} is of floats")
 
 
 def steps(images: int, batch: Rate, seed: int, start: int = 0) -> Iterator[Step]:
@@ -142,14 +152,16 @@ def _finished(
         if labels is None and dataset.labels is not None:
             labels = dataset.labels.tensor().to(indices.device)
         turned = torch.where(mirrored[:, None, None, None], images.flip(-1), images) if mirror else images
-        yield scaled(turned, noise), labels[indices] if labels is not None else None
+        yield scaled(turned, dataset.format.range, noise), labels[indices] if labels is not None else None
         noise = noise and (noise[0], noise[1] + len(images))
 
 
-def scaled(images: UInt8[Tensor, "b c h w"], noise: tuple[int, int] | None = None) -> Float[Tensor, "b c h w"]:
-    """x / 127.5 - 1, or x / 128 - 1 + U(0, 1/128) drawn from the seed and position given as `noise`."""
+def scaled(
+    images: Real[Tensor, "b c h w"], range: Range, noise: tuple[int, int] | None = None
+) -> Float[Tensor, "b c h w"]:
+    """In [-1, 1]; of bytes x / 128 - 1 + U(0, 1/128) drawn from the seed and position given as `noise`."""
     if noise is None:
-        return images / 127.5 - 1
+        return range.to_networks(images)
     seed = int(np.random.SeedSequence([*noise, STREAM]).generate_state(1, np.uint64)[0])
     generator = torch.Generator(images.device).manual_seed(seed)
     return images / 128 - 1 + torch.rand(images.shape, generator=generator, device=images.device) / 128

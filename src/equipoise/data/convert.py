@@ -1,4 +1,4 @@
-"""Any image becomes uint8 of the format that training wants."""
+"""Any image becomes uint8, and any array of floats floats, of the format that training wants."""
 
 import io
 import threading
@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Num, UInt8
+from jaxtyping import Float, Float32, Num, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..checks import check_choice
+from ..ranges import BYTES, Range
 
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _opening = threading.Lock()
@@ -23,7 +24,7 @@ class BrokenImage(ValueError):
 
 @dataclass(frozen=True)
 class Format:
-    """What images become: channels (1 grey, 2 grey+alpha, 3 RGB, 4 RGBA), height, width, and how they are made to fit.
+    """What images become: channels (1 grey, 2 grey+alpha, 3 RGB, 4 RGBA), height, width, fit, and range of the numbers.
 
     "crop" scales an image so that it covers height x width and cuts the centre; "stretch" resizes it to exactly that.
     """
@@ -32,6 +33,7 @@ class Format:
     height: int
     width: int
     fit: str = "crop"
+    range: Range = BYTES
 
     def __post_init__(self) -> None:
         check_choice(self.fit, ["crop", "stretch"], f"no way to fit an image is called {self.fit!r}")
@@ -44,18 +46,34 @@ class Format:
         """Channels, height and width."""
         return self.channels, self.height, self.width
 
+    @property
+    def is_point(self) -> bool:
+        """Whether an image is one pixel: a point, whose coordinates are its channels."""
+        return self.height == self.width == 1
+
+    @property
+    def dtype(self) -> type[np.uint8] | type[np.float32]:
+        """Of the numbers."""
+        return np.uint8 if self.range.is_bytes else np.float32
+
 
 @dataclass(frozen=True)
 class Look:
-    """What the header of an image says: the fewest channels that hold it, its height and width."""
+    """What is known of an image without decoding it: the fewest channels that hold it, its height and width, its range.
+
+    The range is None where floats are in none that is usual, and it is to be stated.
+    """
 
     channels: int
     height: int
     width: int
+    range: Range | None = BYTES
 
 
 def decode(content: bytes, format: Format, name: str) -> UInt8[np.ndarray, "c h w"]:
     """The pixels of an encoded image; `name` is for messages."""
+    if not format.range.is_bytes:
+        raise ValueError(f"{name}: image files hold bytes, and range={str(format.range)!r} is one of floats")
     with _opened(content, name) as image:
         return convert(ImageOps.exif_transpose(image), format)
 
@@ -84,10 +102,24 @@ def convert_array(pixels: UInt8[np.ndarray, "k y x"], format: Format) -> UInt8[n
         interleaved = pixels[0] if channels == 1 else pixels.transpose(1, 2, 0)
         flat = np.ascontiguousarray(interleaved)
         return convert(Image.frombytes(MODES[channels], (width, height), flat.tobytes()), format)
-    if channels != format.channels:
-        raise ValueError(f"images of {channels} channels cannot become images of {format.channels} channels")
+    check_same(channels, format)
     grey = Format(1, format.height, format.width, format.fit)
     return np.concatenate([convert_array(channel[None], grey) for channel in pixels])
+
+
+def convert_floats(pixels: Float[np.ndarray, "k y x"], format: Format) -> Float32[np.ndarray, "c h w"]:
+    """Floats with the same channels, resized as images are, neither rounded nor clipped."""
+    if pixels.shape == format.shape:
+        return pixels.astype(np.float32)
+    check_same(len(pixels), format)
+    channels = (Image.fromarray(channel.astype(np.float32)) for channel in pixels)
+    return np.stack([np.asarray(_fitted(channel, format)) for channel in channels])
+
+
+def check_same(channels: int, format: Format) -> None:
+    """Raises ValueError where the format has another number of channels."""
+    if channels != format.channels:
+        raise ValueError(f"images of {channels} channels cannot become images of {format.channels} channels")
 
 
 @contextmanager

@@ -12,13 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64, Real, Shaped
 from torch import Tensor
 
+from .arrays import ROUNDING
 from .convert import MODES, BrokenImage, Format
 from .label_tables import LabelTable, Meaning
 from .readers import Arrays, Reader
 from .sources import Source, inspect, require_labels
+from .toys import Toy
 
 CHUNK = 64
 log = logging.getLogger("equipoise.data")
@@ -33,17 +35,17 @@ class Decoder:
 
     def read(
         self, indices: Sequence[int] | Int64[np.ndarray, " b"]
-    ) -> tuple[UInt8[Tensor, "b c h w"], Int64[Tensor, " b"], dict[int, str]]:
+    ) -> tuple[Real[Tensor, "b c h w"], Int64[Tensor, " b"], dict[int, str]]:
         """The images, the indices that were really read, and what was wrong with others.
 
         A broken image is replaced by the next one that can be read.
         """
         problems: dict[int, str] = {}
-        images = np.zeros((len(indices), *self.format.shape), np.uint8)
+        images = np.zeros((len(indices), *self.format.shape), self.format.dtype)
         found = [self._read_one(int(index), image, problems) for index, image in zip(indices, images, strict=True)]
         return torch.from_numpy(images), torch.tensor(found, dtype=torch.int64), problems
 
-    def _read_one(self, index: int, out: UInt8[np.ndarray, "c h w"], problems: dict[int, str]) -> int:
+    def _read_one(self, index: int, out: Shaped[np.ndarray, "c h w"], problems: dict[int, str]) -> int:
         for other in chain(range(index, len(self.reader)), range(index)):
             try:
                 if other not in problems:
@@ -60,10 +62,11 @@ class Dataset:
 
     name: str
     decoder: Decoder
-    images: UInt8[Tensor, "n c h w"] | None
+    images: Real[Tensor, "n c h w"] | None
     labels: LabelTable | None
     strict: bool = False
     load_held_out: Callable[[], "Dataset | None"] = lambda: None
+    toy: Toy | None = None
     _reported: set[int] = field(default_factory=set, repr=False)
 
     def __len__(self) -> int:
@@ -84,7 +87,7 @@ class Dataset:
         """The published test images, loaded when first asked for; None when there are none."""
         return self.load_held_out()
 
-    def take(self, indices: Sequence[int] | Int64[np.ndarray, " b"]) -> UInt8[Tensor, "b c h w"]:
+    def take(self, indices: Sequence[int] | Int64[np.ndarray, " b"]) -> Real[Tensor, "b c h w"]:
         """The images at some indices, decoded on demand when streamed."""
         chosen = np.asarray(indices, np.int64)
         if self.images is not None:
@@ -119,9 +122,10 @@ def load(
     if labels:
         require_labels(found)
     _check_channels(found, format)
+    check_range(found, format)
     decoder = Decoder(found.reader, format)
-    streamed = found.count * math.prod(format.shape) > memory_limit
-    images, kept = (None, np.arange(found.count)) if streamed else _decode_all(found.name, decoder, strict)
+    size = found.count * math.prod(format.shape) * np.dtype(format.dtype).itemsize
+    images, kept = (None, np.arange(found.count)) if size > memory_limit else _decode_all(found.name, decoder, strict)
     return Dataset(
         found.name,
         decoder,
@@ -129,6 +133,7 @@ def load(
         found.labels.rows(kept) if labels and found.labels is not None else None,
         strict,
         partial(_load_held_out, found, format, labels, strict, memory_limit),
+        found.toy,
     )
 
 
@@ -149,12 +154,37 @@ def _check_channels(source: Source, format: Format) -> None:
         raise ValueError(f"{source.name}: images of {has} channels cannot become images of {wants} channels")
 
 
-def _decode_all(name: str, decoder: Decoder, strict: bool) -> tuple[UInt8[Tensor, "n c h w"], Int64[np.ndarray, " n"]]:
+def check_range(source: Source, format: Format) -> None:
+    """Raises ValueError where numbers are not of the range that the format has; of points it is a scale, no bound."""
+    if not isinstance(source.reader, Arrays):
+        return
+    array, wanted, name = source.reader.array, format.range, source.name
+    if array.dtype == np.uint8 and not wanted.is_bytes:
+        raise ValueError(f"{name} holds bytes, and range={str(wanted)!r} is one of floats: leave it out")
+    if source.reader.range is None and wanted.is_bytes:
+        raise ValueError(unknown_range(source))
+    if wanted.is_bytes or format.is_point:
+        return
+    low, high = float(array.min()), float(array.max())
+    rounding = ROUNDING * (wanted.high - wanted.low)
+    if low < wanted.low - rounding or high > wanted.high + rounding:
+        raise ValueError(f"{name} goes from {low:g} to {high:g}, out of range={str(wanted)!r}")
+
+
+def unknown_range(source: Source) -> str:
+    """Says that floats need a range."""
+    return (
+        f"{source.name} holds floats beyond [0, 1] and [-1, 1], which need a range: their lowest and highest value, as "
+        f"--range=-3:5 or as an array 'range' in the .npz"
+    )
+
+
+def _decode_all(name: str, decoder: Decoder, strict: bool) -> tuple[Real[Tensor, "n c h w"], Int64[np.ndarray, " n"]]:
     """All images that can be decoded, and their indices."""
     reader, format = decoder.reader, decoder.format
-    if isinstance(reader, Arrays) and reader.array.shape[1:] == format.shape:
+    if isinstance(reader, Arrays) and reader.array.shape[1:] == format.shape and reader.array.dtype == format.dtype:
         return torch.from_numpy(np.array(reader.array, order="C")), np.arange(len(reader))
-    images = np.empty((len(reader), *format.shape), np.uint8)
+    images = np.empty((len(reader), *format.shape), format.dtype)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         chunks = pool.map(partial(_decode_chunk, decoder, images, strict), range(0, len(images), CHUNK))
         problems = {index: problem for chunk in chunks for index, problem in chunk.items()}
@@ -168,7 +198,7 @@ def _decode_all(name: str, decoder: Decoder, strict: bool) -> tuple[UInt8[Tensor
     return torch.from_numpy(images[: len(kept)]), kept
 
 
-def _decode_chunk(decoder: Decoder, out: UInt8[np.ndarray, "n c h w"], strict: bool, start: int) -> dict[int, str]:
+def _decode_chunk(decoder: Decoder, out: Shaped[np.ndarray, "n c h w"], strict: bool, start: int) -> dict[int, str]:
     """Decodes some images into `out`; returns what was wrong with the broken ones."""
     problems = {}
     for index in range(start, min(start + CHUNK, len(out))):

@@ -9,9 +9,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Real, Shaped, UInt8
 
-from .convert import BrokenImage, Format, Look, convert_array, decode, look, one_line
+from ..ranges import BYTES, Range
+from .convert import BrokenImage, Format, Look, convert_array, convert_floats, decode, look, one_line
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 LARGEST_FILE = 2**30
@@ -19,20 +20,31 @@ LARGEST_FILE = 2**30
 
 @dataclass(frozen=True)
 class Arrays:
-    """Images that are already pixels."""
+    """Images that are already numbers: bytes, or floats in a range, where it is known."""
 
-    array: UInt8[np.ndarray, "n c h w"]
+    array: Shaped[np.ndarray, "n c h w"]
+    range: Range | None = BYTES
 
     def __len__(self) -> int:
         return len(self.array)
 
     def look(self, index: int) -> Look:
         """The size and kind of every image."""
-        return Look(*self.array.shape[1:])
+        _, channels, height, width = self.array.shape
+        return Look(channels, height, width, self.range)
 
-    def pixels(self, index: int, format: Format) -> UInt8[np.ndarray, "c h w"]:
+    def pixels(self, index: int, format: Format) -> Real[np.ndarray, "c h w"]:
         """One image, converted."""
-        return convert_array(self.array[index], format)
+        image = self.array[index]
+        if not format.range.is_bytes:
+            return convert_floats(image, format)
+        return convert_array(image if image.dtype == np.uint8 else self._as_bytes(image), format)
+
+    def _as_bytes(self, image: Real[np.ndarray, "c h w"]) -> UInt8[np.ndarray, "c h w"]:
+        """255 (x - low) / (high - low), rounded."""
+        assert self.range is not None
+        scaled = (image.astype(np.float64) - self.range.low) * (255 / (self.range.high - self.range.low))
+        return scaled.round().clip(0, 255).astype(np.uint8)
 
     def outline(self) -> str:
         """What is known of all images without reading them: nothing but their shape."""

@@ -1,20 +1,24 @@
-"""What a path holds: a folder or zip of images, CIFAR, idx files, arrays of numpy, or the built-in set."""
+"""What a path holds: a folder or zip of images, CIFAR, idx files, arrays; or the built-in set, or a toy set."""
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Shaped
 
-from . import arrays, cifar, idx, label_files
+from ..ranges import BYTES, Range
+from ..spec import build, kind, names
+from . import arrays, cifar, idx, label_files, toys
 from .convert import BrokenImage, Look
 from .label_tables import LabelTable, classes, named_classes
 from .readers import SUFFIXES, Archive, Arrays, Files, Folder, Reader, Store, image_names
 
 SAMPLE = 64
 KINDS = "a folder or .zip of images, CIFAR-10 or CIFAR-100 (folder or .tar.gz), a folder of idx files, .npy, .npz"
+NAMED = re.compile(r"\w+\(.*\)|.*\.py:.*", re.DOTALL)  # a call, or what stands in a user's own file
 
 
 def nothing() -> None:
@@ -25,12 +29,13 @@ def nothing() -> None:
 class Source:
     """A set of images that was found, not yet decoded."""
 
-    kind: str  # folder, zip, cifar10, cifar100, idx, arrays or builtin
+    kind: str  # folder, zip, cifar10, cifar100, idx, arrays, builtin or toy
     name: str
     reader: Reader
     typical: Look  # the fewest channels that hold every image of a sample; the median height and width
     find_labels: Callable[[], LabelTable | None] = nothing
     held_out: Callable[[], "Source | None"] = nothing
+    toy: toys.Toy | None = None
 
     @cached_property
     def labels(self) -> LabelTable | None:
@@ -44,8 +49,12 @@ class Source:
 
 
 def inspect(path: str | Path | None = None, labels: bool = False, strict: bool = False) -> Source:
-    """Finds out what a path holds; None or "builtin" is the built-in set. Up to 64 images of a folder are opened."""
-    source = _builtin() if path in (None, "builtin") else _find(Path(path or "").expanduser(), strict)
+    """Finds out what a path holds; None or "builtin" is the built-in set, "ring(count=8)" a toy set.
+
+    Up to 64 images of a folder are opened.
+    """
+    data = "builtin" if path is None else str(path)
+    source = _builtin() if data == "builtin" else _toy(data) if is_toy(data) else _find(Path(data).expanduser(), strict)
     if labels:
         require_labels(source)
     return source
@@ -61,9 +70,33 @@ def require_labels(source: Source) -> None:
     raise ValueError(f"{source.name} cannot be used with labels: {reason}")
 
 
+def is_toy(data: str) -> bool:
+    """Whether data are named by a component, not by a path.
+
+    >>> is_toy("ring"), is_toy("grid(side=3)"), is_toy("mine.py:moons"), is_toy("photos/ring")
+    (True, True, True, False)
+    """
+    return data in names(toys) or bool(NAMED.fullmatch(data) and not Path(data).expanduser().exists())
+
+
+def _toy(data: str) -> Source:
+    toy = build(data, toys)
+    if not isinstance(toy, toys.Toy):
+        raise ValueError(f"{data} gives {type(toy).__name__}, but a toy set is one of equipoise.data.toys.Toy")
+    held_out = partial(_drawn, toy, f"{toy.name} held-out", toy.held_out, 1)
+    return replace(_drawn(toy, toy.name, toy.count, 0), held_out=held_out)
+
+
+def _drawn(toy: toys.Toy, name: str, count: int, seed: int) -> Source:
+    images, numbers = toy.draw(count, seed)
+    shaped = images[:, :, None, None] if images.ndim == 2 else images
+    table = nothing if numbers is None else lambda: classes(numbers, toy.classes)
+    return replace(_pixels("toy", name, shaped, table, ranges=(toy.range, toy.range)), toy=toy)
+
+
 def _find(path: Path, strict: bool) -> Source:
     if not path.exists():
-        raise ValueError(f"no such file or folder: {path}")
+        raise ValueError(f"no such file or folder: {path}; {kind(toys)} by name: {', '.join(names(toys))}")
     try:
         return _folder(path, strict) if path.is_dir() else _file(path, strict)
     except OSError as error:
@@ -147,13 +180,17 @@ def _classes(names: tuple[str, ...], packed: bool) -> LabelTable | None:
 def _pixels(
     kind: str,
     name: str,
-    images: UInt8[np.ndarray, "n c h w"],
+    images: Shaped[np.ndarray, "n c h w"],
     find_labels: Callable[[], LabelTable | None],
     held_out: Callable[[], Source | None] = nothing,
+    ranges: tuple[Range | None, Range | None] = (BYTES, BYTES),
 ) -> Source:
+    """Arrays as a source: the range that their numbers have, and the one to learn."""
     if images.size == 0:
         raise ValueError(f"{name} has no image: its array is {list(images.shape)}")
-    return Source(kind, name, Arrays(images), Look(*images.shape[1:]), find_labels, held_out)
+    (has, learnt), (_, channels, height, width) = ranges, images.shape
+    look = Look(channels, height, width, learnt)
+    return Source(kind, name, Arrays(images, has), look, find_labels, held_out)
 
 
 def _cifar(path: Path, kind: str) -> Source:
@@ -185,20 +222,17 @@ def _idx_labels(path: Path, count: int) -> LabelTable | None:
 
 def _arrays(path: Path) -> Source:
     content = arrays.read_arrays(path)
-    images = arrays.read_images(path, content)
-    return _pixels("arrays", path.name, images, partial(arrays.read_labels, path, content, len(images)))
+    images, *ranges = arrays.read_images(path, content)
+    labels = partial(arrays.read_labels, path, content, len(images))
+    return _pixels("arrays", path.name, images, labels, ranges=(ranges[0], ranges[1]))
 
 
 def _builtin() -> Source:
-    content = arrays.read_arrays(arrays.BUILTIN)
     name = "fashion-mnist-10k (built in)"
-    test = partial(_builtin_part, content, "held_out_", "fashion-mnist held-out 2k (built in)")
-    return _builtin_part(content, "", name, test)
+    test = partial(_builtin_part, "held_out_", "fashion-mnist held-out 2k (built in)")
+    return _builtin_part("", name, test)
 
 
-def _builtin_part(
-    content: dict[str, np.ndarray], prefix: str, name: str, held_out: Callable[[], Source | None] = nothing
-) -> Source:
-    images, labels = content[f"{prefix}images"], content[f"{prefix}labels"]
-    table = classes(labels.astype(np.int64), [str(name) for name in content["classes"]])
+def _builtin_part(part: str, name: str, held_out: Callable[[], Source | None] = nothing) -> Source:
+    images, table = arrays.read_builtin(part)
     return _pixels("builtin", name, images[:, None], lambda: table, held_out)

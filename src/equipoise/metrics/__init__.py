@@ -10,7 +10,7 @@
 True
 """
 
-from . import features, mixtures
+from . import features
 from .accuracy import cas
 from .copies import memorization
 from .coverage import modes
@@ -48,7 +48,6 @@ __all__ = [
     "kid",
     "lpips_diversity",
     "memorization",
-    "mixtures",
     "modes",
     "ms_ssim",
     "polygon",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,25 +17,41 @@ from .metric import Intervals, SetMetric, Values
 
 NEAR = 3  # deviations
 UNSEEN = 0.5  # images that stand for a mode without a real one
+USUAL_DEVIATION = 0.05
 Told = tuple[Int64[Tensor, " n"], Bool[Tensor, " n"], int]
+Points = Sequence[Sequence[int | float]]
+
+
+@runtime_checkable
+class Mixture(Protocol):
+    """A distribution about points, as toy data are: `data.toys.ring()`."""
+
+    @property
+    def centers(self) -> Points | None:
+        """The points."""
+
+    @property
+    def deviation(self) -> int | float | None:
+        """The standard deviation about them, in every direction."""
 
 
 def modes(
-    centers: Sequence[Sequence[int | float]] | None = None,
-    deviation: int | float = 0.05,
+    centers: Points | Mixture | None = None,
+    deviation: int | float | None = None,
     planes: bool = False,
     least: int = 1,
 ) -> SetMetric:
     """|{modes with a sample}| and KL(p_generated || p_real) over modes (Srivastava et al. 2017, arXiv:1705.07761).
 
-    With `centers` rows are points: each belongs to the nearest one, and counts as of high quality, and for its mode,
-    within three deviations of it. Without, modes are the classes that the features' classifier tells; with `planes`,
-    those of all channels of an image together, each a picture for the built-in classifier: a thousand for three. A mode
-    is captured by `least` samples. Frequencies of real images where there are some, else equal ones. Modes grow and the
-    divergence falls with the number of images: compare equal ones. The intervals, of another draw of as many images,
-    are a bootstrap's for the modes, Student's for the divergence, Wilson's for `high_quality`.
+    With `centers`, points or a toy set made of them like ring(count=8), rows are points: each belongs to the nearest
+    one, and counts as of high quality, and for its mode, within three deviations of it, the toy set's or 0.05. Without,
+    modes are the classes that the features' classifier tells; with `planes`, those of all channels of an image
+    together, each a picture for the built-in classifier: a thousand for three. A mode is captured by `least` samples.
+    Frequencies of real images where there are some, else equal ones. Modes grow and the divergence falls with the
+    number of images: compare equal ones. The intervals, of another draw of as many images, are a bootstrap's for the
+    modes, Student's for the divergence, Wilson's for `high_quality`.
     """
-    check_range(above=0, deviation=deviation)
+    check_range(above=0, deviation=1 if deviation is None else deviation)
     check_range(at_least=1, least=least)
     if centers is not None and planes:
         raise ValueError("modes are told by centers or in planes, not both")
@@ -108,15 +124,18 @@ def frequencies(counts: Int64[np.ndarray, " k"], count: int) -> Float64[np.ndarr
 
 
 def _telling(
-    centers: Sequence[Sequence[int | float]] | None, deviation: int | float, planes: bool
+    centers: Points | Mixture | None, deviation: int | float | None, planes: bool
 ) -> tuple[Literal["features", "images", "logits"], Callable[[Tensor], Told]]:
     """What is to be seen, and how its modes are told."""
     if centers is not None:
-        return "features", _by_center(centers, deviation)
+        points, own = (centers, None) if isinstance(centers, Sequence) else (centers.centers, centers.deviation)
+        if points is None:
+            raise ValueError("modes are told by the centers of a mixture, and this set has none")
+        return "features", _by_center(points, deviation or own or USUAL_DEVIATION)
     return ("images", _by_planes) if planes else ("logits", _by_class)
 
 
-def _by_center(centers: Sequence[Sequence[int | float]], deviation: int | float) -> Callable[[Tensor], Told]:
+def _by_center(centers: Points, deviation: int | float) -> Callable[[Tensor], Told]:
     points = torch.tensor([*map(tuple, centers)], dtype=torch.float64)
 
     def told(rows: Float[Tensor, "n d"]) -> Told:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Real
 from torch import Tensor, nn
 
 from .. import __version__
@@ -38,7 +38,7 @@ RESERVED = {
     *SIDES,
 }
 Batch = Tensor | tuple[Tensor, Tensor | None]
-"""uint8 images [n, c, h, w], or a pair of them and their labels."""
+"""Images [n, c, h, w], uint8 or, seen by features that take them, floats; or a pair of them and their labels."""
 
 
 def evaluate(
@@ -179,7 +179,7 @@ class Evaluation:
 class Views(dict[str, Tensor]):
     """What metrics see of some images, each computed when it is first asked for: images, features, logits."""
 
-    def __init__(self, images: UInt8[Tensor, "n c h w"], features: Features, device: torch.device) -> None:
+    def __init__(self, images: Real[Tensor, "n c h w"], features: Features, device: torch.device) -> None:
         super().__init__(images=images)
         self.source, self.device = features, device
 

@@ -5,12 +5,13 @@ from math import erfc, sqrt
 from typing import cast
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Real, UInt8
 from torch import Tensor, nn
 
 from ..checks import check_range
 from ..critic import ask
 from ..randomness import mixed, seeded
+from ..ranges import BYTES, Range
 from .full_precision import exact
 
 BATCH = 64
@@ -30,16 +31,20 @@ def latents(G: nn.Module, count: int, seed: int, truncation: float | None = None
 
 
 def generate(
-    G: nn.Module, z: Float[Tensor, "n z"], labels: Tensor | None, seed: int = 0
-) -> Iterator[UInt8[Tensor, "b c h w"]]:
-    """Images of latent vectors, in float32, as uint8 on the generator's device.
+    G: nn.Module, z: Float[Tensor, "n z"], labels: Tensor | None, seed: int = 0, range: Range = BYTES
+) -> Iterator[Real[Tensor, "b c h w"]]:
+    """Images of latent vectors, made in float32, as the numbers that the data are, on the generator's device.
 
     Noise that the generator draws is a function of the seed and of the image's number alone, and global random state is
     left as it was.
     """
-    for start in range(0, len(z), BATCH):
-        part = slice(start, start + BATCH)
-        yield to_uint8(_images(G, z[part], None if labels is None else labels[part], mixed(seed, start)))
+    for part in _parts(len(z)):
+        some = None if labels is None else labels[part]
+        yield range.from_networks(_images(G, z[part], some, mixed(seed, part.start)))
+
+
+def _parts(count: int) -> list[slice]:
+    return [slice(start, start + BATCH) for start in range(0, count, BATCH)]
 
 
 def _images(G: nn.Module, z: Tensor, labels: Tensor | None, seed: int) -> Tensor:
@@ -70,9 +75,9 @@ def translate(G: nn.Module, images: UInt8[Tensor, "n c h w"], seed: int = 0) -> 
     for start in range(0, len(images), TOGETHER):
         part = images[start : start + TOGETHER].to(device)
         with seeded(mixed(seed, start), device), exact(device):
-            yield to_uint8(G(part / 127.5 - 1))
+            yield to_uint8(G(BYTES.to_networks(part)))
 
 
 def to_uint8(images: Float[Tensor, "b c h w"]) -> UInt8[Tensor, "b c h w"]:
     """[-1, 1] to 0..255, rounded: the inverse of what training sees."""
-    return (images.float() * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8).contiguous()
+    return BYTES.from_networks(images)

@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 import torch
-from jaxtyping import Float, Shaped, UInt8
+from jaxtyping import Float, Real, Shaped
 from torch import Tensor, nn
 
 from ..randomness import normal
@@ -41,7 +41,7 @@ class Subject:
 
     G: nn.Module
     labels: Callable[[int], Tensor | None] = lambda count: None
-    held_out: Callable[[int], tuple[UInt8[Tensor, "n c h w"], Tensor | None] | None] = lambda count: None
+    held_out: Callable[[int], tuple[Real[Tensor, "n c h w"], Tensor | None] | None] = lambda count: None
     seed: int = 0
 
     @property

@@ -97,12 +97,21 @@ def drawn(turns: Float[Tensor, " n"], angles: Float[Tensor, "n 3"], points: int)
     at = turns[:, None] + angles + torch.arange(CORNERS) * 2 * pi / CORNERS + pi / 18
     corners = torch.stack([at.cos(), at.sin()], 2) * SCALE / 2
     corners = corners - corners.mean(1, keepdim=True)
-    line = (torch.arange(SIDE * points) + 0.5) / (SIDE * points) - 0.5
+    return 1 - covered(corners, points)
+
+
+def covered(corners: Float[Tensor, "n 3 2"], points: int) -> Float[Tensor, "n 28 28"]:
+    """The share of each pixel's points x points that are inside, row by row between the edges on either side."""
+    side = SIDE * points
+    line = (torch.arange(side) + 0.5) / side - 0.5
     edges = corners.roll(-1, 1) - corners  # counter-clockwise: inside is to the left of each
-    x, y = (line - corners[:, :, axis, None] for axis in (0, 1))
-    left = edges[:, :, 0, None, None] * y[:, :, :, None] - edges[:, :, 1, None, None] * x[:, :, None, :]
-    inside = (left >= 0).all(1).float()
-    return 1 - inside.view(-1, SIDE, points, SIDE, points).mean((2, 4))
+    x, y, run, rise = (part[:, :, axis, None] for part in (corners, edges) for axis in (0, 1))
+    crossing = (x + run / rise * (line - y) + 0.5) * side - 0.5  # of each row with each edge, counted in points
+    first = crossing.masked_fill(rise >= 0, -torch.inf).amax(1).ceil()
+    behind = crossing.masked_fill(rise <= 0, torch.inf).amin(1).floor() + 1
+    in_pixels = lambda ends: (ends[:, :, None] - torch.arange(SIDE) * points).clamp(0, points)
+    inside = (in_pixels(behind) - in_pixels(first)).clamp(min=0)
+    return inside.view(-1, SIDE, points, SIDE).sum(2) / points**2
 
 
 def distances(images: Float[Tensor, "n 28 28"]) -> Float[Tensor, " n"]:

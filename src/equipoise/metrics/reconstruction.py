@@ -43,6 +43,8 @@ class Reconstruction:
         if found is None:
             raise ValueError("reconstruction needs held-out images, and these data have none")
         images, labels = found
+        if images.is_floating_point():
+            raise ValueError("reconstruction needs uint8 images, and these are floats")
         parts = images.split(max(1, TOGETHER // self.restarts))
         several = [None] * len(parts) if labels is None else labels.split(len(parts[0]))
         pairs = zip(parts, several, strict=True)

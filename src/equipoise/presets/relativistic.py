@@ -13,8 +13,8 @@ def default() -> Recipe:
     Published: see r3gan, of which this is a small relative.
 
     Relativistic loss, R1 and R2 (arXiv:2501.05441): on a GPU with R3GAN's networks at half their width, on a CPU with
-    DCGAN's, narrow and without normalisation in the discriminator. Batch, length, strength of the penalties, mirroring
-    and augmentation follow the images, their number and the machine.
+    DCGAN's, narrow and without normalisation in the discriminator; on points with fully connected ones. Batch, length,
+    strength of the penalties, mirroring and augmentation follow the images, their number and the machine.
     """
     return Recipe()
 

@@ -26,16 +26,19 @@ def write(run: str | Path) -> Path:
 
 def page(record: Record) -> str:
     """The whole page; all text is escaped, so that nothing in a run folder can become code."""
-    axes = curves.axes(record)
+    axes, strip = curves.axes(record), sections.over_time(record)
+    film = sections.film(len(strip) if record.of_points else 0)
     return HTML.get_template("page.html.jinja").render(
         policy=POLICY,
-        style=variables() + text_of("style.css"),
+        style=variables() + text_of("style.css") + film,
         top=sections.top(record),
         summary=verdict(record),
         latest=sections.latest(record),
         pictures=len(record.pictures),
         facts=sections.facts(record),
-        strip=sections.over_time(record),
+        strip=strip,
+        film=bool(film),
+        wide=record.of_points,
         levels=sections.of_levels(record),
         strip_note=f"The same {'inputs' if record.translates else 'latent points'} each time.",
         axes=axes,

@@ -56,6 +56,11 @@ class Record:
         return str(self.recipe.get("domains", "none")) != "none"
 
     @property
+    def of_points(self) -> bool:
+        """Whether the data are points."""
+        return str(self.recipe.get("size")) == "1"
+
+    @property
     def images(self) -> int:
         """The length that the run should have."""
         return int(self.recipe.get("images") or self.seen)

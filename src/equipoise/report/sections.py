@@ -14,6 +14,16 @@ ROWS = " In rows: inputs, what becomes of them, and the way back or, of pairs, t
 """What a picture of a translation shows."""
 
 
+OF_POINTS = " Its points lie on real ones."
+OF_PLANE = (
+    " Left: its points on real ones. Right: the discriminator's logit, in the plane bright where it is high, with its "
+    "gradient as arrows, along which generated points are pushed."
+)
+"""What a picture of points shows, of at most two dimensions the discriminator too."""
+HELD, FRAME_SECONDS = 4, 0.35
+"""For how many frames more the last one is held, and how long each is shown."""
+
+
 class Top(NamedTuple):
     """The name of the run, the verdict, how far it is."""
 
@@ -79,8 +89,9 @@ def latest(record: Record) -> Picture | None:
     if not shown:
         return None
     seen = numbers.count(shown.seen)
-    alt = f"Grid of images by the EMA generator after {seen} images"
-    caption = f"The EMA generator after {seen} images."
+    alt = f"{'Scatter of points' if record.of_points else 'Grid of images'} by the EMA generator after {seen} images"
+    points = OF_PLANE if int(record.recipe.get("channels") or 0) <= 2 else OF_POINTS
+    caption = f"The EMA generator after {seen} images." + points * record.of_points
     return Picture(shown, alt, caption + ROWS * record.translates, _score(record, shown.seen))
 
 
@@ -108,6 +119,16 @@ def over_time(record: Record) -> list[Picture]:
     """The same samples, from the first picture to the last, where there are two."""
     shown = thumbnails.over_time(record)
     return [_moment(record, picture) for picture in shown] if len(shown) > 1 else []
+
+
+def film(frames: int) -> str:
+    """Keyframes that show so many pictures one after the other, the last one longer; "" of a single one."""
+    if frames < 2:
+        return ""
+    shares = frames + HELD
+    keys = "@keyframes {}{{0%{{visibility:visible}}{:.3f}%,100%{{visibility:hidden}}}}\n"
+    lasts = f".film{{--lasts:{shares * FRAME_SECONDS:.2f}s;--each:{FRAME_SECONDS}s}}\n"
+    return lasts + keys.format("frame", 100 / shares) + keys.format("last-frame", 100 * (HELD + 1) / shares)
 
 
 def of_levels(record: Record) -> list[Picture]:

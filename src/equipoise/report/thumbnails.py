@@ -11,10 +11,10 @@ from PIL import Image
 
 from .record import Record
 
-STRIP = 10  # pictures over time
+STRIP, FRAMES = 10, 24  # pictures over time, side by side and one after the other
 TILES = 4  # samples beside each other in those
-LARGE, SMALL, CORNER = 1344, 512, 288  # pixels
-LARGE_BYTES, SMALL_BYTES = 1_500_000, 120_000  # a PNG above becomes a JPEG
+LARGE, FRAME, SMALL, CORNER = 1344, 768, 512, 288  # pixels
+LARGE_BYTES, FRAME_BYTES, SMALL_BYTES = 1_500_000, 40_000, 120_000  # a PNG above becomes a JPEG
 
 
 class Shown(NamedTuple):
@@ -33,9 +33,13 @@ def latest(record: Record) -> Shown | None:
 
 
 def over_time(record: Record) -> list[Shown]:
-    """A few pictures from first to last, the same samples in each."""
-    tile = _tile(record)
-    found = (_show(seen, file, tile, SMALL, SMALL_BYTES) for seen, file in _evenly(record.pictures))
+    """A few pictures from first to last, the same samples in each; of points more, to be shown one after the other."""
+    if record.of_points:
+        chosen = _evenly(record.pictures, FRAMES)
+        found = [_show(seen, file, None, FRAME, FRAME_BYTES) for seen, file in chosen]
+    else:
+        chosen, tile = _evenly(record.pictures, STRIP), _tile(record)
+        found = [_show(seen, file, tile, SMALL, SMALL_BYTES) for seen, file in chosen]
     return [shown for shown in found if shown]
 
 
@@ -62,8 +66,8 @@ def data_uri(kind: str, content: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _evenly(pictures: list[tuple[int, Path]]) -> list[tuple[int, Path]]:
-    at = np.linspace(0, len(pictures) - 1, min(len(pictures), STRIP)).round().astype(int)
+def _evenly(pictures: list[tuple[int, Path]], most: int) -> list[tuple[int, Path]]:
+    at = np.linspace(0, len(pictures) - 1, min(len(pictures), most)).round().astype(int)
     return [pictures[i] for i in at]
 
 

@@ -10,6 +10,9 @@ import torch
 
 from .. import games
 from ..data import Source
+from ..data.dataset import unknown_range
+from ..data.toys import Toy
+from ..ranges import BYTES, Range
 from ..recipe import Recipe, known
 from ..schedules import at
 from ..spec import find, name_of
@@ -23,6 +26,7 @@ MANY = 50_000  # images that are enough without augmentation
 SCORES, PICTURES = 10, 20  # times in a run
 FOR_SCORES = 0.1  # of the time of a run
 SCORE_IMAGES = 2_000
+SCORE = ("fd", "kid(subsets=10)")
 
 
 class Choice(NamedTuple):
@@ -43,15 +47,17 @@ def choose(
         "labels": lambda now: _labels(source),
         "size": lambda now: _size(source),
         "channels": lambda now: _channels(source),
+        "range": lambda now: _range(source),
         "network": lambda now: _network(now, device),
-        "batch": lambda now: _batch(source, device),
+        "batch": lambda now: _batch(now, source, device),
         "mirror": lambda now: _mirror(now, source),
         "images": lambda now: _images(now, source, device, pace),
         "ema_images": lambda now: _average(now),
         "penalties": lambda now: _penalties(now, device),
         "augment": lambda now: _augment(now, source),
-        "precision": lambda now: _precision(device),
-        "features": lambda now: usual_features(source, now.score),
+        "precision": lambda now: _precision(now, device),
+        "score": lambda now: usual_score(source),
+        "features": lambda now: usual_features(source, known(now.score), Range.parse(known(now.range))),
         "g_batch": lambda now: Choice(now.batch, "as many as the discriminator's"),
         "score_images": lambda now: Choice(
             min(SCORE_IMAGES, max(source.count, 2)), "enough to rank checkpoints of one run"
@@ -78,6 +84,8 @@ def _labels(source: Source) -> Choice:
 
 def _size(source: Source) -> Choice:
     height, width = source.typical.height, source.typical.width
+    if (height, width) == (1, 1):
+        return Choice("1", "the data are points")
     if source.kind not in ("folder", "zip") and max(height, width) <= LARGEST:
         return Choice(f"{height}x{width}" if height != width else str(height), "the images' own size")
     side = min(height, width, LARGEST)
@@ -89,13 +97,27 @@ def _size(source: Source) -> Choice:
 
 
 def _channels(source: Source) -> Choice:
-    has = source.typical.channels
+    has, of_bytes = source.typical.channels, source.typical.range == BYTES
+    if not of_bytes:
+        return Choice(has, "as the data have them")
     if has in (2, 4):
         return Choice(has - 1, f"images have alpha, which is laid over white; --channels {has} keeps it")
     return Choice(has, "as the images are" if has > 1 else "all images are grey")
 
 
+def _range(source: Source) -> Choice:
+    found = source.typical.range
+    if found is None:
+        raise ValueError(unknown_range(source))
+    if found.is_bytes:
+        return Choice("bytes", "images of 8 bits")
+    return Choice(str(found), "the scale of the data" if source.toy else "what the file states, or its extremes")
+
+
 def _network(recipe: Recipe, device: torch.device) -> Choice:
+    if _side(recipe) == 1:
+        dimension = max(2, known(recipe.channels))
+        return Choice(f"mlp(width=128, z_dim={dimension})", "points have no space to convolve over")
     if device.type == "cuda":
         return Choice("r3(g_width=384, d_width=384)", "half of the paper's width, for one GPU")
     gain = "" if _side(recipe) <= SMALL else ", d_gain=0.7"
@@ -103,9 +125,11 @@ def _network(recipe: Recipe, device: torch.device) -> Choice:
     return Choice(plain, "strided convolutions: of all networks the most steps a second on a few CPU cores")
 
 
-def _batch(source: Source, device: torch.device) -> Choice:
+def _batch(recipe: Recipe, source: Source, device: torch.device) -> Choice:
     if source.count < 64:
         return Choice(min(8, source.count), f"there are {source.count} images")
+    if _side(recipe) == 1:
+        return Choice(128, "points are small")
     if device.type == "cuda":
         return Choice(64, "keeps one GPU busy")
     return Choice(16, "small, for many steps on a few CPU cores")
@@ -118,6 +142,8 @@ def _images(recipe: Recipe, source: Source, device: torch.device, pace: Pace | N
         return Choice(
             images, f"in {recipe.minutes:g} minutes, at {1 / pace.image:,.0f} images a second and some scores"
         )
+    if _side(recipe) == 1:
+        return Choice(400_000, "less than a minute on a CPU core")
     if device.type == "cuda":
         images = min(25_000_000, max(2_000_000, 200 * source.count))
         return Choice(images, f"{images // source.count} times the {source.count:,} images; some hours on a GPU")
@@ -126,6 +152,8 @@ def _images(recipe: Recipe, source: Source, device: torch.device, pace: Pace | N
 
 def _mirror(recipe: Recipe, source: Source) -> Choice:
     images = f"{source.count:,} images"
+    if known(recipe.range) != "bytes":
+        return Choice(False, "floats need not be alike left and right")
     if source.count >= FEW:
         return Choice(False, f"{images} need it less; --mirror where left and right are alike")
     if known(recipe.channels) < 3:
@@ -147,6 +175,8 @@ def _takes(recipe: Recipe, argument: str) -> bool:
 def _penalties(recipe: Recipe, device: torch.device) -> Choice:
     if not _takes(recipe, "penalties"):
         return Choice((), "the game takes none")
+    if _side(recipe) == 1:
+        return Choice(("r1(weight=0.1)", "r2(weight=0.1)"), "as much as lets the generator settle")
     weight = round((3.0 if device.type == "cuda" else 1.0) * max(1.0, _side(recipe) / 32) ** 2, 1)
     if device.type == "cuda":
         return Choice((f"r1(weight={weight!r})", f"r2(weight={weight!r})"), "stronger for larger images")
@@ -157,6 +187,8 @@ def _penalties(recipe: Recipe, device: torch.device) -> Choice:
 def _augment(recipe: Recipe, source: Source) -> Choice:
     if not _takes(recipe, "augment"):
         return Choice("none", "the game takes none")
+    if known(recipe.range) != "bytes" or source.toy:
+        return Choice("none", "augmentations are of pictures")
     epochs = known(recipe.images) / source.count
     if source.count < FEW:
         return Choice("diffaug", f"{source.count:,} images are soon memorised")
@@ -165,16 +197,28 @@ def _augment(recipe: Recipe, source: Source) -> Choice:
     return Choice("none", f"{source.count:,} images are shown {epochs:.0f} times")
 
 
-def _precision(device: torch.device) -> Choice:
+def _precision(recipe: Recipe, device: torch.device) -> Choice:
+    if _side(recipe) == 1:
+        return Choice("float32", "points lie closer together than shorter numbers tell apart")
     precision, reason = choose_precision(device)
     return Choice(precision.name, reason)
 
 
-def usual_features(source: Source, calls: Sequence[str] = ()) -> Choice:
-    """The features for scores of these images, by these metrics."""
+def usual_score(source: Source) -> Choice:
+    """The metrics for these images."""
+    toy: Toy | None = source.toy
+    if toy is None:
+        return Choice(SCORE, "the usual ones of images" if source.typical.height > 1 else "the usual ones")
+    return Choice(toy.score, f"what is known of {toy.name} is measured exactly")
+
+
+def usual_features(source: Source, calls: Sequence[str] = (), range: Range | None = None) -> Choice:
+    """The features for scores of these images, by these metrics, in the range that they are learnt in."""
+    if (range or source.typical.range) != BYTES:
+        return Choice("pixels", "floats as they are; a point is itself")
     if "fid" in map(name_of, calls):
         return Choice("inception", "fid is on Inception features alone")
-    if source.kind == "builtin":
+    if source.kind == "builtin" or source.toy:
         return Choice("builtin", "the classifier that comes along knows this data")
     return Choice("mobilenet", "sees what people see, needs no download; --features inception compares with papers")
 

@@ -9,6 +9,7 @@ import torch
 from ..checks import check_choice
 from ..data import Dataset, Domains, Format, inspect, load
 from ..metrics.evaluation import Evaluation
+from ..recipe import known
 from ..spec import name_of
 from .choices import usual_features
 from .folder import append_row, read_rows, write_whole
@@ -52,7 +53,7 @@ def evaluate(
     output = next(o for o in outputs(dataset, sampler.nets) if o.net == (generator or sampler.first))
     G = sampler.nets[output.net]
     real = RealImages(output.real) if against is None else other_side(Path(against), dataset.format)
-    calls = tuple(metrics) or sampler.recipe.score
+    calls = tuple(metrics) or known(sampler.recipe.score)
     chosen = features or ("inception" if "fid" in map(name_of, calls) else str(sampler.recipe.features))
     scorer = Scorer(real, chosen, sampler.device, calls, watch)
     count = output.count(chosen_count(count, real))
@@ -60,11 +61,11 @@ def evaluate(
     row |= output.about | scorer.card(count)
     file = sampler.folder.metrics_file
     own = any(".py:" in call for call in (*calls, chosen))  # a file that may have changed
-    for known in () if own else read_rows(file):
-        if all(known.get(name) == value for name, value in row.items()):
-            return known
+    for before in () if own else read_rows(file):
+        if all(before.get(name) == value for name, value in row.items()):
+            return before
     row |= results(scorer, scorer.score(output.generated(G, count, seed), count, output.subject(G, seed)), count)
-    if against is None and isinstance(real, RealImages) and "memorization" in map(name_of, calls):
+    if is_pictured(real, against) and "memorization" in map(name_of, calls):
         picture = nearest_picture(G, scorer, output, seed)
         write_whole(sampler.folder.nearest_file, lambda beside: picture.save(beside, "png"))
     append_row(file, row)
@@ -89,7 +90,8 @@ def evaluate_images(
     real = other_side(Path(against), dataset.format, labels)
     if isinstance(real, RealImages) and labels and dataset.labels is not None:
         dataset.labels = dataset.labels.like(real.dataset.meaning)
-    calls = tuple(metrics) or METRICS
+    toy = real.dataset.toy if isinstance(real, RealImages) else None
+    calls = tuple(metrics) or (toy.score if toy else METRICS)
     chosen = features or usual_features(source, calls).value
     scorer = Scorer(real, chosen, torch.device(device), calls, watch)
     row = {"images": dataset.name} | scorer.card(len(dataset))
@@ -111,6 +113,11 @@ def trained_on(sampler: Sampler) -> Dataset | Domains:
         data = sampler.recipe.data
         raise ValueError(f"{sampler.folder.path} was trained on other images or labels than {data} holds now")
     return dataset
+
+
+def is_pictured(real: RealSide, against: str | Path | None) -> bool:
+    """Whether there are training images to show beside generated ones."""
+    return against is None and isinstance(real, RealImages) and not real.dataset.format.is_point
 
 
 def other_side(path: Path, format: Format, labels: bool = False) -> RealSide:

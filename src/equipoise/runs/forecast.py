@@ -12,6 +12,7 @@ import torch
 from ..growth import Phase
 from ..labels import LabelSpace
 from ..metrics import features as feature_module
+from ..ranges import Range
 from ..recipe import Recipe, known
 from ..schedules import at
 from ..spec import build
@@ -87,7 +88,7 @@ def _of_scores(assembled: Assembled, recipe: Recipe, labels: LabelSpace, now: Ca
     for name in (name for name in averages if role(name) == "G"):
         for _ in range(2):  # the first time is slower
             mark, count = now(), 0
-            for images in on_noise(averages[name], shape, labels):
+            for images in on_noise(averages[name], shape, labels, Range.parse(known(recipe.range))):
                 look(images)
                 count += len(images)
             taken = (now() - mark) / count

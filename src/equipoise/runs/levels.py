@@ -7,8 +7,6 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor, nn
 
-from ..data.batches import scaled
-from ..metrics.generation import to_uint8
 from ..networks.growing import growing
 from .outputs import Output
 from .real_images import real_order
@@ -30,7 +28,9 @@ def level_of(G: nn.Module, output: Output) -> Level | None:
         return None
     made = next(iter(output.generated(G, BESIDE**2, seed=0)))
     generated = (made[0] if isinstance(made, tuple) else made).cpu()
-    real = scaled(output.real.take(real_order(output.real)[: BESIDE**2]))
-    real = to_uint8(parts[-1].whole(parts[-1].at_level(real)))
+    range = output.real.format.range
+    real = range.to_networks(output.real.take(real_order(output.real)[: BESIDE**2]))
+    real = range.from_networks(parts[-1].whole(parts[-1].at_level(real)))
     pairs = zip(generated.split(BESIDE), real.split(BESIDE), strict=False)
-    return Level(parts[-1].sides[ceil(parts[-1].level)], torch.cat([torch.cat(pair) for pair in pairs]))
+    images = range.to_bytes(torch.cat([torch.cat(pair) for pair in pairs]))
+    return Level(parts[-1].sides[ceil(parts[-1].level)], images)

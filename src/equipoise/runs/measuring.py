@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from .. import instruments
 from ..critic import Critic
-from ..data.batches import scaled
 from ..instruments import Readings, undisturbed
 from ..metrics.generation import generate, latents, translate
+from ..ranges import BYTES
 from ..spec import build, name_of
 from ..training import role
 from .outputs import FromImages, Output
@@ -94,7 +94,9 @@ def generated(output: Output, G: nn.Module) -> tuple[Tensor, Inputs]:
     chosen = real_order(real)[:MEASURED]
     labels = None if real.labels is None else real.labels.tensor()[chosen]
     z = latents(G, len(chosen), seed=0)
-    return z, Inputs(scaled(real.take(chosen)), scaled(torch.cat([*generate(G, z, labels)])), labels)
+    range = real.format.range
+    fake = torch.cat([*generate(G, z, labels, range=range)])
+    return z, Inputs(range.to_networks(real.take(chosen)), range.to_networks(fake), labels)
 
 
 def translated(output: FromImages, G: nn.Module) -> tuple[Tensor, Inputs]:
@@ -104,7 +106,7 @@ def translated(output: FromImages, G: nn.Module) -> tuple[Tensor, Inputs]:
     start = starts.take(real_order(starts)[:count])
     sides = targets.take(real_order(targets)[:count]), torch.cat([*translate(G, start)]).cpu()
     seen = [torch.cat([start, side], 1) if output.paired else side for side in sides]
-    return scaled(start), Inputs(*map(scaled, seen))
+    return BYTES.to_networks(start), Inputs(*map(BYTES.to_networks, seen))
 
 
 def judge_of(output: Output) -> str:

@@ -25,4 +25,4 @@ def nearest_picture(G: nn.Module, scorer: Scorer, output: Output, seed: int) -> 
     found, _ = nearest(kept, torch.cat(vectors), columns)
     beside = output.real.take(real_order(output.real)[found.numpy().ravel()])
     rows = [torch.cat(pair) for pair in zip(torch.cat(images).split(1), beside.split(columns), strict=True)]
-    return grid(torch.cat(rows), columns + 1)
+    return grid(output.real.format.range.to_bytes(torch.cat(rows)), columns + 1)

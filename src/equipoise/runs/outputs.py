@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Real, UInt8
+from PIL import Image
 from torch import Tensor, nn
 
 from ..data import Dataset, Domains
@@ -15,11 +16,16 @@ from ..labels import LabelSpace
 from ..metrics.evaluation import Batch
 from ..metrics.generation import BATCH, generate, latents, translate
 from ..metrics.metric import Subject
+from ..ranges import Range
 from ..training import role
+from . import scatter
+from .landscape import landscape
+from .pictures import grid
 from .real_images import real_order
 from .scoring import generated, subject
 
 PICTURED = 64  # samples in a picture
+POINTS = 2_000  # points in a picture
 MOST_ROWS = 10  # labels in it
 IN_A_ROW = 8  # images in a row of a picture of translations
 TIMED = 8  # images that a translation is timed by
@@ -91,7 +97,8 @@ class FromLatents(Output):
             columns = PICTURED // rows
             labels, z = labels[:rows].repeat_interleave(columns, 0), z[:columns].repeat(rows, 1)
             labels = meaning.for_networks(labels)
-        return Shown(torch.cat(list(generate(G, z, labels))), columns)
+        range = self.real.format.range
+        return Shown(range.to_bytes(torch.cat(list(generate(G, z, labels, range=range)))), columns)
 
 
 @dataclass(frozen=True)
@@ -167,10 +174,27 @@ def picture_of(parts: list[Shown]) -> Shown:
     return Shown(torch.cat([cut(part) if columns else part.images for part in parts]), columns)
 
 
-def on_noise(G: nn.Module, shape: tuple[int, int, int], labels: LabelSpace) -> Iterable[UInt8[Tensor, "b c h w"]]:
+def drawn(outputs: list[Output], averages: nn.ModuleDict, nets: nn.ModuleDict) -> Image.Image:
+    """What all outputs show; of points, those of the first output with the discriminator, where there is one."""
+    first = outputs[0]
+    if not first.real.format.is_point:
+        return grid(*picture_of([output.shown(averages) for output in outputs]))
+    made = [part[0] if isinstance(part, tuple) else part for part in first.generated(averages[first.net], POINTS, 0)]
+    range, real = first.real.format.range, first.real.take(real_order(first.real)[:POINTS])
+    flat = lambda images: images.flatten(1).cpu().numpy()
+    D, size = next((nets[name] for name in nets if role(name) == "D"), None), real.shape[1]
+    known = D is not None and size <= 2
+    terrain = landscape(D, size, range, scatter.REACH, first.real.meaning) if D is not None and known else None
+    density = first.real.toy.log_density if first.real.toy else None
+    return scatter.picture(flat(torch.cat(made)), range, flat(real), terrain, density)
+
+
+def on_noise(
+    G: nn.Module, shape: tuple[int, int, int], labels: LabelSpace, range: Range
+) -> Iterable[Real[Tensor, "b c h w"]]:
     """Some images of a generator, for timing: of latent vectors where it takes them, else of images."""
     if hasattr(G, "z_dim"):
-        return generate(G, latents(G, BATCH, seed=0), labels.example(BATCH))
+        return generate(G, latents(G, BATCH, seed=0), labels.example(BATCH), range=range)
     return translate(G, torch.from_numpy(np.random.default_rng(0).integers(0, 256, (TIMED, *shape), np.uint8)))
 
 

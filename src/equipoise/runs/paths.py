@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..data import is_toy
 from ..recipe import Recipe
 from ..spec import listed
 
@@ -22,5 +23,6 @@ def located(recipe: Recipe) -> Recipe:
     own = lambda spec: OWN_FILE.sub(lambda match: absolute(match[1]) + ":", spec)
     changes: dict[str, Any] = {name: own(getattr(recipe, name)) for name in COMPONENTS if getattr(recipe, name)}
     changes |= {name: tuple(map(own, listed(getattr(recipe, name)))) for name in TERMS if getattr(recipe, name)}
-    changes["data"] = recipe.data if recipe.data == "builtin" else absolute(recipe.data)
+    as_is = recipe.data == "builtin" or is_toy(recipe.data)
+    changes["data"] = own(recipe.data) if as_is else absolute(recipe.data)
     return replace(recipe, **changes)

@@ -6,11 +6,13 @@ from math import ceil, sqrt
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Real, UInt8
 from PIL import Image
 from torch import Tensor
 
 from ..data.convert import MODES
+from ..ranges import BYTES, Range
+from . import scatter
 
 LONGEST = 50  # characters of a name of a class in the name of a file
 
@@ -34,27 +36,46 @@ def picture(image: UInt8[Tensor, "c h w"]) -> Image.Image:
 
 
 def write(
-    images: UInt8[Tensor, "n c h w"],
+    images: Real[Tensor, "n c h w"],
     labels: Tensor | None,
     out: Path,
     columns: int | None = None,
     classes: Sequence[str] = (),
+    range: Range = BYTES,
 ) -> str:
-    """Writes a grid (.png...), arrays (.npz) or, to a folder, single files named by class; says what it wrote."""
+    """Writes a picture (.png...), arrays (.npz, .npy) or, to a folder, single files named by class; says what it wrote.
+
+    A picture of images is a grid; points [n, c, 1, 1] are scattered, and [n, c] as arrays.
+    """
+    points = images.shape[2:] == (1, 1)
+    if points and not out.suffix:
+        raise ValueError(f"points are written to a picture (.png), to .npz or to .npy, not to the folder {out}")
     out.parent.mkdir(parents=True, exist_ok=True)
-    if out.suffix == ".npz":
-        arrays = {"images": images.cpu().numpy()} | ({} if labels is None else {"labels": labels.cpu().numpy()})
-        np.savez_compressed(out, allow_pickle=False, **arrays)
-        return f"{len(images)} images as arrays in {out}"
+    what = f"{len(images)} {'points' if points else 'images'}"
+    if out.suffix in (".npz", ".npy"):
+        _write_arrays(images.flatten(1) if points else images, labels, out, range)
+        return f"{what} as arrays in {out}"
+    shown = images if points else range.to_bytes(images)
     if out.suffix:
-        grid(images, columns).save(out)
-        return f"{len(images)} images in {out}"
+        (scatter.picture(images.flatten(1).cpu().numpy(), range) if points else grid(shown, columns)).save(out)
+        return f"{what} in {out}"
     out.mkdir()
     named = labels is not None and classes and not labels.is_floating_point()
-    for number, image in enumerate(images):
+    for number, image in enumerate(shown):
         name = safe(classes[int(labels[number])]) if named and labels is not None else ""
         picture(image).save(out / f"{number:06d}{'-' * bool(name)}{name}.png")
     return f"{len(images)} files in {out}"
+
+
+def _write_arrays(rows: Real[Tensor, "n *shape"], labels: Tensor | None, out: Path, range: Range) -> None:
+    """As they are read again: an .npz has the labels too, and the range of floats."""
+    if out.suffix == ".npy":
+        np.save(out, rows.cpu().numpy(), allow_pickle=False)
+        return
+    arrays = {"points" if rows.ndim == 2 else "images": rows.cpu().numpy()}
+    arrays |= {} if labels is None else {"labels": labels.cpu().numpy()}
+    arrays |= {} if range.is_bytes else {"range": np.array([range.low, range.high])}
+    np.savez_compressed(out, allow_pickle=False, **arrays)
 
 
 def safe(name: str) -> str:

@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64, Real
 from torch import Tensor
 
 from ..data import Dataset, Domains, DomainSources, Format, Source, batches, find_domains, inspect, load, load_domains
+from ..data.batches import check_dequantize
+from ..data.dataset import unknown_range
+from ..ranges import Range
 from ..recipe import Recipe, known
 from ..schedules import Rate
 from ..training import Batch
@@ -27,7 +30,10 @@ def find(recipe: Recipe) -> Source | DomainSources:
 
 def load_dataset(recipe: Recipe) -> Dataset | Domains:
     """The images of a complete recipe, in its format."""
-    format, found = Format(known(recipe.channels), *known(recipe.height_width()), recipe.fit), find(recipe)
+    range = Range.parse(known(recipe.range))
+    format, found = Format(known(recipe.channels), *known(recipe.height_width()), recipe.fit, range), find(recipe)
+    if recipe.dequantize:
+        check_dequantize(format)
     if isinstance(found, DomainSources):
         return load_domains(found, format, recipe.strict)
     return load(found, format, known(recipe.labels), recipe.strict)
@@ -50,12 +56,14 @@ def training_batches(
 def in_own_size(source: Source, labels: bool = False) -> Dataset:
     """Images in the size that is typical of them."""
     look = source.typical
-    return load(source, Format(look.channels, look.height, look.width), labels)
+    if look.range is None:
+        raise ValueError(unknown_range(source))
+    return load(source, Format(look.channels, look.height, look.width, range=look.range), labels)
 
 
 def real_batches(
     dataset: Dataset, most: int | None = None
-) -> Iterator[tuple[UInt8[Tensor, "b c h w"], Int64[Tensor, " b"] | None]]:
+) -> Iterator[tuple[Real[Tensor, "b c h w"], Int64[Tensor, " b"] | None]]:
     """Images in an order that is mixed and always the same, all or so many, with labels where they are classes."""
     order, labels = real_order(dataset)[:most], classes(dataset)
     for start in range(0, len(order), CHUNK):

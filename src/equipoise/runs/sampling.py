@@ -4,12 +4,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Real
 from torch import Tensor
 
 from ..data.label_tables import UserLabels
 from ..labels import in_turn
 from ..metrics.generation import generate, latents
+from ..ranges import Range
+from ..recipe import known
 from ..training import role
 from .assemble import build_networks
 from .folder import RunFolder, load_checkpoint
@@ -40,6 +42,7 @@ class Sampler:
             raise ValueError(f"{self.checkpoint} is not a checkpoint of {run}") from None
         self.first = next(iter(self.nets))
         self.net = self.nets[self.first]
+        self.range = Range.parse(known(self.recipe.range))
 
     def _file(self, checkpoint: str) -> Path:
         named = {"latest": self.folder.newest_checkpoint, "best": lambda: self.folder.best_file}
@@ -47,7 +50,7 @@ class Sampler:
 
     def __call__(
         self, count: int, seed: int = 0, labels: Tensor | None = None, truncation: float | None = None
-    ) -> Iterator[UInt8[Tensor, "b c h w"]]:
+    ) -> Iterator[Real[Tensor, "b c h w"]]:
         """Batches of `count` images in all; a network with labels needs `labels`, in the user's units."""
         yield from self.draw(self.latents(count, seed, truncation), labels, seed)
 
@@ -60,9 +63,10 @@ class Sampler:
 
     def draw(
         self, z: Float[Tensor, "n z"], labels: Tensor | None = None, seed: int = 0
-    ) -> Iterator[UInt8[Tensor, "b c h w"]]:
+    ) -> Iterator[Real[Tensor, "b c h w"]]:
         """Batches of the images of latent points; the seed is that of noise inside the generator."""
-        yield from generate(self.net, z, None if labels is None else self.meaning.for_networks(labels), seed)
+        shown = None if labels is None else self.meaning.for_networks(labels)
+        yield from generate(self.net, z, shown, seed, self.range)
 
     def chosen(self, names: Sequence[str] = ()) -> UserLabels | None:
         """The labels that are named; without names every class, or examples of the data; None where there are none."""

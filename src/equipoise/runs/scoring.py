@@ -6,11 +6,11 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Real
 from torch import Tensor, nn
 
 from .. import metrics
-from ..data import Dataset
+from ..data import Dataset, toys
 from ..labels import Labels
 from ..metrics import features as feature_module
 from ..metrics.evaluation import Batch, Evaluation
@@ -66,8 +66,8 @@ class Scorer:
         self._check_labels()  # a wrong one is refused before anything is written
 
     def _empty(self) -> Evaluation:
-        points = {name: getattr(metrics.mixtures, name) for name in names(metrics.mixtures)}
-        return Evaluation([build(call, metrics, points) for call in self.calls], self.features, self.device)
+        sets = {name: getattr(toys, name) for name in names(toys)}
+        return Evaluation([build(call, metrics, sets) for call in self.calls], self.features, self.device)
 
     @property
     def is_labelled(self) -> bool:
@@ -118,7 +118,7 @@ class Scorer:
 def generated(G: nn.Module, dataset: Dataset, count: int, seed: int) -> Iterable[Batch]:
     """Images of the generator, with labels drawn as often as the data has them."""
     labels = drawn_labels(dataset, count, seed)
-    images = generate(G, latents(G, count, seed), labels, seed)
+    images = generate(G, latents(G, count, seed), labels, seed, dataset.format.range)
     if labels is None or classes(dataset) is None:
         return images
     return zip(images, labels.split(BATCH), strict=True)
@@ -136,7 +136,7 @@ def subject(G: nn.Module, dataset: Dataset, seed: int) -> Subject:
     return Subject(G, lambda count: drawn_labels(dataset, count, seed), partial(some_held_out, dataset), seed)
 
 
-def some_held_out(dataset: Dataset, count: int) -> tuple[UInt8[Tensor, "n c h w"], Labels | None] | None:
+def some_held_out(dataset: Dataset, count: int) -> tuple[Real[Tensor, "n c h w"], Labels | None] | None:
     """So many held-out images at most, always the same, with their labels; None where there are none."""
     held_out = dataset.held_out
     if held_out is None:

@@ -21,7 +21,7 @@ from .forecast import Pace, measured
 from .hardware import hardware, memory
 from .levels import BESIDE, level_of
 from .measuring import Bench
-from .outputs import Output, outputs, picture_of
+from .outputs import Output, drawn, outputs
 from .pictures import grid
 from .real_images import find, load_dataset, sets_in, training_batches
 from .references import RealImages, identity
@@ -86,7 +86,7 @@ class Session:
 
     def scorer_of(self, output: Output) -> Scorer:
         """What compares an output with real images."""
-        return Scorer(RealImages(output.real), str(self.recipe.features), self.device, self.recipe.score)
+        return Scorer(RealImages(output.real), str(self.recipe.features), self.device, known(self.recipe.score))
 
     @cached_property
     def pace(self) -> Pace:
@@ -211,9 +211,9 @@ class Session:
 
     def picture(self) -> None:
         """Writes a picture of what the EMA generators make of inputs that never change."""
-        images, columns = picture_of([output.shown(self.state.averages) for output in self.outputs])
+        picture = drawn(self.outputs, self.state.averages, self.state.nets)
         file = self.folder.samples / f"{self.state.seen:010d}.png"
-        write_whole(file, lambda beside: grid(images, columns).save(beside, "png"))
+        write_whole(file, lambda beside: picture.save(beside, "png"))
 
     def level_ends(self) -> bool:
         """Whether the next round begins with larger images than the last one."""

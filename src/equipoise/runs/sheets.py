@@ -11,7 +11,7 @@ from ..labels import in_turn
 from .interpolation import INTERPOLATIONS, lerp
 from .sampling import Sampler
 
-COUNT, IN_A_ROW, ROWS = 64, 8, 8
+COUNT, POINTS, IN_A_ROW, ROWS = 64, 2_000, 8, 8
 
 
 class Sheet(NamedTuple):
@@ -42,7 +42,8 @@ def sheet(
     check_choice(str(interpolate), ["None", *INTERPOLATIONS], f"there is no interpolation {interpolate!r}")
     chosen, draw = sampler.chosen(names), lambda points: sampler.latents(points, seed, truncation)
     if not (rows or interpolate):
-        images = COUNT if count is None else count
+        usual = POINTS if sampler.recipe.height_width() == (1, 1) else COUNT
+        images = usual if count is None else count
         return Sheet(draw(images), in_turn(chosen, images))
     if rows and chosen is None:
         raise ValueError(f"{sampler.folder.path} was trained without labels, so there is no row for each")

@@ -9,7 +9,7 @@ from math import sqrt
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Real
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, conv2d, interpolate, leaky_relu
 
@@ -25,8 +25,8 @@ class Features:
     """Vectors of images, in float32 on the images' device, a few images at a time; `hash` says exactly which vectors.
 
     `extract` is the map alone, without these cares: it takes float images of 0 to 255 too, for differences smaller than
-    a grey level, and gradients flow through it. `logits` makes class logits of the vectors, where the network knows
-    classes: one pass over the images serves every metric.
+    a grey level, and gradients flow through it. `of_floats` is the map of floats of any range, where there is one.
+    `logits` makes class logits of the vectors, where the network knows classes: one pass serves every metric.
     """
 
     name: str
@@ -36,12 +36,16 @@ class Features:
     extract: Callable[[Tensor], Tensor] = field(repr=False, compare=False)
     logits: Callable[[Tensor], Tensor] | None = field(default=None, repr=False, compare=False)
     dtype: str = "float32"
+    of_floats: Callable[[Tensor], Tensor] | None = field(default=None, repr=False, compare=False)
 
-    def __call__(self, images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
+    def __call__(self, images: Real[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
         """One vector per image."""
-        if images.dtype != torch.uint8 or images.ndim != 4:
-            raise ValueError(f"features need uint8 images [n, c, h, w], got {images.dtype} {list(images.shape)}")
-        return rows(self.extract, images)
+        look = self.of_floats if images.is_floating_point() else self.extract if images.dtype == torch.uint8 else None
+        if look is None or images.ndim != 4:
+            hint = "; floats are seen by pixels" if images.is_floating_point() and images.ndim == 4 else ""
+            got = f"{images.dtype} {list(images.shape)}{hint}"
+            raise ValueError(f"{self.name} features need uint8 images [n, c, h, w], got {got}")
+        return rows(look, images)
 
 
 def builtin() -> Features:
@@ -59,11 +63,16 @@ def random(seed: int = 0) -> Features:
 
 
 def pixels(size: int = 8) -> Features:
-    """x / 255 of the image's mean over a grid of size x size, flattened: colours and coarse shapes."""
+    """x / 255 of the image's mean over a grid of size x size, flattened: colours and coarse shapes.
+
+    Floats are seen as they are, on a grid of at most their own size: a point, an image of one pixel, is itself.
+    """
     check_range(at_least=1, size=size)
-    name = f"pixels(size={size})"
-    shrink = lambda images: adaptive_avg_pool2d(images.float() / 255, size).flatten(1)
-    return Features(name, None, _hash(name), f"area to {size}x{size}", shrink)
+    cells = lambda images: (min(images.shape[2], size), min(images.shape[3], size))
+    in_unit = lambda images: adaptive_avg_pool2d(images.float() / 255, size).flatten(1)
+    as_is = lambda images: adaptive_avg_pool2d(images.float(), cells(images)).flatten(1)
+    key = _hash(f"pixels(size={size})")
+    return Features(_name(pixels, size=size), None, key, f"area to {size}x{size}", in_unit, of_floats=as_is)
 
 
 def mobilenet(size: int = 128) -> Features:
