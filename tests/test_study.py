@@ -312,6 +312,15 @@ class TestRuns:
 RANGES = {"lr_d": "log(1e-4, 1e-2)", "lr_g": 1e-3}
 
 
+def test_spectra_of_all_rows_are_drawn_layer_by_layer(tmp_path):
+    study = small(
+        base=BASE | {"instruments": ["spectrum"], "instruments_every": 64}, seeds=(0,), about="What is known."
+    )
+    page = report.write(done(study, tmp_path / "s")).read_text()
+    assert "What is known." in page
+    assert page.count("Squared singular values relative to the largest") == 2  # an mlp of two layers
+
+
 class TestSearch:
     def test_the_best_setting_of_a_random_search_is_trained_with_all_seeds(self, tmp_path):
         study = small(rows={"a": RANGES}, search=Search(trials=3))

@@ -168,7 +168,7 @@ def nearest(record: Record) -> Picture | None:
 def figures(record: Record, axes: list[curves.Axis]) -> list[Figure]:
     """All curves, against images and, where it is known, against time."""
     by_axis = [curves.plots(record, axis) for axis in axes]
-    return [_figure(axes, list(variants)) for variants in zip(*by_axis, strict=True)]
+    return [figure(axes, list(variants)) for variants in zip(*by_axis, strict=True)]
 
 
 def instruments(record: Record) -> list[Figure]:
@@ -183,7 +183,8 @@ def _of_instruments(picture: Plot | heat.Heat | heat.Spectra) -> Figure:
     return Figure(picture.title, picture.caption, [], [Drawing("images", light, dark, heat.in_words(picture))])
 
 
-def _figure(axes: list[curves.Axis], variants: list[Plot]) -> Figure:
+def figure(axes: list[curves.Axis], variants: list[Plot]) -> Figure:
+    """A plot, drawn against each axis."""
     plot = variants[0]
     drawings = [drawing(axis.name, variant) for axis, variant in zip(axes, variants, strict=True)]
     return Figure(plot.title, plot.caption, plot.lines, drawings)

@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 from ..runs.folder import write_whole
 from ..study import Cell
-from . import study_curves, study_tables, thumbnails
+from . import study_curves, study_spectra, study_tables, thumbnails
 from .curves import Axis
 from .exports import csv, latex
 from .next_steps import typed
 from .page import HTML, POLICY, text_of
-from .sections import Drawing, Figure, drawing
+from .sections import Figure, figure
 from .study_results import Outcome, Results, results
 from .tables import plain
 from .themes import variables
@@ -56,6 +56,7 @@ def page(found: Results) -> str:
         name=found.name,
         state=state(found),
         done=found.ended == len(found.outcomes),
+        about=found.study.about,
         verdict=verdict(found),
         matrices=[study_tables.matrix(found, metric) for metric in found.metrics],
         baseline=found.study.compared_with,
@@ -65,6 +66,7 @@ def page(found: Results) -> str:
         ranks=ranks,
         axes=axes,
         figures=figures(found, axes),
+        spectra=[figure([Axis("", "", "", lambda seen: seen)], [plot]) for plot in study_spectra.plots(found)],
         sheet=sheet(found),
         costs=study_tables.costs(found),
         failures=study_tables.failures(found),
@@ -120,11 +122,7 @@ def figures(found: Results, axes: list[Axis]) -> list[Figure]:
     if not found.metrics:
         return []
     by_axis = [study_curves.plots(found, axis, found.metrics[0]) for axis in axes]
-    made = []
-    for variants in zip(*by_axis, strict=True):
-        drawings: list[Drawing] = [drawing(axis.name, plot) for axis, plot in zip(axes, variants, strict=True)]
-        made.append(Figure(variants[0].title, variants[0].caption, variants[0].lines, drawings))
-    return made
+    return [figure(axes, list(variants)) for variants in zip(*by_axis, strict=True)]
 
 
 def sheet(found: Results) -> Sheet | None:

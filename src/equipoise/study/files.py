@@ -15,7 +15,7 @@ from .grid import Study, plain
 from .search import Search
 
 STUDY = "study.json"
-KEYS = ["title", "base", "rows", "columns", "seeds", "baseline", "survives", "search", "scales"]
+KEYS = ["title", "about", "base", "rows", "columns", "seeds", "baseline", "survives", "search", "scales"]
 
 
 def read(file: str | Path, scale: str | None = None) -> Study:

@@ -49,9 +49,9 @@ class Study:
     `search` values may be ranges, "log(1e-5, 1e-2)", also inside calls: "r1(weight=log(0.1, 100))"; every cell is then
     searched for its best setting, which is trained with all seeds.
 
-    `baseline` is the row that others are compared with; without one, it is the first. `survives` is what the first
-    score has to reach for a run to count as a survivor; without it, it must be better than that of the untrained
-    generator.
+    `about` says what is known beforehand, such as what a paper found. `baseline` is the row that others are compared
+    with; without one, it is the first. `survives` is what the first score has to reach for a run to count as a survivor;
+    without it, it must be better than that of the untrained generator.
 
     Raises ValueError for unknown fields, equal cells, and a field that is set twice.
     """
@@ -61,6 +61,7 @@ class Study:
     columns: Mapping[str, Choices] = field(default_factory=lambda: {"": {}})
     seeds: Sequence[int] = (0, 1, 2)
     title: str = ""
+    about: str = ""
     baseline: str = ""
     survives: float | None = None
     search: Search | None = None
