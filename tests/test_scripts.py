@@ -32,6 +32,7 @@ TESTED = {
         "disturbances.py",
         "make_picture.py",
         "pack_mobilenet.py",
+        "study_pages.py",
         "train_classifier.py",
     },
 }

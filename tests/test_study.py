@@ -1,6 +1,7 @@
 """Studies: unfair ones are refused; the same table comes out whoever does the work, however often it is killed."""
 
 import csv
+import importlib.util
 import json
 import os
 import re
@@ -43,6 +44,7 @@ BASE = {
     "sample_every": 64,
     "save_every": 16,
 }
+ROOT = Path(__file__).parent.parent
 PYTHON = sys.executable, "-m", "equipoise"
 ROWS = {"hinge": {"loss": "hinge"}, "least squares": {"loss": "least_squares"}}
 
@@ -319,6 +321,20 @@ def test_spectra_of_all_rows_are_drawn_layer_by_layer(tmp_path):
     page = report.write(done(study, tmp_path / "s")).read_text()
     assert "What is known." in page
     assert page.count("Squared singular values relative to the largest") == 2  # an mlp of two layers
+
+
+def test_the_pages_of_the_documentation_are_made_of_folders(finished, monkeypatch, tmp_path):
+    spec = importlib.util.spec_from_file_location("study_pages", ROOT / "scripts" / "study_pages.py")
+    pages = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pages)
+    monkeypatch.setattr(pages, "STUDIES", tmp_path)
+    monkeypatch.setattr(pages, "name_of", lambda study: "mine")
+    monkeypatch.setattr(sys, "argv", ["study_pages.py", str(finished)])
+    pages.main()
+    text = (tmp_path / "README.md").read_text()
+    assert "8 of 8 runs" in text
+    assert len(re.findall(r"\(\d/2\)", text)) == 4
+    assert (tmp_path / "mine.html").read_bytes() == (finished / "report.html").read_bytes()
 
 
 class TestSearch:

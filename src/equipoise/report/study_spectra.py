@@ -16,13 +16,12 @@ def plots(results: Results) -> list[Plot]:
     """For each column and each layer of the discriminator a plot with a line for every row."""
     records = [(outcome.cell, outcome.record) for outcome in results.outcomes if outcome.record]
     found = {(cell.column, cell.row): last_spectra(record) for cell, record in reversed(records)}
-    return [
-        plot(results, column, layer, {row: found.get((column, row), {}) for row in results.study.rows})
-        for column in results.study.columns
-        for layer in dict.fromkeys(
-            layer for (name, _), by_layer in found.items() if name == column for layer in by_layer
-        )
-    ]
+    made = []
+    for column in results.study.columns:
+        by_row = {row: found.get((column, row), {}) for row in results.study.rows}
+        layers = dict.fromkeys(layer for by_layer in by_row.values() for layer in by_layer)
+        made += [plot(column, layer, by_row) for layer in layers]
+    return made
 
 
 def last_spectra(record: Record) -> dict[str, Values]:

@@ -50,8 +50,8 @@ class Study:
     searched for its best setting, which is trained with all seeds.
 
     `about` says what is known beforehand, such as what a paper found. `baseline` is the row that others are compared
-    with; without one, it is the first. `survives` is what the first score has to reach for a run to count as a survivor;
-    without it, it must be better than that of the untrained generator.
+    with; without one, it is the first. `survives` is what the first score has to reach for a run to count as a
+    survivor; without it, it must be better than that of the untrained generator.
 
     Raises ValueError for unknown fields, equal cells, and a field that is set twice.
     """
