@@ -12,16 +12,17 @@ from equipoise import report
 from equipoise.report.study_page import survival, verdict
 from equipoise.report.study_results import results
 from equipoise.report.study_tables import matrix
-from equipoise.study import read, shipped
+from equipoise.study import read, scales, shipped
+from equipoise.study.files import to_plain
 
 ROOT = Path(__file__).parent.parent
 STUDIES = ROOT / "docs" / "studies"
 HEAD = """# Studies
 
-What papers on stable GANs compare, carried out again by `equipoise study NAME`. Each comes along as a file with the paper's own lengths
-and widths, and with a small scale for a CPU; what stands here was run at that scale, on images and networks far smaller than the
-papers', so that it says what matters early, not who wins in the end. Each page has the curves, the samples, the costs, the failures
-and all recipes.
+What papers on stable GANs compare, carried out again by `equipoise study NAME`. Each comes along as a file with the
+paper's own lengths and widths, and with smaller scales for a CPU; what stands here was run at those, on images and
+networks far smaller than the papers', so that it says what matters early, not who wins in the end. Each page has the
+curves, the samples, the costs, the failures and all recipes.
 
 ```sh
 equipoise study sngan-robustness --scale small --out runs/sngan-robustness
@@ -30,7 +31,8 @@ equipoise study sngan-robustness --scale small --out runs/sngan-robustness
 ENTRY = """
 ## {title}
 
-`equipoise study {name} --scale small`: {ended} of {runs} runs, {threads} thread a run, torch {torch}. [The whole page]({name}.html).
+`equipoise study {name} --scale {scale}`: {ended} of {runs} runs, {threads} thread a run, torch {torch}.
+[The whole page]({page}.html).
 
 **The paper.** {about}
 
@@ -44,11 +46,14 @@ def entry(folder):
     """What the index says of a study; its page is copied."""
     found = results(folder)
     context = json.loads((folder / "study.json").read_text())
-    name = name_of(found.study)
-    shutil.copy(report.write(folder), STUDIES / f"{name}.html")
+    name, scale = source(found.study)
+    page = f"{name}-{scale}"
+    shutil.copy(report.write(folder), STUDIES / f"{page}.html")
     return ENTRY.format(
         title=found.study.title,
         name=name,
+        scale=scale,
+        page=page,
         ended=found.ended,
         runs=len(found.outcomes),
         threads=context["threads"],
@@ -60,13 +65,14 @@ def entry(folder):
     )
 
 
-def name_of(study):
-    """The file that a study is from, by its title."""
-    return next(name for name in shipped() if read(name).title == study.title)
+def source(study):
+    """The file and the scale that a study is of."""
+    every = [(name, scale) for name in shipped() for scale in scales(name)]
+    return next((name, scale) for name, scale in every if to_plain(read(name, scale)) == to_plain(study))
 
 
 def table(scores):
-    """The scores as Markdown: survivors in brackets, the best bold, an asterisk where a row differs from the baseline."""
+    """The scores as Markdown: survivors in brackets, the best bold, an asterisk where a row differs from the first."""
     columns = scores.columns if len(scores.columns) > 1 else [scores.title]
     lines = [f"| {scores.title} | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
     for row, values in scores.rows:

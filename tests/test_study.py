@@ -17,7 +17,7 @@ import pytest
 from scipy import stats
 
 from equipoise import cli, report
-from equipoise.study import Search, Study, begin, begun, carry_out, costs, read, runs_of, shipped
+from equipoise.study import Search, Study, begin, begun, carry_out, costs, read, runs_of, scales, shipped
 from equipoise.study.comparison import (
     agreement,
     probability_better,
@@ -170,9 +170,11 @@ def test_studies_that_come_along_can_be_read_at_every_scale(name):
     study = read(name)
     assert study.title
     assert len(study.cells) > 1
-    small = read(name, "small")
-    assert len(small.seeds) >= 3
-    assert sum(runs_of(small, cell) for cell in small.cells) < 600
+    assert "small" in scales(name)
+    for scale in scales(name):
+        smaller = read(name, scale)
+        assert len(smaller.seeds) >= 3
+        assert sum(runs_of(smaller, cell) for cell in smaller.cells) < 600
 
 
 class TestRanges:
@@ -328,13 +330,13 @@ def test_the_pages_of_the_documentation_are_made_of_folders(finished, monkeypatc
     pages = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(pages)
     monkeypatch.setattr(pages, "STUDIES", tmp_path)
-    monkeypatch.setattr(pages, "name_of", lambda study: "mine")
+    monkeypatch.setattr(pages, "source", lambda study: ("mine", "small"))
     monkeypatch.setattr(sys, "argv", ["study_pages.py", str(finished)])
     pages.main()
     text = (tmp_path / "README.md").read_text()
     assert "8 of 8 runs" in text
     assert len(re.findall(r"\(\d/2\)", text)) == 4
-    assert (tmp_path / "mine.html").read_bytes() == (finished / "report.html").read_bytes()
+    assert (tmp_path / "mine-small.html").read_bytes() == (finished / "report.html").read_bytes()
 
 
 class TestSearch:

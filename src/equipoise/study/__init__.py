@@ -12,6 +12,7 @@ from .files import begin as begin
 from .files import begun as begun
 from .files import check_folder as check_folder
 from .files import read as read
+from .files import scales as scales
 from .files import shipped as shipped
 from .files import threads as threads
 from .grid import Cell as Cell

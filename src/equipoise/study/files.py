@@ -47,6 +47,11 @@ def shipped() -> list[str]:
     return sorted(file.name.removesuffix(".toml") for file in _folder().iterdir() if file.name.endswith(".toml"))
 
 
+def scales(name: str) -> list[str]:
+    """The scales of a study that comes along."""
+    return [*tomllib.loads(_shipped(name)).get("scales", {})]
+
+
 def scaled(content: Mapping[str, Any], scale: Mapping[str, Any]) -> dict[str, Any]:
     """The content of a study at a scale.
 
