@@ -14,6 +14,7 @@ from ..report.numbers import value
 from ..report.study_results import results
 from ..report.tables import plain
 from ..runs.paths import located
+from ..spec import listed
 from ..study.files import STUDY
 from ..study.plan import best_setting
 from ..study.tuning import KNOBS, TUNED, USUAL, Answer, answer, tuning
@@ -27,7 +28,7 @@ from .study import Workers, threads_each, workers_on
 class Tune(Command):
     """Search for better settings on images of one's own, within a time; the same command again goes on.
 
-    equipoise tune photos/ --out runs/tuning --fields "penalty weight" lr --minutes 60
+    equipoise tune photos/ --out runs/tuning --fields "penalty weight, lr" --minutes 60
     equipoise tune photos/ --out runs/tuning --fields "lr_d=log(1e-5, 1e-2)" --preset sngan --size 64
     """
 
@@ -70,7 +71,7 @@ class Tune(Command):
         if (out / STUDY).exists():
             return study.begun(out)
         recipe = located(replace(presets.named(self.preset), data=self.data, size=self.size))
-        return tuning(recipe, self.fields, self.minutes, out, device, workers, threads, self.trials)
+        return tuning(recipe, listed(self.fields), self.minutes, out, device, workers, threads, self.trials)
 
     def found(self, out: Path) -> Answer | None:
         """What the search has found."""

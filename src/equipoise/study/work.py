@@ -109,14 +109,14 @@ def timed(out: Path, job: Job, device: torch.device) -> Recipe:
     file = out / job.cell.slug / "images.json"
     with FileLock(out / CLAIMS / f"{job.cell.slug}.time"):
         if not file.exists():
-            images = images_in(recipe, device)
+            images = images_in(recipe, out / job.cell.slug / "timed", device)
             write_whole(file, lambda beside: beside.write_text(json.dumps(images)))
     return replace(recipe, images=json.loads(file.read_text()), minutes=None)
 
 
-def images_in(recipe: Recipe, device: torch.device) -> int:
+def images_in(recipe: Recipe, unwritten: Path, device: torch.device) -> int:
     """How many real images fit into the recipe's minutes of processor time, training alone."""
-    long = Session(replace(recipe, images=1_000_000, score_every=1_000_000, minutes=None), Path("unwritten"), device)
+    long = Session(replace(recipe, images=1_000_000, score_every=1_000_000, minutes=None), unwritten, device)
     pace = measured(long.recipe, long.dataset.meaning.space, device, time.process_time)
     return max(1, round(60 * float(recipe.minutes or 0) / pace.image * torch.get_num_threads()))
 
