@@ -99,9 +99,10 @@ class Results:
         if final is None or outcome.record is None:
             return False
         sign = -1 if self.higher(metric) else 1
+        if self.study.survives is not None:
+            return sign * final <= sign * self.study.survives
         first = number(outcome.record.training[0], metric)
-        least = self.study.survives if self.study.survives is not None else first
-        return least is None or sign * final <= sign * least
+        return first is None or sign * final < sign * first
 
     def survivors(self, cell: Cell) -> tuple[int, int]:
         """How many of a cell's runs survived, of those that have ended."""
