@@ -65,7 +65,7 @@ def navigation(index: Path) -> str:
     """What leads on from the first page of a folder: what it links to under each of its headings, then all others."""
     first, *headed = re.split(r"^## ", index.read_text("utf-8"), flags=re.MULTILINE)
     groups = {"": first, **{part.partition("\n")[0]: part for part in headed}}
-    linked = {caption: dict(link[::-1] for link in reversed(PAGE.findall(part))) for caption, part in groups.items()}
+    linked = {caption: {page: title for title, page in PAGE.findall(part)} for caption, part in groups.items()}
     known = {page for pages in linked.values() for page in pages}
     others = {page.name: "" for page in sorted(index.parent.glob("*.md")) if page.name not in {*known, index.name}}
     linked[""] = linked[""] | others
