@@ -52,7 +52,7 @@ LAYERS = [  # a module imports only from layers above its own
     {"cli"},
 ]
 WITHIN_A_LAYER = {
-    # a preset is a recipe, a game is players, instruments measure what norms and metrics define, a page may be a study's
+    # a preset is a recipe, a game is players, instruments measure what norms and metrics define, a page shows a study
     ("presets", "recipe"),
     ("games", "training"),
     ("instruments", "norms"),

@@ -1,7 +1,6 @@
 """Every script under benchmarks/ and scripts/ runs as a user runs it, at toy size; examples are in test_examples.py."""
 
 import gzip
-import importlib.util
 import os
 import re
 import struct
@@ -23,12 +22,9 @@ from equipoise.recipe import Recipe
 from equipoise.runs import train
 
 ROOT = Path(__file__).parent.parent
-SPEC = importlib.util.spec_from_file_location("growing_parts", ROOT / "benchmarks" / "growing_parts.py")
-growing_parts = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(growing_parts)
 TESTED = {
     "benchmarks": {
-        *("equal_time.py", "features.py", "gallery.py", "growing_parts.py", "growth.py", "iteration.py", "metrics.py"),
+        *("features.py", "gallery.py", "growth.py", "iteration.py", "metrics.py"),
         *("spectral_norm.py", "translation.py"),
     },
     "scripts": {
@@ -114,22 +110,6 @@ def test_what_growing_costs_is_next_to_full_size():
         for name in ("all phases", "full size from the start")
     ]
     assert float(re.search(r"growing is ([\d.]+) times as fast", told)[1]) == pytest.approx(ms[1] / ms[0], rel=0.02)
-
-
-def test_the_parts_of_growing_are_compared(tmp_path, monkeypatch):
-    monkeypatch.setattr(growing_parts, "ROOT", tmp_path)
-    monkeypatch.setattr(growing_parts, "IMAGES", 48)
-    monkeypatch.setattr(growing_parts, "NETWORK", "fmap_base=16, fmap_max=4, z_dim=4")
-    few = {name: growing_parts.PARTS[name] for name in ("as published", "no growth")}
-    monkeypatch.setattr(growing_parts, "PARTS", few)
-    monkeypatch.setattr(sys, "argv", ["growing_parts.py", "--seeds", "3"])
-    growing_parts.main()
-    page = (tmp_path / "docs" / "growing.md").read_text()
-    rows = [line.split(" | ") for line in page.splitlines() if line.startswith(("| as", "| no"))]
-    assert [row[0] for row in rows] == ["| as published", "| no growth"]
-    assert all(float(row[1]) > 0 for row in rows)
-    with Image.open(tmp_path / "docs" / "growing.png") as picture:
-        assert picture.size == (16 * 16 * 2, 2 * 16 * 2)
 
 
 def write_idx(path, array):
@@ -246,27 +226,3 @@ def test_too_few_images_for_missing_modes_are_refused(tmp_path):
     with pytest.raises(subprocess.CalledProcessError) as caught:
         run("scripts/disturbances.py", *sizes)
     assert "missing_modes at 3 leaves 14 images, fewer than 15" in caught.value.stderr
-
-
-def test_presets_are_compared_at_equal_time(tmp_path):
-    np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 256, (40, 16, 16)).astype(np.uint8))
-    flags = [
-        "--presets",
-        "acgan",
-        "lsgan",
-        "--sets",
-        f"noise={tmp_path / 'x.npy'}",
-        "--minutes",
-        0.001,
-        "--score-images",
-        8,
-    ]
-    told = run("benchmarks/equal_time.py", *flags, "--seeds", 0, 1, "--out", tmp_path / "runs").splitlines()
-    assert told[-4] == "| preset | noise |"
-    assert told[-2].startswith("| lsgan | ")
-    assert " to " in told[-2]  # of two seeds
-    assert told[-1] == "| acgan | no result |"  # noise has no classes
-    with Image.open(tmp_path / "runs" / "noise.png") as picture:
-        assert picture.size == (12 * 16 * 2, 16 * 2)
-    again = run("benchmarks/equal_time.py", *flags, "--seeds", 0, 1, "--out", tmp_path / "runs").splitlines()
-    assert again == told[-4:]  # nothing is trained twice

@@ -16,6 +16,10 @@ from . import study_display as display
 from .commands import Command, Device, chosen_device
 from .stopping import Stop
 
+Workers = Annotated[
+    int | None, tyro.conf.arg(help="runs at the same time; default: one a core, one on a GPU", help_behavior_hint="")
+]
+
 
 @dataclass(kw_only=True)
 class Study(Command):
@@ -38,7 +42,7 @@ class Study(Command):
         tyro.conf.arg(help="folder of the study, to make or to go on with", help_behavior_hint="(required)"),
     ] = None
     scale: Annotated[str | None, tyro.conf.arg(help="one of the scales of the file, such as small")] = None
-    workers: Annotated[int, tyro.conf.arg(help="runs at the same time")] = 1
+    workers: Workers = None
     threads: Annotated[
         int | None, tyro.conf.arg(help="threads of a run; default: the cores shared out", help_behavior_hint="")
     ] = None
@@ -53,21 +57,23 @@ class Study(Command):
 
     def run(self) -> int:
         """Works until all runs have ended or a signal asks to stop; writes the page."""
-        check_range(at_least=1, workers=self.workers, threads=self.threads or 1)
+        check_range(at_least=1, threads=self.threads or 1)
         out, planned = self.planned()
-        device, threads = str(chosen_device(self.device)), threads_each(out, self.workers, self.threads)
+        device = str(chosen_device(self.device))
+        count = workers_on(device, self.workers)
+        threads = threads_each(out, count, self.threads)
         if self.dry_run:
-            display.grid(planned, self.workers, threads, device)
+            display.grid(planned, count, threads, device)
             return 0
         if self.on == "slurm":
             study.begin(planned, out, threads)
-            print(workers.slurm_script(out, self.workers, threads), end="")
+            print(workers.slurm_script(out, count, threads), end="")
             return 0
         if self.on == "ray":
-            workers.on_ray(planned, out, self.workers, device, threads)
+            workers.on_ray(planned, out, count, device, threads)
             return display.finished(report.write(out))
         with Stop() as stop, display.progress(planned, out) as show:
-            for event in study.carry_out(planned, out, self.workers, stop, device, threads):
+            for event in study.carry_out(planned, out, count, stop, device, threads):
                 show(event)
         page = report.write(out)
         return stop.farewell() or display.finished(page)
@@ -80,6 +86,12 @@ class Study(Command):
         study.check_folder(planned, self.out)
         study.check_data(planned)
         return self.out, planned
+
+
+def workers_on(device: str, asked: int | None) -> int:
+    """How many runs at the same time: small networks train faster side by side than with several threads."""
+    check_range(at_least=1, workers=1 if asked is None else asked)
+    return asked or (1 if device.startswith("cuda") else os.cpu_count() or 1)
 
 
 def threads_each(out: Path, workers: int, asked: int | None = None) -> int:

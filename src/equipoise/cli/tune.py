@@ -20,7 +20,7 @@ from ..study.tuning import KNOBS, TUNED, USUAL, Answer, answer, tuning
 from . import study_display as display
 from .commands import Command, Device, chosen_device
 from .stopping import Stop
-from .study import threads_each
+from .study import Workers, threads_each, workers_on
 
 
 @dataclass(kw_only=True)
@@ -43,21 +43,21 @@ class Tune(Command):
     preset: Annotated[str, tyro.conf.arg(help="what is tuned: equipoise list presets")] = "default"
     size: Annotated[str | None, tyro.conf.arg(help="height and width of the images", help_behavior_hint="")] = None
     trials: Annotated[int, tyro.conf.arg(help="settings to try")] = 9
-    workers: Annotated[int, tyro.conf.arg(help="runs at the same time")] = 1
+    workers: Workers = None
     device: Device = "auto"
 
     def run(self) -> int:
         """Searches, writes the page, prints the answer."""
         check_range(above=0, minutes=self.minutes)
-        check_range(at_least=1, workers=self.workers)
         if self.out is None:
             raise ValueError("tune needs a folder: --out runs/NAME")
         device = str(chosen_device(self.device))
-        planned = self.planned(self.out, device)
+        count = workers_on(device, self.workers)
+        threads = threads_each(self.out, count)
+        planned = self.planned(self.out, device, count, threads)
         study.check_folder(planned, self.out)
-        threads = threads_each(self.out, self.workers)
         with Stop() as stop, display.progress(planned, self.out) as show:
-            for event in study.carry_out(planned, self.out, self.workers, stop, device, threads):
+            for event in study.carry_out(planned, self.out, count, stop, device, threads):
                 show(event)
         page = report.write(self.out)
         if stop():
@@ -65,12 +65,12 @@ class Tune(Command):
         print(in_words(self.found(self.out)))
         return display.finished(page)
 
-    def planned(self, out: Path, device: str) -> study.Study:
+    def planned(self, out: Path, device: str, workers: int, threads: int) -> study.Study:
         """The study of the search: the one that the folder holds, or a new one."""
         if (out / STUDY).exists():
             return study.begun(out)
         recipe = located(replace(presets.named(self.preset), data=self.data, size=self.size))
-        return tuning(recipe, self.fields, self.minutes, out, device, self.workers, self.trials)
+        return tuning(recipe, self.fields, self.minutes, out, device, workers, threads, self.trials)
 
     def found(self, out: Path) -> Answer | None:
         """What the search has found."""
@@ -80,7 +80,7 @@ class Tune(Command):
         scores = {cell.row: [*read.scores(read.metrics[0])[cell]] for cell in read.study.cells}
         tuned = next(cell for cell in read.study.cells if cell.row == TUNED)
         setting = best_setting(read.study, out, tuned)
-        return answer(read.study, scores, setting or {}, read.higher(read.metrics[0]))
+        return answer(read.metrics[0], scores, setting or {}, read.higher(read.metrics[0]))
 
 
 def in_words(found: Answer | None) -> str:

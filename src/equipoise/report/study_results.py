@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 from ..runs.folder import RunFolder
 from ..study import Cell, Study, begun
 from ..study.comparison import Scores
-from ..study.grid import first_score
 from ..study.plan import failure
 from .record import Record, Row, by_card, card_key, is_higher_better, number, read, scores_in
 
@@ -56,9 +55,7 @@ class Results:
     @cached_property
     def metrics(self) -> list[str]:
         """The scores that runs have, the one that decides first."""
-        rows = [outcome.last for outcome in self.outcomes if outcome.last]
-        first = first_score(self.study)
-        return sorted(scores_in(rows), key=lambda metric: metric != first)
+        return scores_in([outcome.last for outcome in self.outcomes if outcome.last])
 
     def of(self, cell: Cell) -> list[Outcome]:
         """The runs of a cell."""

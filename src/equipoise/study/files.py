@@ -21,8 +21,9 @@ KEYS = ["title", "base", "rows", "columns", "seeds", "baseline", "survives", "se
 def read(file: str | Path, scale: str | None = None) -> Study:
     """The study of a TOML file, or of one that comes along, "sngan-robustness", at one of its scales.
 
-    A scale is a table `[scales.small]` of what differs: fields of the base in `[scales.small.base]`, `seeds`,
-    `survives` and `search`, and the names of the `rows` and `columns` that it has.
+    A scale is a table `[scales.small]` of what differs: fields of the base in `[scales.small.base]`, of a row in
+    `[scales.small.rows.NAME]`, of a column likewise, or a list of the `rows` or `columns` that it has; `seeds`,
+    `survives` and `search`.
 
     Raises ValueError for a file that cannot be read and for a study that cannot be.
     """
@@ -59,9 +60,10 @@ def scaled(content: Mapping[str, Any], scale: Mapping[str, Any]) -> dict[str, An
         if key in ("rows", "columns"):
             for name in value:
                 check_choice(name, [*whole], f"a scale names {name!r}, which is none of the {key}")
-            small[key] = {name: whole[name] for name in value}
+            more = value if isinstance(value, Mapping) else {}
+            small[key] = {name: {**part, **more.get(name, {})} for name, part in whole.items() if more or name in value}
         else:
-            small[key] = {**whole, **value} if isinstance(value, dict) else value
+            small[key] = {**whole, **value} if isinstance(value, Mapping) else value
     return small
 
 

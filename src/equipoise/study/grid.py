@@ -11,7 +11,6 @@ from .. import presets
 from ..checks import check_choice
 from ..recipe import Recipe
 from ..runs.paths import located
-from ..spec import name_of
 from .ranges import ranges_in
 from .search import Search
 
@@ -178,9 +177,3 @@ def slug(name: str) -> str:
 
 def _where(field: str) -> str:
     return " in all runs: say it in the base" if field in PROTOCOL else " in all rows: equal budgets"
-
-
-def first_score(study: Study) -> str:
-    """The name of the metric that decides."""
-    score = study.base.get("score") or Recipe().score
-    return name_of(score if isinstance(score, str) else score[0])

@@ -10,7 +10,7 @@ import numpy as np
 from ..randomness import mixed
 from ..recipe import Recipe, known
 from ..runs.folder import RunFolder, read_rows
-from .grid import Cell, Choices, Study, first_score
+from .grid import Cell, Choices, Study
 from .ranges import drawn
 
 FAILURE = "failure.json"
@@ -69,9 +69,9 @@ def ranked(study: Study, out: Path, cell: Cell, rung: int) -> list[Trial]:
     found = []
     for job in trials(study, out, cell, rung):
         number = int(job.name.partition("-")[2])
-        score = score_at(out / job.key, study, job.until)
+        score = score_at(out / job.key, job.until)
         found.append(Trial(number, setting(study, cell, number), score))
-    sign = -1 if higher_is_better(out, study) else 1
+    sign = -1 if higher_is_better(out) else 1
     return sorted(found, key=lambda trial: (trial.score is None, sign * (trial.score or 0)))
 
 
@@ -88,21 +88,23 @@ def best_setting(study: Study, out: Path, cell: Cell) -> dict[str, Any] | None:
     return last[0].drawn if last and last[0].score is not None else None
 
 
-def score_at(folder: Path, study: Study, until: int | None) -> float | None:
+def score_at(folder: Path, until: int | None) -> float | None:
     """The first score of a run when it had seen so many images, None for one that broke before."""
-    metric = first_score(study)
     rows = [row for row in read_rows(RunFolder(folder).metrics_file) if row.get("when") == "training"]
-    at = [row[metric] for row in rows if row["seen"] >= (until or 0) and metric in row]
+    at = [row[first_score(row)] for row in rows if row["seen"] >= (until or 0) and row.get("scores")]
     return float(at[0]) if at and failure(folder) is None else None
 
 
-def higher_is_better(out: Path, study: Study) -> bool:
+def first_score(row: dict[str, Any]) -> str:
+    """The score that decides: the first that a row has."""
+    return str(next(iter(row["scores"])))
+
+
+def higher_is_better(out: Path) -> bool:
     """Whether more of the first score is better, as the rows of any run say."""
-    metric = first_score(study)
-    for file in out.glob("*/*/metrics.jsonl"):
-        for row in read_rows(file):
-            return bool(row.get("scores", {}).get(metric, {}).get("higher", False))
-    return False
+    rows = (row for file in out.glob("*/*/metrics.jsonl") for row in read_rows(file) if row.get("scores"))
+    row = next(rows, None)
+    return bool(row and row["scores"][first_score(row)].get("higher", False))
 
 
 def has_ended(out: Path, job: Job) -> bool:

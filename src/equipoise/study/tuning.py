@@ -7,6 +7,8 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
 from .. import penalties
 from ..checks import check_choice
 from ..recipe import Recipe, known
@@ -14,12 +16,13 @@ from ..runs import Session
 from ..spec import find, parse
 from .comparison import Summary, probability_better, summary
 from .costs import runs_of
-from .grid import Study, first_score
+from .grid import Study
 from .search import Search
 
 USUAL, TUNED = "usual", "tuned"
 AROUND = 10.0  # times smaller and larger
 FOR_SCORES = 0.9  # of the time is training
+STARTS = 5.0  # seconds until a run trains
 
 KNOBS = ["lr", "lr_g", "lr_d", "penalty weight", "batch", "d_steps", "beta1", "augment"]
 """What can be tuned by name; any field of a recipe can with a range: "lr_d=log(1e-5, 1e-2)"."""
@@ -36,13 +39,22 @@ class Answer(NamedTuple):
 
 
 def tuning(
-    recipe: Recipe, fields: Sequence[str], minutes: float, out: Path, device: str, workers: int = 1, trials: int = 9
+    recipe: Recipe,
+    fields: Sequence[str],
+    minutes: float,
+    out: Path,
+    device: str,
+    workers: int = 1,
+    threads: int = 1,
+    trials: int = 9,
 ) -> Study:
     """The study that finds better values of some fields of a recipe within so many minutes.
 
     All settings begin, the better third of them goes on, and so forth; the best one and the usual recipe are then
     trained to the end with three seeds each, which says how sure the answer is.
     """
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)  # as its runs will have
     session = Session(replace(recipe, images=None, minutes=minutes), out, device)
     complete, open_or_own = session.recipe, ("seed", "minutes", "images")
     base = {name: value for name, value in asdict(recipe).items() if value is not None and name not in open_or_own}
@@ -53,7 +65,9 @@ def tuning(
         title=f"Tuning {', '.join(fields)}",
     )
     runs = sum(runs_of(study, cell) for cell in study.cells)
-    images = int(60 * minutes * workers * FOR_SCORES / runs / session.pace.image)
+    each = 60 * minutes * workers / runs - STARTS
+    images = int(FOR_SCORES * each / session.pace.image)
+    torch.set_num_threads(before)
     if images < 20 * known(complete.batch):
         raise ValueError(
             f"{minutes:g} minutes are too few for {runs:.1f} runs: {images} images each; give more --minutes"
@@ -121,10 +135,10 @@ def _around(value: float, shared: str = "") -> str:
     return f"log({low}, {high}{shared})"
 
 
-def answer(study: Study, scores: dict[str, list[float]], setting: dict[str, Any], higher: bool) -> Answer | None:
+def answer(metric: str, scores: dict[str, list[float]], setting: dict[str, Any], higher: bool) -> Answer | None:
     """What the scores of both rows say; None while one has none."""
     tuned, usual = (summary(scores.get(row, [])) for row in (TUNED, USUAL))
     if tuned is None or usual is None:
         return None
     sure = probability_better(scores[TUNED], scores[USUAL], higher)
-    return Answer(setting, first_score(study), tuned, usual, sure)
+    return Answer(setting, metric, tuned, usual, sure)
