@@ -16,7 +16,12 @@ import reference
 
 ROOT = Path(__file__).parent.parent
 OUT = ROOT / "build" / "site"
-MOVED = {"README.md": "start.md", "CHANGELOG.md": "changelog.md", "examples": "examples.md", "examples/theory": "examples.md"}
+MOVED = {
+    "README.md": "start.md",
+    "CHANGELOG.md": "changelog.md",
+    "examples": "examples.md",
+    "examples/theory": "examples.md",
+}
 """Where pages that are not in docs/ stand in the site."""
 LINK = re.compile(r"(\]\()([^)#\s:]+)((?:#[^)\s]*)?\))")
 PAGE = re.compile(r"\[([^\]]*)\]\((\w[\w./-]*\.md)\)")

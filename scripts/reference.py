@@ -51,6 +51,7 @@ FLAGS = {
     "features": "--features {}",
     "instruments": "--instruments {}",
     "presets": "--preset {}",
+    "toys": "",
 }
 """How a component of each kind is named on the command line."""
 NEEDED = {
@@ -59,7 +60,9 @@ NEEDED = {
     ("games", "pyramid"): "--preset lapgan ",
     ("losses", "auxiliary_classifier"): "--labels --d-condition auxiliary ",
     ("losses", "multi_hinge"): "--labels --d-condition auxiliary ",
-    **dict.fromkeys((("losses", name) for name in ("boundary_equilibrium", "energy", "pretrained")), "--network ebgan "),
+    **dict.fromkeys(
+        (("losses", name) for name in ("boundary_equilibrium", "energy", "pretrained")), "--network ebgan "
+    ),
     ("penalties", "consistency_term"): "--preset ct-gan ",
     ("penalties", "pulling_away"): "--preset ebgan ",
     **dict.fromkeys((("networks", name) for name in ("began", "ebgan")), "--loss energy "),
@@ -126,15 +129,22 @@ def component(kind: str, name: str, factory: Any) -> str:
 
 def in_use(kind: str, name: str) -> str:
     """The component on the command line."""
-    flag = ("--g-penalties {}" if name in FOR_G else FLAGS[kind]).format(name.replace("_", "-" if kind == "presets" else "_"))
-    return f"```sh\nequipoise train DATA --out runs/x {NEEDED.get((kind, name), '')}{flag}\n```\n"
+    written = name.replace("_", "-") if kind == "presets" else name
+    flags = NEEDED.get((kind, name), "") + ("--g-penalties {}" if name in FOR_G else FLAGS[kind]).format(written)
+    return f"```sh\nequipoise train {name if kind == 'toys' else 'DATA'} --out runs/x {flags}".rstrip() + "\n```\n"
 
 
 def differences(preset: Any) -> str:
     """What a preset says that the default does not."""
     usual, own = asdict(presets.default()), asdict(preset())
-    rows = [f"| {name} | `{plain(value) if value != () else 'none'}` |" for name, value in own.items() if value != usual[name]]
-    return "\n".join(["| field | value |", "|---|---|", *rows, ""]) if rows else "Where the fields of all recipes start.\n"
+    rows = [
+        f"| {name} | `{plain(value) if value != () else 'none'}` |"
+        for name, value in own.items()
+        if value != usual[name]
+    ]
+    return (
+        "\n".join(["| field | value |", "|---|---|", *rows, ""]) if rows else "Where the fields of all recipes start.\n"
+    )
 
 
 def layer_names() -> list[str]:
@@ -157,7 +167,8 @@ def of_parts() -> str:
     return "\n".join(
         [
             "# Python: loops of your own\n",
-            "What a loop of your own is made of, besides the components. [A GAN of my own](../howto/a-gan-of-my-own.md) shows them at work.\n",
+            "What a loop of your own is made of, besides the components.",
+            "[A GAN of my own](../howto/a-gan-of-my-own.md) shows them at work.\n",
             *sections,
         ]
     )

@@ -1,4 +1,4 @@
-"""The pages of docs/: links lead somewhere, commands parse, Python runs, studies can be read; the reference is whole."""
+"""The pages of docs/: links lead somewhere, commands parse, Python runs, studies are read; the reference is whole."""
 
 import importlib
 import re
@@ -11,12 +11,14 @@ import torch
 from test_architecture import KINDS
 from test_readme import names
 
-from equipoise import cli, layers, losses, spec
+from equipoise import cli, layers, losses, networks, penalties, schedules, spec
+from equipoise.study import shipped
 from equipoise.study.files import of_plain
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
-HOWTO = {page.stem: page.read_text("utf-8") for page in (ROOT / "docs" / "howto").glob("*.md")}
+STUDIES = (ROOT / "docs" / "studies" / "README.md").read_text("utf-8")
+HOWTO = {page.stem: page.read_text("utf-8") for page in (ROOT / "docs" / "howto").glob("*.md")} | {"studies": STUDIES}
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 WEB = ("https://", "http://")
@@ -74,7 +76,9 @@ class TestLinks:
         assert len(found) > len(PAGES) + len(KINDS)
 
     def test_what_is_broken_is_found(self, tmp_path):
-        (tmp_path / "a.md").write_text("# A b\n[here](#a-b) [there](b.md) ![x](x.png) [out](../c) `[code](d.md)`\n[no](#b)\n")
+        (tmp_path / "a.md").write_text(
+            "# A b\n[here](#a-b) [there](b.md) ![x](x.png) [out](../c) `[code](d.md)`\n[no](#b)\n"
+        )
         assert [*broken(tmp_path / "a.md", tmp_path)] == ["b.md", "x.png", "../c", "#b"]
 
     def test_every_page_is_in_the_navigation(self, site):
@@ -90,8 +94,9 @@ class TestHowTos:
     @pytest.mark.parametrize("name", HOWTO)
     def test_commands_parse(self, name):
         for block in blocks(HOWTO[name], "sh"):
-            for line in block.splitlines():
-                _, *arguments = shlex.split(line.replace("> compare.sh", ""), comments=True)
+            for line in block.replace("\\\n", "").splitlines():
+                program, *arguments = shlex.split(line.replace("> compare.sh", ""), comments=True)
+                assert program == "equipoise"
                 assert cli.parse(arguments), line
 
     @pytest.mark.parametrize("name", HOWTO)
@@ -109,6 +114,15 @@ class TestHowTos:
             study = of_plain(tomllib.loads(block))
             assert all(study.recipe(cell, 0) for cell in study.cells if cell not in study.searched)
 
+    def test_all_studies_that_come_along_are_listed(self):
+        assert {*re.findall(r"^\| `([\w-]+)` \|", STUDIES, re.MULTILINE)} == {*shipped()}
+
+    def test_calls_can_be_built(self):
+        modules = {"loss": losses, "network": networks, "penalties": penalties, "lr-g": schedules, "lr-d": schedules}
+        for flag, call in re.findall(r'--(loss|network|penalties|lr-[gd])\s+"([^"]+)"', "".join(HOWTO.values())):
+            if ".py:" not in call:
+                assert spec.build(call, modules[flag], schedules.lasting(1000))
+
     def test_the_values_of_losses_are_those_that_they_have(self):
         rows = re.findall(r"^\| `(\w+)` \| ([\d.]+) \| (0|none) \|$", HOWTO["my-discriminator-wins"], re.MULTILINE)
         assert len(rows) == 6
@@ -116,8 +130,9 @@ class TestHowTos:
             d = getattr(losses, name)().d
             values = [d(torch.full((4,), c), torch.full((4,), c)).item() for c in torch.linspace(-2, 2, 81)]
             assert min(values) == pytest.approx(float(alike), abs=5e-4)
-            apart = d(torch.full((4,), 1.0 if name == "least_squares" else 50.0), torch.full((4,), 0.0 if name == "least_squares" else -50.0))
-            assert apart.item() < -50 if lowest == "none" else apart.item() == pytest.approx(0, abs=1e-6)
+            real, fake = (1.0, 0.0) if name == "least_squares" else (50.0, -50.0)
+            apart = d(torch.full((4,), real), torch.full((4,), fake)).item()
+            assert apart == (-100 if lowest == "none" else pytest.approx(0, abs=1e-6))
 
 
 class TestReference:

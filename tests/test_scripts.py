@@ -28,10 +28,8 @@ TESTED = {
         *("spectral_norm.py", "translation.py"),
     },
     "scripts": {
-        "build_builtin_data.py",
-        "disturbances.py",
-        "make_picture.py",
-        "pack_mobilenet.py",
+        *("build_builtin_data.py", "disturbances.py", "make_picture.py", "pack_mobilenet.py"),
+        *("build_docs.py", "docstrings.py", "reference.py"),  # in test_docs.py
         "train_classifier.py",
     },
 }
