@@ -60,12 +60,12 @@ NEEDED = {
     ("games", "pyramid"): "--preset lapgan ",
     ("losses", "auxiliary_classifier"): "--labels --d-condition auxiliary ",
     ("losses", "multi_hinge"): "--labels --d-condition auxiliary ",
-    **dict.fromkeys(
-        (("losses", name) for name in ("boundary_equilibrium", "energy", "pretrained")), "--network ebgan "
-    ),
+    ("losses", "boundary_equilibrium"): "--preset began ",
+    **dict.fromkeys((("losses", name) for name in ("energy", "pretrained")), "--preset ebgan "),
     ("penalties", "consistency_term"): "--preset ct-gan ",
     ("penalties", "pulling_away"): "--preset ebgan ",
-    **dict.fromkeys((("networks", name) for name in ("began", "ebgan")), "--loss energy "),
+    ("networks", "began"): "--preset began ",
+    ("networks", "ebgan"): "--preset ebgan ",
     **dict.fromkeys((("networks", name) for name in ("cyclegan", "growing_cyclegan")), "--preset cyclegan "),
     ("networks", "pix2pix"): "--preset pix2pix ",
     ("networks", "lapgan"): "--preset lapgan ",
