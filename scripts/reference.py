@@ -66,9 +66,12 @@ NEEDED = {
     ("penalties", "pulling_away"): "--preset ebgan ",
     ("networks", "began"): "--preset began ",
     ("networks", "ebgan"): "--preset ebgan ",
+    ("networks", "dcgan"): "--preset dcgan ",
+    ("networks", "infogan"): "--preset infogan-study ",
     **dict.fromkeys((("networks", name) for name in ("cyclegan", "growing_cyclegan")), "--preset cyclegan "),
     ("networks", "pix2pix"): "--preset pix2pix ",
     ("networks", "lapgan"): "--preset lapgan ",
+    ("instruments", "sigma_error"): "--d-norm spectral ",
     ("metrics", "fid"): "--features inception ",
     **dict.fromkeys((("metrics", name) for name in ("cas", "classifier_scores", "intra_fd")), "--labels "),
 }
