@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: train test check format clean
+.PHONY: train test check format docs clean
 
 train: .venv.stamp
 	$(BIN)/equipoise train --out runs/first
@@ -21,6 +21,14 @@ format: .venv.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: .venv.docs.stamp
+	$(BIN)/python scripts/build_docs.py
+
+# What the site is built with comes on top of the development environment, when it is first asked for.
+.venv.docs.stamp: .venv.stamp
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	touch .venv.docs.stamp
+
 # The development environment, pinned by constraints.txt; made again when what it is made from changes.
 .venv.stamp: pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'equipoise needs Python 3.11 or newer; try make PYTHON=python3.12')"
@@ -29,4 +37,4 @@ format: .venv.stamp
 	touch .venv.stamp
 
 clean:
-	rm -rf .venv .venv.stamp
+	rm -rf .venv .venv.stamp .venv.docs.stamp build/site build/site.pages

@@ -1,6 +1,6 @@
 """The pages of docs/studies, from the folders of studies that have been carried out.
 
-python scripts/study_pages.py runs/sngan-robustness runs/ttur     copies each report.html, and writes the index anew
+python scripts/study_pages.py runs/sngan-robustness runs/ttur     writes NAME.md of each, and copies its report.html
 """
 
 import argparse
@@ -17,43 +17,34 @@ from equipoise.study.files import to_plain
 
 ROOT = Path(__file__).parent.parent
 STUDIES = ROOT / "docs" / "studies"
-HEAD = """# Studies
+PAGE = """# {title}
 
-What papers on stable GANs compare, carried out again by `equipoise study NAME`. Each comes along as a file with the
-paper's own lengths and widths, and with smaller scales for a CPU; what stands here was run at those, on images and
-networks far smaller than the papers', so that it says what matters early, not who wins in the end. Each page has the
-curves, the samples, the costs, the failures and all recipes.
-
-```sh
-equipoise study sngan-robustness --scale small --out runs/sngan-robustness
-```
-"""
-ENTRY = """
-## {title}
-
-`equipoise study {name} --scale {scale}`: {ended} of {runs} runs, {threads} thread a run, torch {torch}.
-[The whole page]({page}.html).
+`equipoise study {name} --scale {scale}`: {ended} of {runs} runs, {threads} thread a run, torch {torch}. The scale is made for a CPU: images,
+networks and lengths are far smaller than the paper's, so that it says what matters early, not who wins in the end. [The whole
+page]({name}.html) has curves, samples, ranks, costs and all recipes.
 
 **The paper.** {about}
 
 **Here.** {found} {survival}
 
 {table}
+
+Means over seeds with half of their 95 per cent interval, survivors in brackets; the best of a column bold; an asterisk where a row differs
+from {baseline} by more than chance (Welch's test, p below 0.05 after Benjamini and Hochberg's correction).
 """
 
 
-def entry(folder):
-    """What the index says of a study; its page is copied."""
+def write(folder):
+    """The page of a study; that of its folder is copied beside it."""
     found = results(folder)
     context = json.loads((folder / "study.json").read_text())
     name, scale = source(found.study)
-    page = f"{name}-{scale}"
-    shutil.copy(report.write(folder), STUDIES / f"{page}.html")
-    return ENTRY.format(
+    shutil.copy(report.write(folder), STUDIES / f"{name}.html")
+    page = PAGE.format(
         title=found.study.title,
         name=name,
         scale=scale,
-        page=page,
+        baseline=found.study.compared_with,
         ended=found.ended,
         runs=len(found.outcomes),
         threads=context["threads"],
@@ -63,6 +54,7 @@ def entry(folder):
         survival=survival(found),
         table=table(matrix(found, found.metrics[0])),
     )
+    (STUDIES / f"{name}.md").write_text(page)
 
 
 def source(study):
@@ -72,7 +64,7 @@ def source(study):
 
 
 def table(scores):
-    """The scores as Markdown: survivors in brackets, the best bold, an asterisk where a row differs from the first."""
+    """The scores as Markdown: survivors in brackets, the best bold, an asterisk where a row differs."""
     columns = scores.columns if len(scores.columns) > 1 else [scores.title]
     lines = [f"| {scores.title} | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
     for row, values in scores.rows:
@@ -91,8 +83,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="+", type=Path)
     STUDIES.mkdir(parents=True, exist_ok=True)
-    entries = [entry(folder) for folder in parser.parse_args().folders]
-    (STUDIES / "README.md").write_text(HEAD + "".join(entries))
+    for folder in parser.parse_args().folders:
+        write(folder)
 
 
 if __name__ == "__main__":

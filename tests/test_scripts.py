@@ -28,11 +28,9 @@ TESTED = {
         *("spectral_norm.py", "translation.py"),
     },
     "scripts": {
-        "build_builtin_data.py",
-        "disturbances.py",
-        "make_picture.py",
-        "pack_mobilenet.py",
-        "study_pages.py",
+        *("build_builtin_data.py", "disturbances.py", "make_picture.py", "pack_mobilenet.py"),
+        *("build_docs.py", "docstrings.py", "reference.py"),  # in test_docs.py
+        "study_pages.py",  # in test_study.py
         "train_classifier.py",
     },
 }

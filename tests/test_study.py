@@ -333,10 +333,10 @@ def test_the_pages_of_the_documentation_are_made_of_folders(finished, monkeypatc
     monkeypatch.setattr(pages, "source", lambda study: ("mine", "small"))
     monkeypatch.setattr(sys, "argv", ["study_pages.py", str(finished)])
     pages.main()
-    text = (tmp_path / "README.md").read_text()
+    text = (tmp_path / "mine.md").read_text()
     assert "8 of 8 runs" in text
     assert len(re.findall(r"\(\d/2\)", text)) == 4
-    assert (tmp_path / "mine-small.html").read_bytes() == (finished / "report.html").read_bytes()
+    assert (tmp_path / "mine.html").read_bytes() == (finished / "report.html").read_bytes()
 
 
 class TestSearch:
