@@ -19,9 +19,9 @@ ROOT = Path(__file__).parent.parent
 STUDIES = ROOT / "docs" / "studies"
 PAGE = """# {title}
 
-`equipoise study {name} --scale {scale}`: {ended} of {runs} runs, {threads} thread a run, torch {torch}. The scale is made for a CPU: images,
-networks and lengths are far smaller than the paper's, so that it says what matters early, not who wins in the end. [The whole
-page]({name}.html) has curves, samples, ranks, costs and all recipes.
+`equipoise study {name} --scale {scale}`: {ended} of {runs} runs, {threads} thread a run, torch {torch}. The scale is
+made for a CPU: images, networks and lengths are far smaller than the paper's, so that it says what matters early, not
+who wins in the end. [The whole page]({name}.html) has curves, samples, ranks, costs and all recipes.
 
 **The paper.** {about}
 
@@ -29,8 +29,9 @@ page]({name}.html) has curves, samples, ranks, costs and all recipes.
 
 {table}
 
-Means over seeds with half of their 95 per cent interval, survivors in brackets; the best of a column bold; an asterisk where a row differs
-from {baseline} by more than chance (Welch's test, p below 0.05 after Benjamini and Hochberg's correction).
+Means over seeds with half of their 95 per cent interval, survivors in brackets; the best of a column bold; an asterisk
+where a row differs from {baseline} by more than chance (Welch's test, p below 0.05 after Benjamini and Hochberg's
+correction).
 """
 
 
