@@ -17,6 +17,7 @@ import pytest
 from scipy import stats
 
 from equipoise import cli, report
+from equipoise.recipe import Recipe
 from equipoise.study import Search, Study, begin, begun, carry_out, costs, read, runs_of, scales, shipped
 from equipoise.study.comparison import (
     agreement,
@@ -28,7 +29,8 @@ from equipoise.study.comparison import (
 )
 from equipoise.study.files import of_plain, to_plain
 from equipoise.study.plan import has_ended, jobs
-from equipoise.study.ranges import drawn, ranges_in
+from equipoise.study.spaces import drawn, ranges_in
+from equipoise.study.tuning import space
 from equipoise.study.work import work
 
 BASE = {
@@ -95,6 +97,8 @@ class TestWhatIsRefused:
             ({"columns": {"a": {"loss": "hinge"}}}, "row 'hinge' and column 'a' both set loss"),
             ({"rows": {"a": {}, "b": {}}}, "cells 'a' and 'b' are equal"),
             ({"rows": {"a": {"loss": "relativistic"}, "b": {}}}, "cells 'a' and 'b' are equal"),
+            ({"rows": {"a": {"loss": "hinge()"}, "b": {"loss": "hinge"}}}, "cells 'a' and 'b' are equal"),
+            ({"base": {"batch": 16}}, "the base needs a length"),
             ({"rows": {"a b": {"loss": "hinge"}, "a_b": {}}}, "'a b' and 'a_b' would share the folder"),
             ({"baseline": "hing"}, "no row is called 'hing' .did you mean 'hinge'"),
             ({"rows": {"a": {"lr_d": "log(1e-4, 1e-2)"}}}, "is a range, and the study has no .search."),
@@ -110,7 +114,7 @@ class TestWhatIsRefused:
     def test_a_search_needs_a_length_in_images(self):
         base = {name: value for name, value in BASE.items() if name != "images"}
         with pytest.raises(ValueError, match="a search needs a length in images"):
-            small(base=base, rows={"a": {"lr_d": "log(1e-4, 1e-2)"}}, search=Search(trials=2))
+            small(base=base | {"minutes": 3}, rows={"a": {"lr_d": "log(1e-4, 1e-2)"}}, search=Search(trials=2))
 
     @pytest.mark.parametrize(
         "text", ["log(2, 1)", "log(0, 1)", "uniform(1)", "one_of()", "log(low=1, high=2)", "log(1, 2, 3)"]
@@ -159,8 +163,10 @@ def test_a_study_is_plain_data_and_back():
 
 
 def test_rows_and_columns_go_before_the_base_and_presets_before_all():
-    study = Study(base={"preset": "sngan", "batch": 8}, rows={"a": {"loss": "wasserstein"}, "b": {"batch": 4}})
-    a, b = (study.recipe(cell, seed=3) for cell in study.cells)
+    rows = {"a": {"loss": "wasserstein"}, "b": {"batch": 4}}
+    study = Study({"preset": "sngan", "batch": 8, "images": 64}, rows, {"": {}, "timed": {"minutes": 2}}, (3,))
+    a, b, timed, _ = (study.recipe(cell, seed=3) for cell in study.cells)
+    assert (a.images, a.minutes, timed.images, timed.minutes) == (64, None, None, 2)
     assert (a.batch, a.loss, a.d_norm, a.seed) == (8, "wasserstein", "spectral", 3)
     assert (b.batch, b.loss) == (4, "hinge")
 
@@ -221,9 +227,11 @@ class TestComparison:
         assert found["far", "c"] < 0.001
         assert found["near", "c"] > 0.05
 
-    def test_equal_scores_do_not_differ_and_different_constants_do(self):
+    def test_of_scores_without_spread_nothing_is_said(self):
         scores = {("a", ""): [1.0, 1.0], ("b", ""): [1.0, 1.0], ("c", ""): [2.0, 2.0]}
-        assert significance(scores, "a") == {("b", ""): 1.0, ("c", ""): 0.0}
+        assert significance(scores, "a") == {}
+        assert np.isnan(probability_better([8.0, 8.0], [7.0, 7.0], higher=True))
+        assert agreement({"a": [2.0, 2.0], "b": [2.0, 2.0], "c": [2.0, 2.0]}) is None
 
     def test_ranks_and_how_far_they_agree(self):
         alike = ranks([{"a": 1.0, "b": 2.0, "c": 3.0}] * 4, higher=False)
@@ -364,6 +372,21 @@ class TestSearch:
         assert seen == [48, 48, 144]
         assert runs_of(study, study.cells[0]) == pytest.approx(1 + (3 * 48 + 96) / 144)
 
+    @pytest.mark.parametrize("images", [100, 143, 150, 161])
+    def test_rungs_end_where_scores_come(self, tmp_path, images):
+        study = small(
+            base=BASE | {"images": images}, rows={"a": RANGES}, seeds=(0,), search=Search(4, "halving", keep=2)
+        )
+        out = done(study, tmp_path / "s")
+        assert all(has_ended(out, job) for group in jobs(study, out) for job in group)
+
+    def test_winners_are_confirmed_by_runs_that_did_not_choose_them(self, tmp_path):
+        out = done(small(rows={"a": RANGES}, search=Search(trials=2)), tmp_path / "s")
+        seeds = lambda kind: {
+            json.loads(file.read_text())["recipe"]["seed"] for file in out.glob(f"a/{kind}-*/recipe.json")
+        }
+        assert not seeds("trial") & seeds("seed")
+
     def test_rows_without_ranges_are_not_searched(self, tmp_path):
         study = small(rows={"usual": {"lr_d": 1e-3}, "tuned": RANGES}, seeds=(0,), search=Search(trials=2))
         out = done(study, tmp_path / "s")
@@ -418,7 +441,7 @@ loss = "least_squares"
         assert cli.main(words) == 0
         script = capsys.readouterr().out
         assert "#SBATCH --array=1-4" in script
-        assert script.rstrip().endswith(f"-m equipoise.study {tmp_path / 's'}")
+        assert script.rstrip().endswith(f"-m equipoise.study {tmp_path / 's'} cpu")
         assert subprocess.run(["sh", "-n"], input=script, text=True).returncode == 0
         assert begun(tmp_path / "s").title == "two losses"
 
@@ -493,6 +516,78 @@ def test_a_worker_that_dies_twice_at_a_run_is_that_runs_result(tmp_path):
     events = [event for event in carry_out(study, tmp_path / "s", threads=1) if event.ended]
     assert {(event.run, event.ended) for event in events} == {("dies/seed-0", "failed"), ("hinge/seed-0", "done")}
     assert "status 7" in json.loads((tmp_path / "s" / "dies" / "seed-0" / "failure.json").read_text())["reason"]
+
+
+def test_a_problem_of_the_folder_is_no_result(tmp_path):
+    study = small(rows={"hinge": {"loss": "hinge"}}, seeds=(0,))
+    out = done(study, tmp_path / "s")
+    run = out / "hinge" / "seed-0"
+    (run / "metrics.jsonl").unlink()
+    newest = max(run.glob("checkpoints/[0-9]*.pt"))
+    newest.write_bytes(b"damaged")
+    with pytest.raises(OSError, match="cannot be read"):
+        list(carry_out(study, out, threads=1))
+    assert not (run / "failure.json").exists()
+
+
+def test_a_run_that_was_killed_while_its_first_file_was_written_begins(tmp_path):
+    study = small(rows={"hinge": {"loss": "hinge"}}, seeds=(0,))
+    (tmp_path / "s" / "hinge" / "seed-0").mkdir(parents=True)
+    (tmp_path / "s" / "hinge" / "seed-0" / ".recipe.json.123").write_text("{")
+    begin(study.changed(title=""), tmp_path / "other", threads=1)
+    shutil.copy(tmp_path / "other" / "study.json", tmp_path / "s" / "study.json")
+    assert [event.ended for event in work(tmp_path / "s") if event.ended] == ["done"]
+
+
+class TestTuning:
+    def test_space_is_around_the_recipe(self):
+        recipe = Recipe(penalties=("r1(weight=3.0, every=4)", "lecam"), batch=16, g_batch=16)
+        assert space(recipe, ["lr"]) == dict.fromkeys(
+            ("lr_g", "lr_d"), "decay(log(0.0001, 0.01, name='lr'), share=0.5)"
+        )
+        weighted = space(recipe, ["penalty weight"])["penalties"]
+        assert weighted[0] == "r1(weight=log(0.3, 30.0), every=4)"
+        assert re.fullmatch(r"lecam\(weight=log\(.*\)\)", weighted[1])
+        assert space(recipe, ["lr_d=log(1e-5, 1e-2)"]) == {"lr_d": "log(1e-5, 1e-2)"}
+        assert space(recipe, ["batch"])["g_batch"] == space(recipe, ["batch"])["batch"]
+
+    @pytest.mark.parametrize(
+        ("recipe", "field", "message"),
+        [
+            (Recipe(), "lrr", "nothing to tune is called 'lrr'.*did you mean 'lr'"),
+            (Recipe(optimizer="rmsprop"), "beta1", "rmsprop states no beta1"),
+            (Recipe(penalties=("r1(weight=cosine(2, 0.2))",)), "penalty weight", "has no weight that is a number"),
+        ],
+    )
+    def test_what_cannot_be_tuned(self, recipe, field, message):
+        with pytest.raises(ValueError, match=message):
+            space(recipe, [field])
+
+    def test_from_data_to_an_answer_with_how_sure_it_is(self, tmp_path, capsys):
+        words = [
+            "tune",
+            BASE["data"],
+            "--out",
+            str(tmp_path / "t"),
+            "--minutes",
+            "1.5",
+            "--trials",
+            "2",
+            "--workers",
+            "1",
+        ]
+        assert cli.main([*words, "--fields", "lr_d=log(1e-4, 1e-2)"]) == 0
+        said = capsys.readouterr().out
+        assert re.search(r"tuned: fd [\d.,]+ \(.* to .*\), 3 seeds", said)
+        assert re.search(r'the best setting: --lr-d "0.\d+"', said)
+        assert re.search(r"\d+% sure that it is better", said)
+        assert cli.main([*words, "--fields", "lr"]) == 1
+        assert "holds another study; nothing was changed. It differs in" in capsys.readouterr().err
+
+    def test_too_little_time_is_said(self, tmp_path, capsys):
+        assert cli.main(["tune", BASE["data"], "--out", str(tmp_path / "t"), "--minutes", "0.01"]) == 1
+        assert "are too few for" in capsys.readouterr().err
+        assert not (tmp_path / "t").exists()
 
 
 def test_costs_name_the_cells_that_cannot_run():

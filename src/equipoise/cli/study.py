@@ -23,7 +23,7 @@ Workers = Annotated[
 
 @dataclass(kw_only=True)
 class Study(Command):
-    """Train every row of a study in every column with several seeds; the same command again goes on.
+    """Train every row of a study in every column with several seeds; the same command again resumes it.
 
     equipoise study compare.toml --out runs/compare
     equipoise study sngan-robustness --scale small --out runs/robustness --workers 2
@@ -67,7 +67,7 @@ class Study(Command):
             return 0
         if self.on == "slurm":
             study.begin(planned, out, threads)
-            print(workers.slurm_script(out, count, threads), end="")
+            print(workers.slurm_script(out, count, threads, device), end="")
             return 0
         if self.on == "ray":
             workers.on_ray(planned, out, count, device, threads)

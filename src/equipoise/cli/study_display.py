@@ -8,7 +8,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..report.numbers import duration, size, value
 from ..report.study_results import Outcome, Results, outcome
-from ..study import Event, Study, costs, runs_of
+from ..study import Event, Study, costs, runs_of, serial_runs
 from ..study.plan import jobs
 from ..study.work import progress_of
 from .display import console, plain_table
@@ -29,7 +29,9 @@ def grid(study: Study, workers: int, threads: int, device: str) -> None:
     seeds = f"{len(study.cells)} cells x {len(study.seeds)} seeds"
     search = f", after a search of {study.search.trials} settings each" if study.search else ""
     print(f"{seeds}{search}; {workers} at a time, {threads} threads each")
-    print(f"the study takes about {duration(seconds / workers)} and {size(disk)}; nothing was written")
+    mean = seconds / max(sum(runs_of(study, cell) for cell in study.cells), 1)
+    takes = max(seconds / workers, serial_runs(study, workers) * mean)
+    print(f"the study takes about {duration(takes)} and {size(disk)}; nothing was written")
 
 
 @contextmanager
@@ -76,7 +78,11 @@ def _lines(study: Study, out: Path) -> Iterator[Show]:
 
 def _shares(study: Study, out: Path) -> dict[str, float]:
     """The share of each run that is known now that is done."""
-    return {job.key: progress_of(out, job) for job in next(jobs(study, out))}
+    known = {job.key: progress_of(out, job) for job in next(jobs(study, out))}
+    if study.search is None:
+        return known
+    later = (f"{cell.slug}/seed-{seed}" for cell in study.cells for seed in study.seeds)
+    return known | dict.fromkeys(later, 0.0)
 
 
 def in_words(study: Study, out: Path, event: Event) -> str:

@@ -26,7 +26,7 @@ from .study import Workers, threads_each, workers_on
 
 @dataclass(kw_only=True)
 class Tune(Command):
-    """Search for better settings on images of one's own, within a time; the same command again goes on.
+    """Search for better settings on images of one's own, within a time; the same command again resumes it.
 
     equipoise tune photos/ --out runs/tuning --fields "penalty weight, lr" --minutes 60
     equipoise tune photos/ --out runs/tuning --fields "lr_d=log(1e-5, 1e-2)" --preset sngan --size 64
@@ -68,10 +68,12 @@ class Tune(Command):
 
     def planned(self, out: Path, device: str, workers: int, threads: int) -> study.Study:
         """The study of the search: the one that the folder holds, or a new one."""
-        if (out / STUDY).exists():
-            return study.begun(out)
         recipe = located(replace(presets.named(self.preset), data=self.data, size=self.size))
-        return tuning(recipe, listed(self.fields), self.minutes, out, device, workers, threads, self.trials)
+        new = tuning(recipe, listed(self.fields), self.minutes, out, device, workers, threads, self.trials)
+        if not (out / STUDY).exists():
+            return new
+        held = study.begun(out)  # its length was measured when it began
+        return new.changed(base={**new.base, "images": held.base.get("images")})
 
     def found(self, out: Path) -> Answer | None:
         """What the search has found."""

@@ -6,6 +6,7 @@ from math import isnan
 
 from ..study import Cell
 from ..study.comparison import Summary, summary
+from . import numbers
 from .record import card_key
 from .study_results import Outcome, Results
 from .study_tables import best_row, title
@@ -29,7 +30,7 @@ def _lines(results: Results, outcome: Outcome) -> list[list[object]]:
     run = [cell.row, cell.column, outcome.seed, state(outcome)]
     rest = [record.seen if record else 0, record.seconds if record else ""]
     if row is None:
-        return [[*run, "", "", "", "", False, *rest, ""]]
+        return [[*run, "", "", "", "", False if outcome.failure else "", *rest, ""]]
     known = [metric for metric in results.metrics if metric in row]
     ends = {metric: row["intervals"].get(metric, ["", ""]) for metric in known}
     survived = results.survived(outcome)
@@ -66,7 +67,8 @@ def _cell(results: Results, cell: Cell, found: dict[Cell, Summary | None], best:
     part = found[cell]
     if part is None:
         return f"-- ({alive}/{ended})"
-    number = f"{part.mean:.3g}" + ("" if isnan(part.half) else rf" \pm {part.half:.2g}")
+    words = [part.mean] if isnan(part.half) else [part.mean, part.half]
+    number = r" \pm ".join(numbers.value(word).replace(",", "{,}").replace("\u2212", "-") for word in words)
     return f"${number}$ ({alive}/{ended})" if not best else rf"$\mathbf{{{number}}}$ ({alive}/{ended})"
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from . import numbers
 from .curves import Axis
 from .plots import Line, Plot
-from .record import Record, Values, column, number
+from .record import Record, Row, Values, by_output, column, number
 from .study_results import Results
 from .study_tables import title
 from .themes import LINES
@@ -30,7 +30,7 @@ def plot(results: Results, axis: Axis, metric: str, name: str) -> Plot | None:
     lines = []
     for at, row in enumerate(results.study.rows):
         here = [o.record for o in results.outcomes if (o.cell.row, o.cell.column) == (row, name) and o.record]
-        records = [record for record in here if any(number(r, metric) is not None for r in record.training)]
+        records = [record for record in here if scored(record, metric)]
         if records:
             lines.append(line(records, axis, metric, row, at))
     if not lines:
@@ -42,19 +42,25 @@ def plot(results: Results, axis: Axis, metric: str, name: str) -> Plot | None:
     return Plot(f"{what}, {name}" if name else what, seeds, axis.label, lines, log)
 
 
+def scored(record: Record, metric: str) -> list[Row]:
+    """The scores of a run over time, of its first output."""
+    return [row for row in next(iter(by_output(record.training)), []) if number(row, metric) is not None]
+
+
 def line(records: list[Record], axis: Axis, metric: str, name: str, at: int) -> Line:
     """The mean of several runs at the times at which the longest was scored; runs that broke off end there."""
-    seen = max((column(record.training, "seen") for record in records), key=len)
+    seen = max((column(scored(record, metric), "seen") for record in records), key=len)
     table = np.array([_at(record, metric, seen) for record in records])
     mean, low, high = (_over(of, table) for of in (np.nanmean, np.nanmin, np.nanmax))
-    x = seen if axis.name == "images" else np.mean([record.seconds_at(seen) for record in records], axis=0)
+    clock = np.array([np.where(seen <= record.seen, record.seconds_at(seen), np.nan) for record in records])
+    x = seen if axis.name == "images" else _over(np.nanmean, clock)
     known = np.isfinite(mean)
     band = (low[known], high[known]) if len(records) > 1 else None
     return Line(name, LINES[at % len(LINES)], x[known], mean[known], band, dashed=at >= len(LINES))
 
 
 def _at(record: Record, metric: str, seen: Values) -> Values:
-    own, values = column(record.training, "seen"), column(record.training, metric)
+    own, values = (column(scored(record, metric), key) for key in ("seen", metric))
     return np.asarray(np.interp(seen, own, values, left=np.nan, right=np.nan), dtype=np.float64)
 
 

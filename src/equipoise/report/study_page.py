@@ -71,7 +71,7 @@ def page(found: Results) -> str:
         costs=study_tables.costs(found),
         failures=study_tables.failures(found),
         settings=settings(found),
-        recipes=[part for cell in found.study.cells if (part := cell_recipe(found, cell))],
+        recipes=[cell_recipe(found, cell) for cell in found.study.cells],
     )
 
 
@@ -92,7 +92,7 @@ def verdict(found: Results) -> str:
             if values[at].best:
                 winners.setdefault(row, []).append(f"{column} ({values[at].text})" if column else values[at].text)
     best = "; ".join(f"{row}: {', '.join(where)}" for row, where in winners.items())
-    return f"Best by {table.title}: {best}. {alive(found)}"
+    return f"Best mean {table.title}: {best}. {alive(found)}"
 
 
 def alive(found: Results) -> str:
@@ -144,12 +144,12 @@ def settings(found: Results) -> list[tuple[str, str]]:
     return [*shared, ("seeds", ", ".join(map(str, found.study.seeds)))]
 
 
-def cell_recipe(found: Results, cell: Cell) -> CellRecipe | None:
-    """The complete recipe of a cell's first run that has begun."""
+def cell_recipe(found: Results, cell: Cell) -> CellRecipe:
+    """The complete recipe of a cell's first run that has begun; of one that never could what the study says."""
     records = [outcome.record for outcome in found.of(cell) if outcome.record]
-    if not records:
-        return None
     own = {**found.study.columns[cell.column], **found.study.rows[cell.row]}
     differs = "; ".join(f"{name} {plain(value)}" for name, value in own.items()) or "as the base says"
-    fields = [(name, plain(value)) for name, value in records[0].recipe.items()]
-    return CellRecipe(cell.name, differs, fields, f"equipoise train {typed(records[0])}--out runs/again")
+    recipe = records[0].recipe if records else found.study.choices(cell)
+    fields = [(name, plain(value)) for name, value in recipe.items()]
+    command = f"equipoise train {typed(records[0])}--out runs/again" if records else ""
+    return CellRecipe(cell.name, differs, fields, command)

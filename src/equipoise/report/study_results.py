@@ -9,7 +9,7 @@ from ..runs.folder import RunFolder
 from ..study import Cell, Study, begun
 from ..study.comparison import Scores
 from ..study.plan import failure
-from .record import Record, Row, by_card, card_key, is_higher_better, number, read, scores_in
+from .record import Record, Row, by_card, by_output, card_key, is_higher_better, number, read, scores_in
 
 
 class Outcome(NamedTuple):
@@ -25,7 +25,7 @@ class Outcome(NamedTuple):
         """The scores of the end, None for a run that has not come there."""
         if self.record is None or self.failure or not self.record.finished or not self.record.training:
             return None
-        row = self.record.training[-1]
+        row = by_output(self.record.training)[0][-1]
         return row if row["seen"] >= self.record.images else None
 
     @property
@@ -95,13 +95,13 @@ class Results:
     def survived(self, outcome: Outcome) -> bool:
         """Whether a run ended well: with the score that the study asks for, or a better one than untrained."""
         metric = self.metrics[0] if self.metrics else ""
-        final = self.value(outcome, metric)
+        final = number(outcome.last, metric) if outcome.last else None
         if final is None or outcome.record is None:
             return False
         sign = -1 if self.higher(metric) else 1
         if self.study.survives is not None:
             return sign * final <= sign * self.study.survives
-        first = number(outcome.record.training[0], metric)
+        first = number(by_output(outcome.record.training)[0][0], metric)
         return first is None or sign * final < sign * first
 
     def survivors(self, cell: Cell) -> tuple[int, int]:
@@ -111,11 +111,11 @@ class Results:
 
     def blocks(self, metric: str) -> list[dict[str, float | None]]:
         """The final scores of all rows, for each column and seed in which all have ended."""
-        found = []
+        found, otherwise = [], {*map(id, self.measured_otherwise())}
         for column in self.study.columns:
             for seed in self.study.seeds:
                 here = [o for o in self.outcomes if o.cell.column == column and o.seed == seed]
-                if here and all(outcome.ended for outcome in here):
+                if here and all(outcome.ended for outcome in here) and not {*map(id, here)} & otherwise:
                     found.append({outcome.cell.row: self.value(outcome, metric) for outcome in here})
         return found
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 from ..study import Cell
 from ..study.comparison import SIGNIFICANT, Agreement, Summary, agreement, ranks, significance, standings, summary
 from . import numbers
-from .record import called, column
+from .record import called, card_key, column, number
 from .study_results import Outcome, Results
-from .tables import Entry, Measured, Table, measured, plain
+from .tables import Entry, Measured, Table, measured
 
 
 class Value(NamedTuple):
@@ -78,7 +78,9 @@ def survivors(results: Results, cell: Cell) -> str:
 
 def how(results: Results) -> str:
     """How the scores were measured, for each way there is."""
-    rows = {o.cell.column: o.last for o in results.outcomes if o.last}
+    rows = {
+        o.cell.column: o.last for o in results.outcomes if o.last and card_key(o.last) == results.card(o.cell.column)
+    }
     cards = dict.fromkeys(_one_way(name, measured(row)) for name, row in rows.items())
     return "; ".join(cards)
 
@@ -113,7 +115,7 @@ def costs(results: Results) -> Table:
     """What a run of each cell takes: time, speed, memory."""
     entries = []
     for cell in results.study.cells:
-        records = [outcome.record for outcome in results.of(cell) if outcome.record and outcome.record.stats]
+        records = [outcome.record for outcome in results.of(cell) if outcome.last and outcome.record]
         if records:
             mean = lambda values: sum(values) / len(values)
             images, seconds = mean([r.seen for r in records]), mean([r.seconds or 0 for r in records])
@@ -132,7 +134,10 @@ def failures(results: Results) -> Table | None:
     """The runs that failed, and those that ended no better than they began."""
     entries = [Entry(f"{o.cell.name}, seed {o.seed}", list(_failed(o))) for o in results.outcomes if o.failure]
     entries += [
-        Entry(f"{o.cell.name}, seed {o.seed}", ["ended badly", f"{results.metrics[0]} {_final(results, o)}"])
+        Entry(
+            f"{o.cell.name}, seed {o.seed}",
+            ["ended badly", f"{results.metrics[0]} {numbers.value(number(o.last, results.metrics[0]))}"],
+        )
         for o in results.outcomes
         if o.last and not results.survived(o)
     ]
@@ -142,12 +147,3 @@ def failures(results: Results) -> Table | None:
 def _failed(outcome: Outcome) -> Iterable[str]:
     found = outcome.failure or {}
     return str(found.get("kind", "failed")), str(found.get("reason", "not known"))
-
-
-def _final(results: Results, outcome: Outcome) -> str:
-    return numbers.value(results.value(outcome, results.metrics[0]))
-
-
-def differing(results: Results, cell: Cell) -> list[tuple[str, str]]:
-    """What the study says of a cell."""
-    return [(name, plain(value)) for name, value in results.study.choices(cell).items()]

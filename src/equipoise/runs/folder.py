@@ -20,7 +20,11 @@ class NotWritten(OSError):
     """A file could not be written; what was there before is untouched."""
 
 
-class Busy(ValueError):
+class Unusable(ValueError):
+    """A run folder cannot be trained in as it is."""
+
+
+class Busy(Unusable):
     """Another process trains in this folder."""
 
 
@@ -131,7 +135,7 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
         raise ValueError(f"no such checkpoint: {path}") from None
     except Exception as error:  # torch raises many kinds for a damaged file
         reason = str(error).splitlines()[0]
-        raise ValueError(f"{path} cannot be read ({reason}); remove it to resume from an older checkpoint") from None
+        raise Unusable(f"{path} cannot be read ({reason}); remove it to resume from an older checkpoint") from None
     return state
 
 

@@ -1,7 +1,8 @@
 """Paths in a recipe, made absolute: a run finds its data and the user's own files from everywhere."""
 
 import re
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,17 @@ OWN_FILE = re.compile(r"^(.*\.py):")
 
 def located(recipe: Recipe) -> Recipe:
     """The recipe with all paths absolute, of data and of the user's own files."""
-    absolute = lambda path: str(Path(path).expanduser().resolve())
-    own = lambda spec: OWN_FILE.sub(lambda match: absolute(match[1]) + ":", spec)
-    changes: dict[str, Any] = {name: own(getattr(recipe, name)) for name in COMPONENTS if getattr(recipe, name)}
-    changes |= {name: tuple(map(own, listed(getattr(recipe, name)))) for name in TERMS if getattr(recipe, name)}
-    as_is = recipe.data == "builtin" or is_toy(recipe.data)
-    changes["data"] = own(recipe.data) if as_is else absolute(recipe.data)
-    return replace(recipe, **changes)
+    return replace(recipe, **absolute({field.name: getattr(recipe, field.name) for field in fields(recipe)}))
+
+
+def absolute(choices: Mapping[str, Any]) -> dict[str, Any]:
+    """Those fields of a recipe that hold paths, with absolute ones."""
+    whole = lambda path: str(Path(path).expanduser().resolve())
+    own = lambda spec: OWN_FILE.sub(lambda match: whole(match[1]) + ":", spec)
+    found: dict[str, Any] = {name: own(choices[name]) for name in COMPONENTS if choices.get(name)}
+    for name in TERMS:
+        if words := choices.get(name):
+            found[name] = tuple(map(own, listed((words,) if isinstance(words, str) else words)))
+    if data := choices.get("data"):
+        found["data"] = own(data) if data == "builtin" or is_toy(data) else whole(data)
+    return found

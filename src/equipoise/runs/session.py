@@ -16,7 +16,7 @@ from ..recipe import Recipe, differences, known
 from ..training import State, Stats
 from .assemble import Assembled, assemble, rounds
 from .choices import choose
-from .folder import LOCK, RunFolder, append_row, load_checkpoint, read_rows, write_whole
+from .folder import RunFolder, Unusable, append_row, load_checkpoint, read_rows, write_whole
 from .forecast import Pace, measured
 from .hardware import hardware, memory
 from .levels import BESIDE, level_of
@@ -105,9 +105,9 @@ class Session:
         if folder.recipe_file.exists():
             held = folder.recipe()
             if differing := "; ".join(differences(recipe, held)):
-                raise ValueError(f"{folder.path} holds another recipe; nothing was changed. It differs in {differing}")
+                raise Unusable(f"{folder.path} holds another recipe; nothing was changed. It differs in {differing}")
             return held, folder.context()["chosen"]
-        if folder.path.exists() and (not folder.path.is_dir() or any(f.name != LOCK for f in folder.path.iterdir())):
+        if folder.path.exists() and (not folder.path.is_dir() or any(f.name[0] != "." for f in folder.path.iterdir())):
             raise ValueError(f"{folder.path} exists and is no run folder; nothing in it was touched")
         found = find(recipe)
         source = found.together if isinstance(found, DomainSources) else found
@@ -130,7 +130,7 @@ class Session:
             context |= {"hardware": hardware(self.device), "versions": versions()}
             write_whole(folder.recipe_file, lambda beside: self.recipe.save(beside, **context))
         if folder.recipe() != self.recipe or folder.context()["images"] != self.identity:
-            raise ValueError(f"{folder.path} was started with other images or labels than {self.recipe.data} holds now")
+            raise Unusable(f"{folder.path} was started with other images or labels than {self.recipe.data} holds now")
         if folder.checkpoint_files():
             self.state.load_state_dict(load_checkpoint(folder.newest_checkpoint(), self.device))
         folder.forget_after(self.state.seen if folder.checkpoint_files() else -1)

@@ -1,6 +1,7 @@
 """Studies: rows x columns x seeds of one base recipe, in a folder of run folders.
 
->>> study = Study(base={"preset": "sngan"}, rows={"hinge": {}, "wasserstein": {"loss": "wasserstein"}}, seeds=(0, 1))
+>>> rows = {"hinge": {"loss": "hinge"}, "wasserstein": {"loss": "wasserstein"}}
+>>> study = Study(base={"preset": "sngan", "images": 100_000}, rows=rows, seeds=(0, 1))
 >>> [cell.name for cell in study.cells]
 ['hinge', 'wasserstein']
 """
@@ -8,6 +9,7 @@
 from .costs import check_data as check_data
 from .costs import costs as costs
 from .costs import runs_of as runs_of
+from .costs import serial_runs as serial_runs
 from .files import begin as begin
 from .files import begun as begun
 from .files import check_folder as check_folder

@@ -10,6 +10,7 @@ import torch
 
 from .files import threads
 from .work import work
+from .workers import PROBLEM
 
 EVERY = 0.5  # seconds between two lines of progress
 
@@ -32,4 +33,8 @@ def main(out: Path, device: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "cpu")
+    try:
+        main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "cpu")
+    except (OSError, ValueError) as problem:  # of the folder, the data or the disk, and no result of any run
+        print(problem, file=sys.stderr)
+        sys.exit(PROBLEM)

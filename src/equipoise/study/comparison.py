@@ -12,7 +12,7 @@ from ..metrics.intervals import of_mean
 SIGNIFICANT = 0.05
 
 Scores = Mapping[tuple[str, str], Sequence[float]]
-"""The scores of the runs that survived, by row and column."""
+"""The scores of the runs that came to their end, by row and column."""
 
 
 class Summary(NamedTuple):
@@ -76,7 +76,7 @@ def significance(scores: Scores, baseline: str) -> dict[tuple[str, str], float]:
 
 
 def probability_better(values: Sequence[float], others: Sequence[float], higher: bool) -> float:
-    """The one-sided Welch posterior that the mean of `values` is better; nan with fewer than two runs of each.
+    """1 - p of Welch's one-sided test that the mean of `values` is better; nan with fewer than two runs, or no spread.
 
     >>> round(probability_better([1.0, 1.1, 0.9], [2.0, 2.2, 1.9], higher=False), 3) > 0.99
     True
@@ -84,7 +84,7 @@ def probability_better(values: Sequence[float], others: Sequence[float], higher:
     if min(len(values), len(others)) < 2:
         return nan
     if np.ptp(values) == np.ptp(others) == 0:
-        return float((values[0] > others[0]) == higher) if values[0] != others[0] else 0.5
+        return nan
     side: Literal["less", "greater"] = "less" if higher else "greater"
     return float(stats.ttest_ind(np.array(values), np.array(others), equal_var=False, alternative=side).pvalue)
 
@@ -119,11 +119,13 @@ def agreement(ranked: Mapping[str, Sequence[float]]) -> Agreement | None:
     of_rows = [*ranked.values()]
     if len(of_rows) < 3 or min(map(len, of_rows)) < 2:
         return None
+    if all(np.ptp(block) == 0 for block in zip(*of_rows, strict=True)):
+        return None
     test = stats.friedmanchisquare(*of_rows)
     return Agreement(float(test.statistic) / (len(of_rows[0]) * (len(of_rows) - 1)), float(test.pvalue))
 
 
 def _welch(values: Sequence[float], others: Sequence[float]) -> float:
-    if np.ptp(values) == np.ptp(others) == 0:
-        return 1.0 if values[0] == others[0] else 0.0
+    if np.ptp(values) == np.ptp(others) == 0:  # of no spread nothing can be said
+        return nan
     return float(stats.ttest_ind(np.array(values), np.array(others), equal_var=False).pvalue)

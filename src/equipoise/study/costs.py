@@ -49,6 +49,20 @@ def runs_of(study: Study, cell: Cell) -> float:
     return len(study.seeds) + sum(parts) / WHOLE
 
 
+def serial_runs(study: Study, workers: int) -> float:
+    """How many whole runs come one after the other with so many workers: a rung waits for the one before."""
+    confirmed = -(-len(study.cells) * len(study.seeds) // workers)
+    if study.search is None:
+        return float(confirmed)
+    rungs = study.search.rungs(WHOLE)
+    starts = [0, *(until for _, until in rungs)]
+    parts = (
+        -(-count * len(study.searched) // workers) * (until - start)
+        for (count, until), start in zip(rungs, starts, strict=False)
+    )
+    return confirmed + sum(parts) / WHOLE
+
+
 def check_data(study: Study) -> None:
     """Raises ValueError for data that cannot be read, before anything is written."""
     seen = set()

@@ -11,7 +11,7 @@ from typing import Any
 from ..checks import check_choice
 from ..metrics.evaluation import versions
 from ..runs.folder import write_whole
-from .grid import Study, plain
+from .grid import Study
 from .search import Search
 
 STUDY = "study.json"
@@ -95,14 +95,14 @@ def begin(study: Study, out: Path, threads: int) -> None:
     check_folder(study, out)
     if (out / STUDY).exists():
         return
-    text = json.dumps({"study": to_plain(study), "threads": threads, "versions": versions()}, indent=2)
+    text = json.dumps({"study": to_plain(study.located()), "threads": threads, "versions": versions()}, indent=2)
     write_whole(out / STUDY, lambda beside: beside.write_text(text + "\n"))
 
 
 def check_folder(study: Study, out: Path) -> None:
     """Raises ValueError for a folder that holds another study, or something else."""
     if (out / STUDY).exists():
-        if changed := differences(to_plain(study), to_plain(begun(out))):
+        if changed := differences(to_plain(study.located()), to_plain(begun(out))):
             raise ValueError(f"{out} holds another study; nothing was changed. It differs in {', '.join(changed)}")
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} exists and is no folder of a study; nothing in it was touched")
@@ -137,9 +137,14 @@ def differences(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[str]:
     for key in dict.fromkeys([*old, *new]):
         if isinstance(old.get(key), dict) and isinstance(new.get(key), dict):
             found += [f"{key}.{name}" for name in differences(new[key], old[key])]
-        elif plain(old.get(key)) != plain(new.get(key)):
+        elif listed_alike(old.get(key)) != listed_alike(new.get(key)):
             found.append(key)
     return found
+
+
+def listed_alike(value: Any) -> Any:
+    """A value as JSON has it."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _folder() -> Any:

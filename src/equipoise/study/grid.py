@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from itertools import product
 from typing import Any, NamedTuple
@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 from .. import presets
 from ..checks import check_choice
 from ..recipe import Recipe
-from ..runs.paths import located
-from .ranges import ranges_in
+from ..runs.paths import TERMS, absolute, located
+from ..spec import listed, parse
 from .search import Search
+from .spaces import ranges_in
 
 Choices = Mapping[str, Any]
 """Fields of a recipe with their values; `preset` says where the others come from."""
@@ -39,12 +40,12 @@ class Cell(NamedTuple):
         return "--".join(slug(part) for part in self if part)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Study:
     """What is compared: every row in every column, with the same seeds, at equal cost, by the same scores.
 
     A row, a column and `base` hold fields of a recipe, and `preset`. What a row or a column says goes before the base,
-    and no field is set by a row and by a column. The length (`images`, or `minutes` of one thread's processor time) may
+    and no field is set by a row and by a column. The length (`images`, or `minutes` of training) may
     change from column to column, never from row to row; `score`, `features` and `score_images` are the base's. With a
     `search` values may be ranges, "log(1e-5, 1e-2)", also inside calls: "r1(weight=log(0.1, 100))"; every cell is then
     searched for its best setting, which is trained with all seeds.
@@ -57,7 +58,7 @@ class Study:
     """
 
     base: Choices = field(default_factory=dict)
-    rows: Mapping[str, Choices]
+    rows: Mapping[str, Choices] = field(default_factory=dict)
     columns: Mapping[str, Choices] = field(default_factory=lambda: {"": {}})
     seeds: Sequence[int] = (0, 1, 2)
     title: str = ""
@@ -74,6 +75,7 @@ class Study:
         if self.baseline:
             check_choice(self.baseline, [*self.rows], f"baseline: no row is called {self.baseline!r}")
         self._check_fields()
+        self._check_lengths()
         self._check_ranges()
         self._check_names()
         self._check_equal()
@@ -95,11 +97,20 @@ class Study:
 
     def choices(self, cell: Cell) -> dict[str, Any]:
         """What the study says of a cell."""
-        return {**self.base, **self.columns[cell.column], **self.rows[cell.row]}
+        base, column = dict(self.base), self.columns[cell.column]
+        if any(name in column for name in BUDGET):
+            base = {name: value for name, value in base.items() if name not in BUDGET}
+        return {**base, **column, **self.rows[cell.row]}
 
     def recipe(self, cell: Cell, seed: int, drawn: Choices | None = None) -> Recipe:
         """The recipe of one run, with what a search has drawn for its ranges; all paths absolute."""
         return recipe_of({**self.choices(cell), **(drawn or {}), "seed": seed})
+
+    def located(self) -> "Study":
+        """The same study with all paths absolute, as its folder keeps it."""
+        whole = lambda choices: {**choices, **absolute(choices)}
+        rows, columns = ({name: whole(part) for name, part in group.items()} for group in (self.rows, self.columns))
+        return self.changed(base=whole(self.base), rows=rows, columns=columns)
 
     def changed(self, **what: Any) -> "Study":
         """The same study with other fields."""
@@ -121,6 +132,13 @@ class Study:
         yield "base", self.base
         yield from ((f"row {name!r}", group) for name, group in self.rows.items())
         yield from ((f"column {name!r}", group) for name, group in self.columns.items())
+
+    def _check_lengths(self) -> None:
+        for column in self.columns:
+            given = [name for name in BUDGET if {**self.base, **self.columns[column]}.get(name) is not None]
+            if not given:
+                where = f"column {column!r}" if column else "the base"
+                raise ValueError(f"{where} needs a length, images or minutes: the same budget for all rows")
 
     def _check_ranges(self) -> None:
         if self.searched and self.search is None:
@@ -144,7 +162,8 @@ class Study:
         found: dict[str, str] = {}
         for cell in self.cells:
             choices = self.choices(cell)
-            key = repr(sorted(choices.items())) if ranges_in(choices) else repr(recipe_of(choices))
+            same = choices if ranges_in(choices) else asdict(recipe_of(choices))
+            key = repr(sorted((name, in_one_form(value)) for name, value in same.items()))
             if key in found:
                 raise ValueError(f"the cells {found[key]!r} and {cell.name!r} are equal: nothing would be compared")
             found[key] = cell.name
@@ -152,7 +171,7 @@ class Study:
 
 def recipe_of(choices: Choices) -> Recipe:
     """The recipe that such fields make, all paths absolute; raises ValueError for values that it cannot have."""
-    rest = {name: plain(value) for name, value in choices.items() if name != "preset"}
+    rest = {name: plain(name, value) for name, value in choices.items() if name != "preset"}
     recipe = presets.named(str(choices.get("preset", "default")))
     if "minutes" in rest:
         rest.setdefault("images", None)
@@ -162,9 +181,21 @@ def recipe_of(choices: Choices) -> Recipe:
         raise ValueError(f"{rest}: {error}") from None
 
 
-def plain(value: Any) -> Any:
-    """A value of a TOML file as recipes have it."""
+def plain(name: str, value: Any) -> Any:
+    """A value of a TOML file as a recipe's field has it; one call may stand for a list of one."""
+    if name in TERMS and isinstance(value, str):
+        return listed((value,))
     return tuple(value) if isinstance(value, list) else value
+
+
+def in_one_form(value: Any) -> str:
+    """A value without what makes no difference: "hinge()" is "hinge", and spaces do not count."""
+    if isinstance(value, list | tuple):
+        return repr([*map(in_one_form, value)])
+    try:
+        return repr(parse(value)) if isinstance(value, str) else repr(value)
+    except ValueError:
+        return repr(value)
 
 
 def slug(name: str) -> str:

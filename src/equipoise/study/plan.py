@@ -11,9 +11,10 @@ from ..randomness import mixed
 from ..recipe import Recipe, known
 from ..runs.folder import RunFolder, read_rows
 from .grid import Cell, Choices, Study
-from .ranges import drawn
+from .spaces import drawn
 
 FAILURE = "failure.json"
+TRIALS = 10_000  # the first seed of trials, apart from those that confirm
 
 
 class Job(NamedTuple):
@@ -92,7 +93,7 @@ def score_at(folder: Path, until: int | None) -> float | None:
     """The first score of a run when it had seen so many images, None for one that broke before."""
     rows = [row for row in read_rows(RunFolder(folder).metrics_file) if row.get("when") == "training"]
     at = [row[first_score(row)] for row in rows if row["seen"] >= (until or 0) and row.get("scores")]
-    return float(at[0]) if at and failure(folder) is None else None
+    return float(at[0]) if at else None
 
 
 def first_score(row: dict[str, Any]) -> str:
@@ -110,7 +111,8 @@ def higher_is_better(out: Path) -> bool:
 def has_ended(out: Path, job: Job) -> bool:
     """Whether a job is done, or has failed."""
     folder = RunFolder(out / job.key)
-    if failure(folder.path) is not None:
+    failed = failure(folder.path)
+    if failed is not None and not (job.until and failed["seen"] >= job.until):
         return True
     files = folder.checkpoint_files()
     if not files or not folder.recipe_file.exists():
@@ -142,6 +144,6 @@ def _searched(study: Study, cell: Cell, choices: Choices) -> Recipe:
     """A trial's recipe: scores come at the end of every rung."""
     search = study.search
     assert search is not None
-    recipe = study.recipe(cell, search.seed, choices)
-    every = search.rungs(known(recipe.images))[0][1]
-    return study.recipe(cell, search.seed, {**choices, "score_every": every})
+    seed = search.seed + TRIALS
+    every = search.rungs(known(study.recipe(cell, seed, choices).images))[0][1]
+    return study.recipe(cell, seed, {**choices, "score_every": every})

@@ -12,7 +12,8 @@ class Search:
 
     With "halving" (Jamieson and Talwalkar 2016, arXiv:1502.07943) all settings train for a part of the run, and the
     best third of them goes on, to three times that part, until those that are left have run to the end: a run that is
-    stopped and resumed is the same run, so that nothing is trained twice. The settings are a function of `seed`.
+    stopped and resumed is the same run, so that nothing is trained twice. The settings are a function of `seed`; trials
+    have seeds of their own, so that the winner is confirmed by runs that did not choose it.
     """
 
     trials: int = 10
@@ -35,4 +36,6 @@ class Search:
         counts = [self.trials]
         while self.method == "halving" and counts[-1] > 1:
             counts.append(max(1, counts[-1] // self.keep))
-        return [(count, images // self.keep ** (len(counts) - 1 - at)) for at, count in enumerate(counts)]
+        last = len(counts) - 1
+        parts = [images // self.keep**last * self.keep**at for at in range(last)]
+        return list(zip(counts, [*parts, images], strict=True))

@@ -15,7 +15,7 @@ from ..recipe import Recipe, known
 from ..runs import Session
 from ..spec import find, parse
 from .comparison import Summary, probability_better, summary
-from .costs import runs_of
+from .costs import serial_runs
 from .grid import Study
 from .search import Search
 
@@ -60,12 +60,12 @@ def tuning(
     base = {name: value for name, value in asdict(recipe).items() if value is not None and name not in open_or_own}
     study = Study(
         base={**base, "images": 10**9},
-        rows={USUAL: {}, TUNED: ranges(complete, fields)},
+        rows={USUAL: {}, TUNED: space(complete, fields)},
         search=Search(trials=trials, method="halving"),
         title=f"Tuning {', '.join(fields)}",
     )
-    runs = sum(runs_of(study, cell) for cell in study.cells)
-    each = 60 * minutes * workers / runs - STARTS
+    runs = serial_runs(study, workers)
+    each = 60 * minutes / runs - STARTS
     images = int(FOR_SCORES * each / session.pace.image)
     torch.set_num_threads(before)
     if images < 20 * known(complete.batch):
@@ -75,11 +75,11 @@ def tuning(
     return study.changed(base={**base, "images": images})
 
 
-def ranges(recipe: Recipe, fields: Sequence[str]) -> dict[str, Any]:
+def space(recipe: Recipe, fields: Sequence[str]) -> dict[str, Any]:
     """Fields of a recipe as ranges around what it says.
 
     >>> from equipoise import presets
-    >>> ranges(presets.wgan_gp(), ["penalty weight"])
+    >>> space(presets.wgan_gp(), ["penalty weight"])
     {'penalties': ('wgan_gp(weight=log(1.0, 100.0))',)}
     """
     found: dict[str, Any] = {}
@@ -100,9 +100,11 @@ def _knob(recipe: Recipe, name: str) -> dict[str, Any]:
     if name == "penalty weight":
         return {"penalties": tuple(_weighted(penalty) for penalty in known(recipe.penalties))}
     if name == "batch":
-        batch = known(recipe.batch)
-        return dict.fromkeys(("batch", "g_batch"), f"one_of({max(2, batch // 2)}, {batch}, {2 * batch}, name='batch')")
+        batch, both = known(recipe.batch), ("batch", "g_batch") if recipe.g_batch == recipe.batch else ("batch",)
+        return dict.fromkeys(both, f"one_of({max(2, batch // 2)}, {batch}, {2 * batch}, name='batch')")
     if name == "beta1":
+        if "beta1=" not in recipe.optimizer:
+            raise ValueError(f"{recipe.optimizer} states no beta1 that could be tuned")
         return {"optimizer": re.sub(r"beta1=[\d.]+", "beta1=uniform(0.0, 0.9)", recipe.optimizer)}
     return {"d_steps": "one_of(1, 2, 5)"} if name == "d_steps" else {"augment": "one_of('none', 'diffaug', 'ada')"}
 

@@ -13,9 +13,10 @@ from filelock import FileLock, Timeout
 
 from ..recipe import Recipe
 from ..runs import Session
-from ..runs.folder import Busy, RunFolder, write_whole
+from ..runs.folder import Busy, RunFolder, Unusable, write_whole
 from ..runs.forecast import measured
 from ..runs.session import NotFinite
+from .costs import check_data
 from .files import begun
 from .plan import FAILURE, Job, failure, has_ended, jobs
 
@@ -45,6 +46,7 @@ def work(
     """
     out = Path(out)
     study = begun(out)
+    check_data(study)
     for group in jobs(study, out):
         while left := [job for job in group if not has_ended(out, job)]:
             for job in left:
@@ -67,7 +69,7 @@ def attempt(out: Path, job: Job, stop: Callable[[], bool], device: torch.device 
                 yield Event(job.key, progress.seen, progress.images)
         except Busy:  # somebody trains it by hand
             time.sleep(WAIT)
-        except OSError:  # a full disk is no result
+        except (OSError, Unusable):  # a full disk or changed images are no result
             raise
         except Exception as error:  # whatever a user's own part may raise
             record_failure(out / job.key, *reason(error, progress.seen), progress.seen)
@@ -99,9 +101,10 @@ def advance(out: Path, job: Job, stop: Callable[[], bool], device: torch.device 
 
 
 def timed(out: Path, job: Job, device: torch.device) -> Recipe:
-    """The recipe with a length in images: those that one thread manages in its minutes of processor time, once a cell.
+    """The recipe with a length in images: those that this machine manages in its minutes, measured once for a cell.
 
-    Other work on the machine changes nothing, and all seeds of a cell have the same length.
+    With one thread on a CPU they are minutes of processor time, which other work hardly changes; else of the clock. All
+    seeds of a cell have the same length.
     """
     recipe = job.recipe
     if recipe.minutes is None or recipe.images is not None:
@@ -115,10 +118,12 @@ def timed(out: Path, job: Job, device: torch.device) -> Recipe:
 
 
 def images_in(recipe: Recipe, unwritten: Path, device: torch.device) -> int:
-    """How many real images fit into the recipe's minutes of processor time, training alone."""
+    """How many real images fit into the recipe's minutes, training alone."""
     long = Session(replace(recipe, images=1_000_000, score_every=1_000_000, minutes=None), unwritten, device)
-    pace = measured(long.recipe, long.dataset.meaning.space, device, time.process_time)
-    return max(1, round(60 * float(recipe.minutes or 0) / pace.image * torch.get_num_threads()))
+    alone = device.type == "cpu" and torch.get_num_threads() == 1
+    clock = time.process_time if alone else time.perf_counter
+    pace = measured(long.recipe, long.dataset.meaning.space, device, clock)
+    return max(1, round(60 * float(recipe.minutes or 0) / pace.image))
 
 
 def record_failure(folder: Path, kind: str, reason: str, seen: int) -> None:

@@ -16,6 +16,7 @@ from .plan import FAILURE, has_ended, jobs
 from .work import Event, record_failure, work
 
 DEATHS = 2  # of a run's process, until the run counts as failed
+PROBLEM = 3  # the exit status of a worker where nothing can be trained
 LOOK = 0.5  # seconds between two looks at `stop`
 
 
@@ -28,7 +29,7 @@ class Child:
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables
         )
-        self.run, self.events, self.last_words = "", events, ""
+        self.run, self.seen, self.events, self.last_words = "", 0, events, ""
         self.threads = [Thread(target=part, daemon=True) for part in (self._listen, self._keep)]
         for thread in self.threads:
             thread.start()
@@ -43,7 +44,7 @@ class Child:
         with self.process.stdout as lines:
             for line in lines:
                 event = Event(*json.loads(line))
-                self.run = "" if event.ended else event.run
+                self.run, self.seen = "" if event.ended else event.run, event.seen
                 self.events.put((self, event))
         self.process.wait()
         self.events.put((self, None))
@@ -68,7 +69,7 @@ def carry_out(
     A worker that dies, of a lack of memory or of a fault, is followed by another one; a run whose worker has died twice
     has failed. The same study in the same folder goes on; other workers may be at it too.
 
-    Raises ValueError for a folder that holds another study, RuntimeError where a worker cannot work at all.
+    Raises ValueError for a folder that holds another study, OSError where a worker cannot work at all.
     """
     out = Path(out)
     begin(study, out, threads or max(1, (os.cpu_count() or 1) // workers))
@@ -89,6 +90,8 @@ def carry_out(
                 yield event
                 continue
             children.remove(child)
+            if child.process.returncode == PROBLEM:
+                raise OSError(_death(child))
             if (dead := _death(child)) and not stop():
                 yield from mourn(out, child, dead, deaths)
                 children.append(Child(out, device, events))
@@ -100,10 +103,10 @@ def carry_out(
 def mourn(out: Path, child: Child, reason: str, deaths: dict[str, int]) -> Iterator[Event]:
     """Counts the death of a run's worker, and records it as the run's failure when it was not the first."""
     if not child.run:
-        raise RuntimeError(f"a worker ended: {reason}")
+        raise OSError(f"a worker ended: {reason}")
     deaths[child.run] = deaths.get(child.run, 0) + 1
     if deaths[child.run] >= DEATHS and not (out / child.run / FAILURE).exists():
-        record_failure(out / child.run, "died", reason, 0)
+        record_failure(out / child.run, "died", reason, child.seen)
         yield Event(child.run, 0, 0, "failed")
 
 
@@ -128,7 +131,8 @@ def on_ray(study: Study, out: str | Path, workers: int, device: str = "cpu", thr
     folder = Path(out).resolve()
     begin(study, folder, threads)
     ray.init(ignore_reinit_error=True, log_to_driver=False)
-    task = ray.remote(num_cpus=threads, max_retries=3)(_on_a_machine)
+    gpus = int(device.startswith("cuda"))
+    task = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=3)(_on_a_machine)
     ray.get([task.remote(str(folder), device, threads) for _ in range(workers)])
 
 
@@ -140,7 +144,7 @@ def _on_a_machine(out: str, device: str, threads: int) -> None:
         pass
 
 
-def slurm_script(out: str | Path, workers: int, threads: int) -> str:
+def slurm_script(out: str | Path, workers: int, threads: int, device: str = "cpu") -> str:
     """A script for `sbatch`: an array of workers on one study, each with these processors.
 
     >>> print(slurm_script("runs/s", 4, 2).splitlines()[1])
@@ -152,8 +156,9 @@ def slurm_script(out: str | Path, workers: int, threads: int) -> str:
         f"#SBATCH --array=1-{workers}",
         f"#SBATCH --cpus-per-task={threads}",
         f"#SBATCH --job-name={shlex.quote(Path(out).name)}",
-        "#SBATCH --signal=TERM@60",
+        "#SBATCH --signal=B:TERM@60",
+        *["#SBATCH --gpus-per-task=1"] * device.startswith("cuda"),
         "# the folder has to be seen by all machines; submitted again, the study goes on",
-        f"OMP_NUM_THREADS={threads} exec {shlex.quote(sys.executable)} -m equipoise.study {folder}",
+        f"OMP_NUM_THREADS={threads} exec {shlex.quote(sys.executable)} -m equipoise.study {folder} {device}",
     ]
     return "\n".join(lines) + "\n"

@@ -12,7 +12,7 @@ from ..checks import check_range
 from ..spec import Call, parse
 
 NAMES = ("log", "uniform", "whole", "one_of")
-_CALL = re.compile(rf"\b({'|'.join(NAMES)})\(([^()]*)\)")
+_CALL = re.compile(rf"""\b({"|".join(NAMES)})\((?:[^()'"]|'[^']*'|"[^"]*")*\)""")
 
 
 def ranges_in(choices: Mapping[str, Any]) -> list[str]:
@@ -68,6 +68,8 @@ def _value(call: Call, place: Place) -> Any:
         given = ", ".join([*map(repr, call.positional), *(f"{k}={v!r}" for k, v in call.keywords.items())])
         rule = "log(a, b), uniform(a, b), whole(a, b), one_of(a, b, ...), each with a name='...' if it is to be shared"
         raise ValueError(f"{call.name}({given}) is no range; possible: {rule}")
+    if unknown := [value.name for value in call.positional if isinstance(value, Call)]:
+        raise ValueError(f"{call.name}: text stands in quotes: {unknown[0]!r}")
     u = place(call)
     if several:
         return call.positional[min(int(u * len(call.positional)), len(call.positional) - 1)]
