@@ -18,7 +18,7 @@ from scipy import stats
 
 from equipoise import cli, report
 from equipoise.recipe import Recipe
-from equipoise.study import Search, Study, begin, begun, carry_out, costs, read, runs_of, scales, shipped
+from equipoise.study import Search, Study, begin, begun, carry_out, costs, read, runs_of, scales, shipped, tuning
 from equipoise.study.comparison import (
     agreement,
     probability_better,
@@ -375,7 +375,10 @@ class TestSearch:
     @pytest.mark.parametrize("images", [100, 143, 150, 161])
     def test_rungs_end_where_scores_come(self, tmp_path, images):
         study = small(
-            base=BASE | {"images": images}, rows={"a": RANGES}, seeds=(0,), search=Search(4, "halving", keep=2)
+            base=BASE | {"images": images},
+            rows={"a": RANGES},
+            seeds=(0,),
+            search=Search(trials=4, method="halving", keep=2),
         )
         out = done(study, tmp_path / "s")
         assert all(has_ended(out, job) for group in jobs(study, out) for job in group)
@@ -563,19 +566,9 @@ class TestTuning:
         with pytest.raises(ValueError, match=message):
             space(recipe, [field])
 
-    def test_from_data_to_an_answer_with_how_sure_it_is(self, tmp_path, capsys):
-        words = [
-            "tune",
-            BASE["data"],
-            "--out",
-            str(tmp_path / "t"),
-            "--minutes",
-            "1.5",
-            "--trials",
-            "2",
-            "--workers",
-            "1",
-        ]
+    def test_from_data_to_an_answer_with_how_sure_it_is(self, tmp_path, capsys, monkeypatch):
+        monkeypatch.setattr(tuning, "STARTS", 0.5)
+        words = ["tune", BASE["data"], "--out", str(tmp_path / "t"), "--minutes", "0.2", "--trials", "2"]
         assert cli.main([*words, "--fields", "lr_d=log(1e-4, 1e-2)"]) == 0
         said = capsys.readouterr().out
         assert re.search(r"tuned: fd [\d.,]+ \(.* to .*\), 3 seeds", said)

@@ -55,7 +55,7 @@ def tuning(
     """
     before = torch.get_num_threads()
     torch.set_num_threads(threads)  # as its runs will have
-    session = Session(replace(recipe, images=None, minutes=minutes), out, device)
+    session = Session(replace(recipe, images=None, minutes=minutes), out / "timed", device)
     complete, open_or_own = session.recipe, ("seed", "minutes", "images")
     base = {name: value for name, value in asdict(recipe).items() if value is not None and name not in open_or_own}
     study = Study(
