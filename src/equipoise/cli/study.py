@@ -39,7 +39,7 @@ class Study(Command):
     ] = None
     out: Annotated[
         Path | None,
-        tyro.conf.arg(help="folder of the study, to make or to go on with", help_behavior_hint="(required)"),
+        tyro.conf.arg(help="folder of the study, to make or to resume", help_behavior_hint="(required)"),
     ] = None
     scale: Annotated[str | None, tyro.conf.arg(help="one of the scales of the file, such as small")] = None
     workers: Workers = None

@@ -93,9 +93,9 @@ def transport_gap() -> Instrument:
     def measure(critic: Critic, real: Images, fake: Fakes) -> Readings:
         x, y = (images.flatten(1).double() for images in (real, fake))
         of_real, of_fake = (per_sample(critic(images), len(images)).double() for images in (real, fake))
-        slopes = (of_real[:, None] - of_fake).abs() / torch.cdist(x, y).clamp_min(torch.finfo(torch.float64).tiny)
-        steepest = slopes.nan_to_num(0.0).max().item()
-        dual = (of_real.mean() - of_fake.mean()).item() / steepest if steepest else 0.0
+        quotients = (of_real[:, None] - of_fake).abs() / torch.cdist(x, y).clamp_min(torch.finfo(torch.float64).tiny)
+        largest = quotients.nan_to_num(0.0).max().item()
+        dual = (of_real.mean() - of_fake.mean()).item() / largest if largest else 0.0
         exact = solution(x, y).cost
         return {"transport_gap": exact - dual, "exact": exact, "dual": dual}
 

@@ -75,8 +75,9 @@ def lipschitz_bound(kind: Literal["operator", "reshaped"] = "operator", steps: i
     """prod sigma(W_l) over layers, an upper bound of |D|_Lip (Miyato 2018, arXiv:1802.05957, Eq. 7).
 
     It holds for a chain of layers. Batch normalisation counts with max |gamma| / sqrt(variance), other normalisations
-    with max |gamma| / sqrt(eps), activations with their largest derivative; embeddings of labels do not count. What a
-    forward does besides is not seen: a shortcut, a sum over pixels. `kind="reshaped"` is the paper's, whose factor for
+    with max |gamma| / sqrt(eps), activations with their largest derivative, affine layers with their largest gain;
+    embeddings of labels do not count. What a forward does besides, a shortcut or a sum over pixels, and activations of
+    one's own, which count with 1, are not seen. `kind="reshaped"` is the paper's, whose factor for
     a convolution may be too small by up to the square root of the kernel's area.
 
     >>> D = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 3))
@@ -100,7 +101,8 @@ def lipschitz_bound(kind: Literal["operator", "reshaped"] = "operator", steps: i
 def sigma_error(steps: int = STEPS) -> Instrument:
     """sigma' / sigma - 1 of each spectrally normalised layer: what power iteration has found, against the SVD.
 
-    Never positive for a norm that u and v give, u'Wv <= sigma: at -0.05 the normalised weight has norm 1.05. Of
+    Not positive for a norm that u and v give, u'Wv <= sigma, but for what an operator's own sigma, which is found from
+    below, lacks: at -0.05 the normalised weight has norm 1.05. Of
     PyTorch's own spectral normalisation sigma' is the factor by which the weight was divided.
     """
     check_range(at_least=1, steps=steps)
@@ -151,6 +153,9 @@ LARGEST_DERIVATIVES: dict[type, Callable[[nn.Module], float]] = {
     nn.GELU: lambda module: 1.129,
     nn.SiLU: lambda module: 1.0999,
     nn.Mish: lambda module: 1.0885,
+    nn.SELU: lambda module: 1.7581,
+    nn.Hardswish: lambda module: 1.5,
+    nn.ELU: lambda module: max(1.0, cast(nn.ELU, module).alpha),
     nn.LeakyReLU: lambda module: max(1.0, abs(cast(nn.LeakyReLU, module).negative_slope)),
     nn.PReLU: lambda module: max(1.0, cast(nn.PReLU, module).weight.detach().abs().max().item()),
 }
@@ -165,7 +170,8 @@ def factor(module: nn.Module) -> float:
         return (largest_gain(module.weight, module.running_var) / (module.running_var + module.eps).sqrt()).max().item()
     if isinstance(module, _BatchNorm | _InstanceNorm | nn.LayerNorm | nn.GroupNorm):
         return largest_gain(module.weight, torch.ones(1)).max().item() / float(module.eps) ** 0.5
-    return 1.0
+    gain = getattr(module, "gain", None)  # of an affine layer
+    return gain.detach().abs().max().item() if isinstance(gain, Tensor) else 1.0
 
 
 def largest_gain(gain: Tensor | None, like: Tensor) -> Tensor:

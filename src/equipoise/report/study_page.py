@@ -1,4 +1,4 @@
-"""The page of a study: one HTML file that needs nothing beside it, a CSV and a LaTeX file for those who go on."""
+"""The page of a study: one HTML file that needs nothing beside it, a CSV and a LaTeX file beside it."""
 
 from pathlib import Path
 from typing import NamedTuple

@@ -95,8 +95,8 @@ def _contours(axes: Axes, terrain: Landscape, generated: Float[np.ndarray, "k d"
     levels = np.linspace(low, max(high, low + 1e-6), 25)
     axes.contourf(x, y, heights, levels=levels, cmap="cividis", extend="both")
     axes.contour(x, y, heights, levels=levels[::2], colors="white", linestyles="solid", linewidths=0.3, alpha=0.5)
-    steepness = np.linalg.norm(terrain.gradients, axis=1, keepdims=True).clip(1e-12)
-    arrows = terrain.gradients / np.sqrt(steepness * steepness.max())  # the root of their lengths can be seen
+    norms = np.linalg.norm(terrain.gradients, axis=1, keepdims=True).clip(1e-12)
+    arrows = terrain.gradients / np.sqrt(norms * norms.max())  # the root of their lengths can be seen
     axes.quiver(*terrain.at.T, *arrows.T, color="white", pivot="mid", scale=1.4 * COARSE[2], width=0.004, headwidth=4.5)
     axes.scatter(generated[:, 0], generated[:, 1], s=4, color="#ff9a4d", linewidths=0)
 
@@ -105,9 +105,9 @@ def _profile(axes: Axes, terrain: Landscape, generated: Float[np.ndarray, "k d"]
     axes.set_title("discriminator's logit, and where it grows", loc="left", color=INK)
     axes.plot(terrain.places[:, 0], terrain.values, color="#1f63a6", linewidth=1.6)
     heights = np.interp(terrain.at[:, 0], terrain.places[:, 0], terrain.values)
-    steepest = max(np.abs(terrain.gradients).max(), 1e-12)
+    largest = max(np.abs(terrain.gradients).max(), 1e-12)
     axes.quiver(
-        terrain.at[:, 0], heights, terrain.gradients[:, 0] / steepest, 0 * heights, color=INK, scale=12, width=0.006
+        terrain.at[:, 0], heights, terrain.gradients[:, 0] / largest, 0 * heights, color=INK, scale=12, width=0.006
     )
     axes.plot(generated[:, 0], np.full(len(generated), terrain.values.min()), "|", color=MADE, alpha=0.3)
 

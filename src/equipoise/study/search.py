@@ -11,8 +11,8 @@ class Search:
     """Random search of `trials` settings for every cell (Lucic et al. 2018, arXiv:1711.10337, Sec. 6), or halving.
 
     With "halving" (Jamieson and Talwalkar 2016, arXiv:1502.07943) all settings train for a part of the run, and the
-    best third of them goes on, to three times that part, until those that are left have run to the end: a run that is
-    stopped and resumed is the same run, so that nothing is trained twice. The settings are a function of `seed`; trials
+    best third of them is resumed, to three times that part, until those that are left have run to the end: nothing is
+    trained twice, as a run that is stopped and resumed is the same run. The settings are a function of `seed`; trials
     have seeds of their own, so that the winner is confirmed by runs that did not choose it.
     """
 

@@ -50,7 +50,7 @@ def tuning(
 ) -> Study:
     """The study that finds better values of some fields of a recipe within so many minutes.
 
-    All settings begin, the better third of them goes on, and so forth; the best one and the usual recipe are then
+    All settings begin, the better third of them is resumed, and so forth; the best one and the usual recipe are then
     trained to the end with three seeds each, which says how sure the answer is.
     """
     before = torch.get_num_threads()

@@ -67,7 +67,7 @@ def carry_out(
     """Does what is left of a study with so many processes of this machine; yields what they say.
 
     A worker that dies, of a lack of memory or of a fault, is followed by another one; a run whose worker has died twice
-    has failed. The same study in the same folder goes on; other workers may be at it too.
+    has failed. The same study in the same folder is resumed; other workers may be at it too.
 
     Raises ValueError for a folder that holds another study, OSError where a worker cannot work at all.
     """
@@ -158,7 +158,7 @@ def slurm_script(out: str | Path, workers: int, threads: int, device: str = "cpu
         f"#SBATCH --job-name={shlex.quote(Path(out).name)}",
         "#SBATCH --signal=B:TERM@60",
         *["#SBATCH --gpus-per-task=1"] * device.startswith("cuda"),
-        "# the folder has to be seen by all machines; submitted again, the study goes on",
+        "# the folder has to be seen by all machines; submitted again, the study is resumed",
         f"OMP_NUM_THREADS={threads} exec {shlex.quote(sys.executable)} -m equipoise.study {folder} {device}",
     ]
     return "\n".join(lines) + "\n"
