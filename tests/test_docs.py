@@ -115,7 +115,7 @@ class TestHowTos:
             assert all(study.recipe(cell, 0) for cell in study.cells if cell not in study.searched)
 
     def test_all_studies_that_come_along_are_listed(self):
-        assert {*re.findall(r"^\| `([\w-]+)` \|", STUDIES, re.MULTILINE)} == {*shipped()}
+        assert {*re.findall(r"^\| \[?`([\w-]+)`", STUDIES, re.MULTILINE)} == {*shipped()}
 
     def test_calls_can_be_built(self):
         modules = {"loss": losses, "network": networks, "penalties": penalties, "lr-g": schedules, "lr-d": schedules}
