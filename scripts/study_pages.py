@@ -40,8 +40,8 @@ NOTES = {  # what the numbers of a page say beside its scores
     "from the first convolution to the last, mean over three seeds: spectral normalisation 0.67, 1.00, 0.98, 1.00, "
     "0.66, 0.70, 0.30; orthonormal 0.58, 1.00, 0.71, 1.00, 0.85, 1.00, 1.00; no stabiliser 0.46, 0.67, 0.46, 0.50, "
     "0.21, 0.26, 0.12; weight normalisation 0.38, 0.42, 0.23, 0.21, 0.07, 0.09, 0.05; weight clipping 0.33, 0.29, "
-    "0.08, 0.06, 0.03, 0.03, 0.05. Weight normalisation and clipping leave each layer fewer directions than no stabiliser "
-    "does. ",
+    "0.08, 0.06, 0.03, 0.03, 0.05. Under weight normalisation and clipping a layer uses fewer directions than without "
+    "a stabiliser. ",
 }
 
 
