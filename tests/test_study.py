@@ -231,6 +231,7 @@ class TestComparison:
         scores = {("a", ""): [1.0, 1.0], ("b", ""): [1.0, 1.0], ("c", ""): [2.0, 2.0]}
         assert significance(scores, "a") == {}
         assert np.isnan(probability_better([8.0, 8.0], [7.0, 7.0], higher=True))
+        assert probability_better([8.0, 8.0, 8.0], [7.0, 7.3, 7.1], higher=True) > 0.99  # one side has a spread
         assert agreement({"a": [2.0, 2.0], "b": [2.0, 2.0], "c": [2.0, 2.0]}) is None
 
     def test_ranks_and_how_far_they_agree(self):

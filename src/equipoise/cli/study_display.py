@@ -57,6 +57,7 @@ def _bar(study: Study, out: Path) -> Iterator[Show]:
         def show(event: Event) -> None:
             shares[event.run] = 1.0 if event.ended else max(event.share, shares.get(event.run, 0.0))
             if event.ended:
+                shares.update(_shares(study, out) | {event.run: 1.0})  # others may be at it too
                 bar.console.print(in_words(study, out, event))
             bar.update(task, total=len(shares), completed=sum(shares.values()), description=event.run)
 
@@ -69,7 +70,7 @@ def _lines(study: Study, out: Path) -> Iterator[Show]:
 
     def show(event: Event) -> None:
         if event.ended:
-            shares[event.run] = 1.0
+            shares.update(_shares(study, out) | {event.run: 1.0})  # others may be at it too
             done = [*shares.values()].count(1.0)
             print(f"{done} of {len(shares)} runs  {in_words(study, out, event)}", flush=True)
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from math import isnan, nan
 from typing import Literal, NamedTuple
+from warnings import catch_warnings
 
 import numpy as np
 from scipy import stats
@@ -83,10 +84,7 @@ def probability_better(values: Sequence[float], others: Sequence[float], higher:
     """
     if min(len(values), len(others)) < 2:
         return nan
-    if np.ptp(values) == np.ptp(others) == 0:
-        return nan
-    side: Literal["less", "greater"] = "less" if higher else "greater"
-    return float(stats.ttest_ind(np.array(values), np.array(others), equal_var=False, alternative=side).pvalue)
+    return _welch(values, others, "less" if higher else "greater")
 
 
 def standings(ranks: Mapping[str, Sequence[float]]) -> list[Standing]:
@@ -125,7 +123,12 @@ def agreement(ranked: Mapping[str, Sequence[float]]) -> Agreement | None:
     return Agreement(float(test.statistic) / (len(of_rows[0]) * (len(of_rows) - 1)), float(test.pvalue))
 
 
-def _welch(values: Sequence[float], others: Sequence[float]) -> float:
-    if np.ptp(values) == np.ptp(others) == 0:  # of no spread nothing can be said
+def _welch(
+    values: Sequence[float], others: Sequence[float], alternative: Literal["two-sided", "less", "greater"] = "two-sided"
+) -> float:
+    """p of Welch's test; nan where neither side has a spread, of which nothing can be said."""
+    if np.ptp(values) == np.ptp(others) == 0:
         return nan
-    return float(stats.ttest_ind(np.array(values), np.array(others), equal_var=False).pvalue)
+    with catch_warnings(action="ignore", category=RuntimeWarning):  # of one side without spread
+        test = stats.ttest_ind(np.array(values), np.array(others), equal_var=False, alternative=alternative)
+    return float(test.pvalue)
