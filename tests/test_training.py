@@ -14,6 +14,7 @@ from equipoise.critic import Critic
 from equipoise.labels import LabelSpace, in_turn
 from equipoise.networks import ImageShape
 from equipoise.randomness import STEPS, mixed
+from equipoise.ranges import BYTES
 from equipoise.training import FLOAT32, State, seeded, steps
 from equipoise.training.precision import BFLOAT16, PRECISIONS, choose
 from equipoise.training.state import update_average

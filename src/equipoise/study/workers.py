@@ -39,6 +39,11 @@ class Child:
         if self.process.poll() is None:
             self.process.terminate()
 
+    def wait(self) -> None:
+        """Until it has ended and all that it said is read."""
+        for thread in self.threads:
+            thread.join()
+
     def _listen(self) -> None:
         assert self.process.stdout is not None
         with self.process.stdout as lines:
@@ -98,6 +103,8 @@ def carry_out(
     finally:
         for child in children:
             child.ask_to_stop()
+        for child in children:
+            child.wait()
 
 
 def mourn(out: Path, child: Child, reason: str, deaths: dict[str, int]) -> Iterator[Event]:
