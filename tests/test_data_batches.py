@@ -175,7 +175,8 @@ def test_broken_files_do_not_end_a_stream(tmp_path, caplog, workers):
 
 
 INTERRUPTED = """
-import random, sys, time
+import random, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background has been told to ignore it
 from equipoise.data import Format, batches, load
 before = random.getstate()
 stream = batches(load(sys.argv[1], Format(3, 8, 6), memory_limit=0), 4, 0, workers=2)
