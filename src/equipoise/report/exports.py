@@ -4,12 +4,10 @@ import csv as csv_format
 import io
 from math import isnan
 
-from ..study import Cell
-from ..study.comparison import Summary, summary
 from . import numbers
 from .record import card_key
 from .study_results import Outcome, Results
-from .study_tables import best_row, title
+from .study_tables import Matrix, Value, matrix
 
 HEAD = ["row", "column", "seed", "state", "metric", "value", "low", "high", "survived", "images", "seconds", "card"]
 SPECIAL = str.maketrans({char: f"\\{char}" for char in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\^{}"})
@@ -46,30 +44,24 @@ def state(outcome: Outcome) -> str:
 
 def latex(results: Results) -> str:
     """Tables for a paper, with the package booktabs: means with half of the 95 per cent interval, the best bold."""
-    return "\n".join(_table(results, metric) for metric in results.metrics)
+    return "\n".join(_table(matrix(results, metric), len(results.study.seeds)) for metric in results.metrics)
 
 
-def _table(results: Results, metric: str) -> str:
-    study, scores = results.study, results.scores(metric)
-    found = {cell: summary(scores[cell]) for cell in study.cells}
-    best = {name: best_row(results, metric, found, name) for name in study.columns}
-    lines = [f"% {title(results, metric)}; survivors of {len(study.seeds)} seeds in brackets"]
-    lines += [rf"\begin{{tabular}}{{l{'r' * len(study.columns)}}}", r"\toprule"]
-    lines += [" & ".join(["", *map(escaped, study.columns)]) + r" \\", r"\midrule"]
-    for row in study.rows:
-        cells = [_cell(results, Cell(row, column), found, best[column] == row) for column in study.columns]
-        lines.append(" & ".join([escaped(row), *cells]) + r" \\")
+def _table(scores: Matrix, seeds: int) -> str:
+    lines = [f"% {scores.title}; survivors of {seeds} seeds in brackets"]
+    lines += [rf"\begin{{tabular}}{{l{'r' * len(scores.columns)}}}", r"\toprule"]
+    lines += [" & ".join(["", *map(escaped, scores.columns)]) + r" \\", r"\midrule"]
+    lines += [" & ".join([escaped(row), *map(_cell, values)]) + r" \\" for row, values in scores.rows]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
-def _cell(results: Results, cell: Cell, found: dict[Cell, Summary | None], best: bool) -> str:
-    alive, ended = results.survivors(cell)
-    part = found[cell]
-    if part is None:
-        return f"-- ({alive}/{ended})"
-    words = [part.mean] if isnan(part.half) else [part.mean, part.half]
+def _cell(value: Value) -> str:
+    found = value.found
+    if found is None:
+        return f"-- ({value.survivors})"
+    words = [found.mean] if isnan(found.half) else [found.mean, found.half]
     number = r" \pm ".join(numbers.value(word).replace(",", "{,}").replace("\u2212", "-") for word in words)
-    return f"${number}$ ({alive}/{ended})" if not best else rf"$\mathbf{{{number}}}$ ({alive}/{ended})"
+    return rf"$\mathbf{{{number}}}$ ({value.survivors})" if value.best else f"${number}$ ({value.survivors})"
 
 
 def escaped(text: str) -> str:

@@ -13,12 +13,17 @@ from .tables import Entry, Measured, Table, measured
 
 
 class Value(NamedTuple):
-    """A cell of the table of scores, as words and as marks."""
+    """A cell of the table of scores, with its marks."""
 
-    text: str
+    found: Summary | None
     survivors: str
     best: bool
     p: float | None
+
+    @property
+    def text(self) -> str:
+        """The mean and half of the interval."""
+        return in_words(self.found)
 
     @property
     def significant(self) -> bool:
@@ -42,9 +47,7 @@ def matrix(results: Results, metric: str) -> Matrix:
     found = {cell: summary(scores[cell]) for cell in study.cells}
     p = significance(scores, study.compared_with)
     best = {name: best_row(results, metric, found, name) for name in study.columns}
-    value = lambda cell: Value(
-        in_words(found[cell]), survivors(results, cell), best[cell.column] == cell.row, p.get(cell)
-    )
+    value = lambda cell: Value(found[cell], survivors(results, cell), best[cell.column] == cell.row, p.get(cell))
     rows = [(row, [value(Cell(row, column)) for column in study.columns]) for row in study.rows]
     return Matrix(metric, title(results, metric), [*study.columns], rows, how(results))
 

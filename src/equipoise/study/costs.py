@@ -1,6 +1,7 @@
 """What a study takes, before it begins: a few timed rounds of each cell."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -27,14 +28,21 @@ class Cost(NamedTuple):
 
 def costs(study: Study, device: torch.device | str, threads: int) -> Iterator[Cost]:
     """The cost of a run of each cell, with so many threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with working(threads):
         for cell in study.cells:
             try:
                 yield _cost(study, cell, device)
             except ValueError as error:
                 yield Cost(cell, 0.0, 0, str(error))
+
+
+@contextmanager
+def working(threads: int) -> Iterator[None]:
+    """What is timed within has so many threads, as runs will have; afterwards there are as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
     finally:
         torch.set_num_threads(before)
 

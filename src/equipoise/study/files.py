@@ -35,10 +35,10 @@ def read(file: str | Path, scale: str | None = None) -> Study:
         raise ValueError(f"{file}: {error}") from None
     for key in content:
         check_choice(key, KEYS, f"{file}: a study has no {key!r}")
-    scales = content.pop("scales", {})
+    known = content.pop("scales", {})
     if scale is not None:
-        check_choice(scale, [*scales], f"{file} has no scale {scale!r}")
-        content = scaled(content, scales[scale])
+        check_choice(scale, [*known], f"{file} has no scale {scale!r}")
+        content = scaled(content, known[scale])
     return of_plain(content)
 
 
@@ -132,19 +132,14 @@ def context(out: str | Path) -> dict[str, Any]:
 
 
 def differences(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[str]:
-    """The names of what differs, "rows.spectral", "seeds"."""
+    """The names of what differs between two studies as plain data, "rows.spectral", "seeds"."""
     found = []
     for key in dict.fromkeys([*old, *new]):
         if isinstance(old.get(key), dict) and isinstance(new.get(key), dict):
             found += [f"{key}.{name}" for name in differences(new[key], old[key])]
-        elif listed_alike(old.get(key)) != listed_alike(new.get(key)):
+        elif old.get(key) != new.get(key):
             found.append(key)
     return found
-
-
-def listed_alike(value: Any) -> Any:
-    """A value as JSON has it."""
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _folder() -> Any:

@@ -7,15 +7,13 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
 from .. import penalties
 from ..checks import check_choice
 from ..recipe import Recipe, known
 from ..runs import Session
 from ..spec import find, parse
 from .comparison import Summary, probability_better, summary
-from .costs import serial_runs
+from .costs import serial_runs, working
 from .grid import Study
 from .search import Search
 
@@ -53,11 +51,11 @@ def tuning(
     All settings begin, the better third of them is resumed, and so forth; the best one and the usual recipe are then
     trained to the end with three seeds each, which says how sure the answer is.
     """
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)  # as its runs will have
-    session = Session(replace(recipe, images=None, minutes=minutes), out / "timed", device)
-    complete, open_or_own = session.recipe, ("seed", "minutes", "images")
-    base = {name: value for name, value in asdict(recipe).items() if value is not None and name not in open_or_own}
+    with working(threads):
+        session = Session(replace(recipe, images=None, minutes=minutes), out / "timed", device)
+        pace = session.pace
+    complete, own = session.recipe, ("seed", "minutes", "images")
+    base = {name: value for name, value in asdict(recipe).items() if value is not None and name not in own}
     study = Study(
         base={**base, "images": 10**9},
         rows={USUAL: {}, TUNED: space(complete, fields)},
@@ -66,8 +64,7 @@ def tuning(
     )
     runs = serial_runs(study, workers)
     each = 60 * minutes / runs - STARTS
-    images = int(FOR_SCORES * each / session.pace.image)
-    torch.set_num_threads(before)
+    images = int(FOR_SCORES * each / pace.image)
     if images < 20 * known(complete.batch):
         raise ValueError(
             f"{minutes:g} minutes are too few for {runs:.1f} runs: {images} images each; give more --minutes"

@@ -10,7 +10,8 @@ from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
 
-from .files import begin, threads
+from .files import begin
+from .files import threads as threads_of
 from .grid import Study
 from .plan import FAILURE, has_ended, jobs
 from .work import Event, record_failure, work
@@ -25,7 +26,7 @@ class Child:
 
     def __init__(self, out: Path, device: str, events: "Queue[tuple[Child, Event | None]]") -> None:
         command = [sys.executable, "-m", "equipoise.study", str(out), device]
-        variables = os.environ | {"OMP_NUM_THREADS": str(threads(out))}
+        variables = os.environ | {"OMP_NUM_THREADS": str(threads_of(out))}
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables
         )
