@@ -146,11 +146,20 @@ class TestWhatIsRefused:
         with pytest.raises(ValueError, match="has no scale 'tiny'"):
             read(shipped()[0], "tiny")
 
-    def test_a_folder_that_holds_something_else(self, tmp_path):
+    @pytest.mark.parametrize(
+        ("changes", "what"),
+        [
+            ({"seeds": (0,)}, "seeds"),
+            ({"rows": {"hinge": {"loss": "hinge"}}}, "rows.least squares"),
+            ({"rows": ROWS | {"hinge": {"loss": "wasserstein"}}}, "rows.hinge"),
+            ({"columns": {"fast": {"lr_g": 1e-3}}}, "columns"),
+        ],
+    )
+    def test_a_folder_that_holds_something_else(self, tmp_path, changes, what):
         begin(small(), tmp_path / "s", threads=1)
         before = (tmp_path / "s" / "study.json").read_bytes()
-        with pytest.raises(ValueError, match=r"another study; nothing was changed. It differs in seeds"):
-            begin(small(seeds=(0,)), tmp_path / "s", threads=1)
+        with pytest.raises(ValueError, match=rf"another study; nothing was changed. It differs in {what}$"):
+            begin(small(**changes), tmp_path / "s", threads=1)
         assert (tmp_path / "s" / "study.json").read_bytes() == before
         (tmp_path / "mine.txt").write_text("mine")
         with pytest.raises(ValueError, match="no folder of a study; nothing in it was touched"):
@@ -284,6 +293,29 @@ class TestRuns:
         assert len(re.findall(r"\$.*? \\pm .*?\$ \(\d/2\)|\\mathbf", text)) >= 4
         assert r"least squares &" in text
 
+    def test_it_grows_by_rows_and_seeds_and_what_was_trained_is_kept(self, finished, tmp_path):
+        shutil.copytree(finished, tmp_path / "s")
+        before = {file: file.stat().st_mtime_ns for file in (tmp_path / "s").glob("*/*/recipe.json")}
+        more = {"rows": ROWS | {"logistic": {"loss": "non_saturating"}}, "seeds": (0, 1, 2), "title": "More"}
+        out = done(begun(tmp_path / "s").changed(**more), tmp_path / "s")
+        assert {file: file.stat().st_mtime_ns for file in before} == before
+        assert len(rows(out)) == 3 * 2 * 3
+        assert [row for row in rows(out) if row["row"] in ROWS and row["seed"] in "01"] == rows(finished)
+
+    def test_two_that_work_at_once_share_the_runs(self, finished, tmp_path):
+        begin(begun(finished), tmp_path / "two", threads=1)
+        at_it = {name: work(tmp_path / "two") for name in "ab"}
+        did: dict[str, set[str]] = {"a": set(), "b": set()}
+        while at_it:  # turn by turn, so that each finds the other at a run
+            for name in [*at_it]:
+                if event := next(at_it[name], None):
+                    did[name].add(event.run)
+                else:
+                    del at_it[name]
+        assert len(did["a"]) > 1 < len(did["b"])
+        assert not did["a"] & did["b"]
+        assert rows(tmp_path / "two") == rows(finished)
+
     def test_two_workers_are_one(self, finished, tmp_path):
         study = begun(finished)
         for event in carry_out(study, tmp_path / "two", workers=2, threads=1):
@@ -361,7 +393,12 @@ class TestSearch:
         assert len({rate(folder) for folder in trials}) == 3
         best = min(trials, key=score)
         assert {rate(folder) for folder in (out / "a").glob("seed-*")} == {rate(best)}
-        assert len(rows(out)) == 2
+        tried = [row for row in rows(out) if row["trial"]]
+        assert len(rows(out)) - len(tried) == 2
+        assert [float(row["value"]) for row in tried] == sorted(score(folder) for folder in trials)
+        assert {row["setting"] for row in rows(out) if row["seed"]} == {f"lr_d {rate(best)}"} == {tried[0]["setting"]}
+        page = (out / "report.html").read_text()
+        assert all(f"lr_d {rate(folder)}" in page for folder in trials)
 
     def test_halving_stops_the_worse_and_resumes_the_better(self, tmp_path):
         base = BASE | {"images": 144, "save_every": 16}

@@ -4,28 +4,40 @@ import csv as csv_format
 import io
 from math import isnan
 
+from ..study import Cell
+from ..study.plan import Trial
 from . import numbers
 from .record import card_key
 from .study_results import Outcome, Results
-from .study_tables import Matrix, Value, matrix
+from .study_tables import Matrix, Value, in_fields, matrix
 
-HEAD = ["row", "column", "seed", "state", "metric", "value", "low", "high", "survived", "images", "seconds", "card"]
+RUN = ["row", "column", "seed", "trial", "setting", "state"]
+HEAD = [*RUN, "metric", "value", "low", "high", "survived", "images", "seconds", "card"]
 SPECIAL = str.maketrans({char: f"\\{char}" for char in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\^{}"})
 
 
 def csv(results: Results) -> str:
-    """All runs, failed ones too."""
+    """All runs, failed ones too, and the trials of a search."""
     out = io.StringIO()
     table = csv_format.writer(out, lineterminator="\n")
     table.writerow(HEAD)
     for outcome in results.outcomes:
         table.writerows(_lines(results, outcome))
+    for cell, trials in results.trials.items():
+        table.writerows(_trial(results, cell, trial) for trial in trials)
     return out.getvalue()
+
+
+def _trial(results: Results, cell: Cell, trial: Trial) -> list[object]:
+    """A setting that was tried, with its last score."""
+    run = [*cell, "", trial.number, in_fields(trial.drawn), "tried"]
+    scored = trial.score is not None and results.metrics
+    return [*run, results.metrics[0] if scored else "", trial.score, "", "", "", trial.images, "", ""]
 
 
 def _lines(results: Results, outcome: Outcome) -> list[list[object]]:
     cell, record, row = outcome.cell, outcome.record, outcome.last
-    run = [cell.row, cell.column, outcome.seed, state(outcome)]
+    run = [*cell, outcome.seed, "", in_fields(results.settings.get(cell, {})), state(outcome)]
     rest = [record.seen if record else 0, record.seconds if record else ""]
     if row is None:
         return [[*run, "", "", "", "", False if outcome.failure else "", *rest, ""]]

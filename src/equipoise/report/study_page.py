@@ -68,6 +68,7 @@ def page(found: Results) -> str:
         figures=figures(found, axes),
         spectra=[figure([Axis("", "", "", lambda seen: seen)], [plot]) for plot in study_spectra.plots(found)],
         sheet=sheet(found),
+        search=study_tables.search(found),
         costs=study_tables.costs(found),
         failures=study_tables.failures(found),
         settings=settings(found),
@@ -118,10 +119,10 @@ def survival(found: Results) -> str:
 
 
 def figures(found: Results, axes: list[Axis]) -> list[Figure]:
-    """The curves of the deciding score, against images and against time."""
-    if not found.metrics:
-        return []
-    by_axis = [study_curves.plots(found, axis, found.metrics[0]) for axis in axes]
+    """The curves of all scores, against images and against time."""
+    by_axis = [
+        [plot for metric in found.metrics for plot in study_curves.plots(found, axis, metric)] for axis in axes
+    ]
     return [figure(axes, list(variants)) for variants in zip(*by_axis, strict=True)]
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ..runs.folder import RunFolder
 from ..study import Cell, Study, begun
 from ..study.comparison import Scores
-from ..study.plan import failure
+from ..study.plan import Trial, best_setting, failure, searched
 from .record import Record, Row, by_card, by_output, card_key, is_higher_better, number, read, scores_in
 
 
@@ -108,6 +108,17 @@ class Results:
         """How many of a cell's runs survived, of those that have ended."""
         ended = [outcome for outcome in self.of(cell) if outcome.ended]
         return sum(map(self.survived, ended)), len(ended)
+
+    @cached_property
+    def trials(self) -> dict[Cell, list[Trial]]:
+        """What was tried in each cell that is searched."""
+        return {cell: searched(self.study, self.path, cell) for cell in self.study.searched}
+
+    @cached_property
+    def settings(self) -> dict[Cell, dict[str, Any]]:
+        """The best setting of each cell whose search has ended."""
+        best = {cell: best_setting(self.study, self.path, cell) for cell in self.study.searched}
+        return {cell: setting for cell, setting in best.items() if setting}
 
     def blocks(self, metric: str) -> list[dict[str, float | None]]:
         """The final scores of all rows, for each column and seed in which all have ended."""

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable
 from math import isnan
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..study import Cell
 from ..study.comparison import SIGNIFICANT, Agreement, Summary, agreement, ranks, significance, standings, summary
 from . import numbers
 from .record import called, card_key, column, number
 from .study_results import Outcome, Results
-from .tables import Entry, Measured, Table, measured
+from .tables import Entry, Measured, Table, measured, plain
 
 
 class Value(NamedTuple):
@@ -112,6 +112,24 @@ def _agreed(found: Agreement | None, blocks: int) -> str:
     if found is None:
         return f"{over}: too few to say how far ranks hold."
     return f"{over}: Kendall's W {found.w:.2f} (1: all rank alike), Friedman's p {found.p:.2g}."
+
+
+def search(results: Results) -> Table | None:
+    """The settings that were tried in each cell with their scores."""
+    if not results.trials:
+        return None
+    entries = []
+    for cell, trials in results.trials.items():
+        for trial in trials:
+            score = "none" if trial.score is None else numbers.value(trial.score)
+            entries.append(Entry(cell.name, [in_fields(trial.drawn), numbers.count(trial.images), score]))
+    score = title(results, results.metrics[0]) if results.metrics else "Score"
+    return Table("Settings", ["Cell", "Setting", "Images", score], entries, (1,))
+
+
+def in_fields(setting: dict[str, Any]) -> str:
+    """Fields of a recipe with their values, in a line."""
+    return "; ".join(f"{name} {plain(value)}" for name, value in setting.items())
 
 
 def costs(results: Results) -> Table:

@@ -15,6 +15,8 @@ from .grid import Study
 from .search import Search
 
 STUDY = "study.json"
+GROWING = ("rows", "columns")
+PRESENTED = ("title", "about", "baseline", "survives")
 KEYS = ["title", "about", "base", "rows", "columns", "seeds", "baseline", "survives", "search", "scales"]
 
 
@@ -91,12 +93,16 @@ def to_plain(study: Study) -> dict[str, Any]:
 
 
 def begin(study: Study, out: Path, threads: int) -> None:
-    """Writes study.json into a folder that has none; raises ValueError for a folder that holds something else."""
+    """Writes study.json; raises ValueError for a folder that holds something else.
+
+    A study may grow by rows, columns and seeds, and be presented in another way: what has been trained is kept.
+    """
     check_folder(study, out)
-    if (out / STUDY).exists():
-        return
-    text = json.dumps({"study": to_plain(study.located()), "threads": threads, "versions": versions()}, indent=2)
-    write_whole(out / STUDY, lambda beside: beside.write_text(text + "\n"))
+    begun_with = context(out) if (out / STUDY).exists() else {"threads": threads, "versions": versions()}
+    new = to_plain(study.located())
+    if begun_with.get("study") != new:
+        text = json.dumps({**begun_with, "study": new}, indent=2)
+        write_whole(out / STUDY, lambda beside: beside.write_text(text + "\n"))
 
 
 def check_folder(study: Study, out: Path) -> None:
@@ -132,12 +138,23 @@ def context(out: str | Path) -> dict[str, Any]:
 
 
 def differences(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[str]:
-    """The names of what differs between two studies as plain data, "rows.spectral", "seeds"."""
+    """What a study trains otherwise than an older one, "rows.spectral", "seeds"; what it adds is no difference.
+
+    >>> old = {"title": "", "rows": {"a": {}}, "seeds": [0], "base": {"batch": 4}}
+    >>> differences({"title": "Mine", "rows": {"a": {}, "b": {}}, "seeds": [0, 1], "base": {"batch": 4}}, old)
+    []
+    >>> differences({"title": "", "rows": {"b": {}}, "seeds": [1], "base": {"batch": 8}}, old)
+    ['rows.a', 'seeds', 'base.batch']
+    """
     found = []
-    for key in dict.fromkeys([*old, *new]):
-        if isinstance(old.get(key), dict) and isinstance(new.get(key), dict):
-            found += [f"{key}.{name}" for name in differences(new[key], old[key])]
-        elif old.get(key) != new.get(key):
+    for key in (key for key in old if key not in PRESENTED):
+        before, now = old[key], new.get(key)
+        if key in GROWING:
+            found += [f"{key}.{name}".strip(".") for name in before if now.get(name) != before[name]]
+        elif isinstance(before, dict) and isinstance(now, dict):
+            both = dict.fromkeys([*before, *now])
+            found += [f"{key}.{name}" for name in both if before.get(name) != now.get(name)]
+        elif not {*before} <= {*now} if key == "seeds" else before != now:
             found.append(key)
     return found
 

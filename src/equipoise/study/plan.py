@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,11 +33,12 @@ class Job(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """A setting of a search, and what came of it: the score where it stood after so many images."""
+    """A setting of a search, and what came of it: the score after so many images, None before and for one that broke."""
 
     number: int
     drawn: dict[str, Any]
-    score: float | None
+    images: int = 0
+    score: float | None = None
 
 
 def jobs(study: Study, out: Path) -> Iterator[list[Job]]:
@@ -47,7 +49,7 @@ def jobs(study: Study, out: Path) -> Iterator[list[Job]]:
     if study.search is None:
         yield [Job(cell, f"seed-{seed}", study.recipe(cell, seed)) for seed in study.seeds for cell in study.cells]
         return
-    for rung in range(len(study.search.rungs(1))):
+    for rung in range(len(study.search.counts)):
         yield [job for cell in study.searched for job in trials(study, out, cell, rung)]
     yield [job for seed in study.seeds for cell in study.cells for job in _confirmed(study, out, cell, seed)]
 
@@ -57,9 +59,8 @@ def trials(study: Study, out: Path, cell: Cell, rung: int) -> list[Job]:
     search = study.search
     assert search is not None
     recipe = lambda trial: _searched(study, cell, trial.drawn)
-    whole = known(recipe(Trial(0, setting(study, cell, 0), None)).images)
-    count, until = search.rungs(whole)[rung]
-    chosen = [Trial(number, setting(study, cell, number), None) for number in range(search.trials)]
+    chosen = [Trial(number, setting(study, cell, number)) for number in range(search.trials)]
+    count, until = search.rungs(known(recipe(chosen[0]).images))[rung]
     if rung:
         chosen = ranked(study, out, cell, rung - 1)[:count]
     return [Job(cell, f"trial-{trial.number}", recipe(trial), until) for trial in chosen]
@@ -71,9 +72,23 @@ def ranked(study: Study, out: Path, cell: Cell, rung: int) -> list[Trial]:
     for job in trials(study, out, cell, rung):
         number = int(job.name.partition("-")[2])
         score = score_at(out / job.key, job.until)
-        found.append(Trial(number, setting(study, cell, number), score))
+        found.append(Trial(number, setting(study, cell, number), job.until or 0, score))
     sign = -1 if higher_is_better(out) else 1
     return sorted(found, key=lambda trial: (trial.score is None, sign * (trial.score or 0)))
+
+
+def searched(study: Study, out: Path, cell: Cell) -> list[Trial]:
+    """All settings of a cell's search with their scores so far: those of the last rung first, the best of each first."""
+    assert study.search is not None
+    rungs: list[list[Trial]] = []
+    for rung in range(len(study.search.counts)):
+        rungs.insert(0, ranked(study, out, cell, rung))
+        if not all(has_ended(out, job) for job in trials(study, out, cell, rung)):
+            break
+    found: dict[int, Trial] = {}
+    for trial in chain(*rungs):
+        found.setdefault(trial.number, trial)
+    return [*found.values()]
 
 
 def setting(study: Study, cell: Cell, number: int) -> dict[str, Any]:
@@ -85,7 +100,7 @@ def setting(study: Study, cell: Cell, number: int) -> dict[str, Any]:
 def best_setting(study: Study, out: Path, cell: Cell) -> dict[str, Any] | None:
     """The setting that won a cell's search, None where all broke."""
     assert study.search is not None
-    last = ranked(study, out, cell, len(study.search.rungs(1)) - 1)
+    last = ranked(study, out, cell, len(study.search.counts) - 1)
     return last[0].drawn if last and last[0].score is not None else None
 
 

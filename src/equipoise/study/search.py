@@ -33,9 +33,14 @@ class Search:
         >>> Search(trials=9).rungs(90_000)
         [(9, 90000)]
         """
-        counts = [self.trials]
-        while self.method == "halving" and counts[-1] > 1:
-            counts.append(max(1, counts[-1] // self.keep))
-        last = len(counts) - 1
+        last = len(self.counts) - 1
         parts = [images // self.keep**last * self.keep**at for at in range(last)]
-        return list(zip(counts, [*parts, images], strict=True))
+        return list(zip(self.counts, [*parts, images], strict=True))
+
+    @property
+    def counts(self) -> list[int]:
+        """How many settings train on each rung."""
+        found = [self.trials]
+        while self.method == "halving" and found[-1] > 1:
+            found.append(max(1, found[-1] // self.keep))
+        return found
