@@ -31,7 +31,7 @@ from equipoise import (
     study,
     training,
 )
-from equipoise.cli.display import MODULES
+from equipoise.cli.verbs.list import MODULES
 from equipoise.networks import growing
 from equipoise.report.tables import plain
 
@@ -205,7 +205,7 @@ def called(function: Any) -> str:
 def commands() -> str:
     """The help of every command."""
     parts = [f"## {name}\n\n```text\n{helped([name, '--help'])}\n```\n" for name in cli.COMMANDS]
-    start = f"# The command line\n\n```text\n{cli.help_text()}\n```\n"
+    start = f"# The command line\n\n```text\n{cli.HELP}\n```\n"
     return "\n".join([start, *parts])
 
 

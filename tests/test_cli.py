@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from equipoise import __version__, cli
+from equipoise.cli import display
 from equipoise.recipe import Recipe
 from equipoise.runs import Progress, RunFolder, session
 from equipoise.runs.forecast import Pace
@@ -212,7 +213,7 @@ def test_training_prints_plain_lines_where_there_is_no_terminal(photos, tmp_path
 def test_progress_names_every_player_and_the_first_score(capsys):
     row = {"speed": 5.0, "ae.loss": 1.0, "ae.reconstruction": 3.0, "d.loss": 0.25}
     score = {"scores": {"fd": {}, "kid": {}}, "features": "inception", "fd": 12.34, "kid": 0.5}
-    with cli.display.progress(Recipe(images=100)) as show:
+    with display.progress(Recipe(images=100)) as show:
         show(Progress(10, row, score))
         show(Progress(20, row, score | {"scores": {"kid": {}, "fd": {}}, "features": "builtin"}))
     assert capsys.readouterr().out.splitlines() == [
@@ -330,3 +331,18 @@ def test_a_progress_bar_in_a_terminal(photos, tmp_path):
     assert "\x1b[" in text
     assert "g loss " in text
     assert "FD (" in text
+
+
+def test_what_needs_no_torch_does_not_import_it():
+    for flag in ("--version", "--help"):
+        code = f"import sys; from equipoise import cli; cli.main(['{flag}']); sys.exit('torch' in sys.modules)"
+        assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL).returncode == 0
+
+
+def test_training_begins_without_what_draws_pages(tmp_path):
+    code = (
+        "import sys; from equipoise.cli import main; "
+        f"main(['train', '--out', {str(tmp_path / 'x')!r}, '--images', '64', '-n']); "
+        "sys.exit(any(name in sys.modules for name in ('matplotlib', 'scipy.stats', 'equipoise.report.page')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL).returncode == 0

@@ -12,6 +12,7 @@ from test_architecture import KINDS
 from test_readme import names
 
 from equipoise import cli, layers, losses, networks, penalties, schedules, spec
+from equipoise.cli import running
 from equipoise.study import shipped
 from equipoise.study.files import of_plain
 
@@ -97,7 +98,7 @@ class TestHowTos:
             for line in block.replace("\\\n", "").splitlines():
                 program, *arguments = shlex.split(line.replace("> compare.sh", ""), comments=True)
                 assert program == "equipoise"
-                assert cli.parse(arguments), line
+                assert running.parse(arguments), line
 
     @pytest.mark.parametrize("name", HOWTO)
     def test_python_runs(self, name, tmp_path, monkeypatch):
@@ -145,7 +146,7 @@ class TestReference:
             assert f"{spec.kind(module)}.{name}(" in part
             assert "{.formula}" in part
             example = blocks(part, "sh")[0]
-            assert cli.parse(shlex.split(example)[1:])
+            assert running.parse(shlex.split(example)[1:])
 
     def test_every_layer_and_every_command(self, site):
         of_layers = anchors((site / "reference" / "layers.md").read_text("utf-8"))

@@ -9,7 +9,8 @@ import torch
 from test_architecture import KINDS, LAYERS, SRC
 from torch import nn
 
-from equipoise import cli, losses, networks, optimizers, penalties, presets, schedules, spec
+from equipoise import losses, networks, optimizers, penalties, presets, schedules, spec
+from equipoise.cli import running
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -72,7 +73,7 @@ def test_the_game_of_ones_own_resumes_exactly(tmp_path, monkeypatch):
 @pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("equipoise ")])
 def test_commands_parse(command):
     _, *arguments = shlex.split(command, comments=True)
-    assert cli.parse(arguments)
+    assert running.parse(arguments)
 
 
 @pytest.mark.parametrize("module", KINDS, ids=spec.kind)

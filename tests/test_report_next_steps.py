@@ -9,7 +9,7 @@ import pytest
 from test_report import make
 
 from equipoise import presets, spec
-from equipoise.cli import parse as parse_command
+from equipoise.cli.running import parse as parse_command
 from equipoise.recipe import differences
 from equipoise.report.next_steps import commands
 from equipoise.report.record import read

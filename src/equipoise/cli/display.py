@@ -1,12 +1,10 @@
 """What the command line shows: a progress bar in a terminal, plain lines elsewhere."""
 
-import inspect
 import shlex
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from rich.console import Console
@@ -14,25 +12,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from torch import nn
 
-from .. import (
-    activations,
-    augment,
-    constraints,
-    games,
-    growth,
-    instruments,
-    losses,
-    metrics,
-    networks,
-    norms,
-    optimizers,
-    penalties,
-    presets,
-    schedules,
-)
-from ..checks import check_choice
-from ..data import toys
-from ..metrics import features
 from ..metrics.evaluation import Batch
 from ..metrics.titles import title
 from ..recipe import Networks, Recipe, known
@@ -41,31 +20,11 @@ from ..runs import Progress as RunProgress
 from ..runs import Session
 from ..runs.references import Watch, unwatched
 from ..schedules import at
-from ..spec import first_line, kind, names, parameters
+from .terminal import console, plain_table
 
-MODULES = (
-    games,
-    losses,
-    penalties,
-    norms,
-    constraints,
-    augment,
-    networks,
-    activations,
-    optimizers,
-    schedules,
-    growth,
-    metrics,
-    features,
-    instruments,
-    toys,
-    presets,
-)
-KINDS = {kind(module): module for module in MODULES}
 UNCHOSEN = ("data", "minutes")  # what is trained on, and a wish that --images has become
 PLAIN_LINES = 50  # in a whole run, where there is no terminal
 
-console = Console(highlight=False, soft_wrap=True, markup=False)
 Show = Callable[[RunProgress], None]
 
 
@@ -238,44 +197,3 @@ def passes() -> Iterator[Watch]:
                 bar.advance(task, len(batch[0] if isinstance(batch, tuple) else batch))
 
         yield watch
-
-
-def components(only: str | None) -> None:
-    """The components of one kind or of all: name, first line of the description, hyper-parameters."""
-    if only is not None:
-        check_choice(only, list(KINDS), f"no kind of component is called {only!r}")
-    for name, module in KINDS.items():
-        if only in (None, name):
-            console.print(name, style="bold")
-            _print_presets() if module is presets else console.print(_component_table(module))
-
-
-def _component_table(module: ModuleType) -> Table:
-    table = plain_table("name", "what it is", "hyper-parameters")
-    for name in names(module):
-        factory = getattr(module, name)
-        table.add_row(name, first_line(factory), parameters(factory))
-    return table
-
-
-def _print_presets() -> None:
-    labelled = {False: "no labels", True: "needs labels", None: "labels where there are some"}
-    for name in names(presets):
-        factory, shown = getattr(presets, name), name.replace("_", "-")
-        console.print(shown, style="bold")
-        print(f"  {first_line(factory)}\n  {labelled[factory().labels]}; published: {published(factory)}")
-        print(f"  equipoise train DATA --out runs/{shown} --preset {shown}")
-
-
-def published(preset: object) -> str:
-    """What a preset's documentation says of published figures, with their protocol."""
-    paragraph = (inspect.getdoc(preset) or "").split("\n\n")[1]
-    return " ".join(paragraph.removeprefix("Published: ").split())
-
-
-def plain_table(*headers: str) -> Table:
-    """A table as all commands print it."""
-    table = Table(box=None, show_header=any(headers), header_style="dim", pad_edge=False)
-    for header in headers:
-        table.add_column(header, overflow="fold")
-    return table

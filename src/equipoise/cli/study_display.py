@@ -11,7 +11,7 @@ from ..report.study_results import Outcome, Results, outcome
 from ..study import Event, Study, costs, runs_of, serial_runs
 from ..study.plan import jobs
 from ..study.work import progress_of
-from .display import console, plain_table
+from .terminal import console, plain_table
 
 Show = Callable[[Event], None]
 

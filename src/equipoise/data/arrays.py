@@ -1,6 +1,7 @@
 """Images and points in .npy and .npz files, and the built-in images; object arrays, which may run code, are refused."""
 
 import zipfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,12 @@ def read_arrays(path: Path) -> dict[str, Shaped[np.ndarray, "..."]]:
         raise ValueError(f"{path} cannot be read: {one_line(error)}") from None
 
 
+@cache
 def read_builtin(part: str = "") -> tuple[UInt8[np.ndarray, "n 28 28"], LabelTable]:
     """The built-in images and their classes: of training, or "held_out_"."""
-    content = read_arrays(BUILTIN)
-    labels = content[f"{part}labels"].astype(np.int64)
-    return content[f"{part}images"], classes(labels, [str(name) for name in content["classes"]])
+    with np.load(BUILTIN, allow_pickle=False) as content:
+        labels = content[f"{part}labels"].astype(np.int64)
+        return content[f"{part}images"], classes(labels, [str(name) for name in content["classes"]])
 
 
 def read_images(path: Path, arrays: dict[str, Any]) -> tuple[Shaped[np.ndarray, "n c h w"], Range | None, Range | None]:

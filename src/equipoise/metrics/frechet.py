@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Float64
-from scipy.linalg.lapack import dsygst
 from torch import Tensor
 
 from .intervals import FEWEST, jackknife, of_mean
@@ -77,7 +77,9 @@ def products(a: Float64[Tensor, "d d"], b: Float64[Tensor, "d d"]) -> Float64[Te
     for x, y in ((a, b), (b, a)):
         A, failed = torch.linalg.cholesky_ex(x)
         if not failed:
-            lower, _ = dsygst(np.asfortranarray(y.numpy()), np.asfortranarray(A.numpy()), itype=2, lower=1)
+            lower, _ = scipy.linalg.lapack.dsygst(
+                np.asfortranarray(y.numpy()), np.asfortranarray(A.numpy()), itype=2, lower=1
+            )
             return torch.linalg.eigvalsh(torch.from_numpy(lower))
     values, vectors = torch.linalg.eigh(a)
     kept = values > values[-1] * len(values) * torch.finfo(values.dtype).eps

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from math import sqrt
 
 import numpy as np
+import scipy
 from jaxtyping import Float64, Int64
-from scipy import stats
 
 LEVEL = 0.95
 FEWEST = 10  # images in a part or group that give an interval
@@ -27,7 +27,7 @@ def by_parts(value: float, parts: Sequence[float]) -> tuple[float, float]:
 
 def of_share(share: float, count: int) -> tuple[float, float]:
     """Wilson's interval of a share of `count` independent trials (Wilson 1927)."""
-    found = stats.binomtest(round(share * count), count).proportion_ci(LEVEL, method="wilson")
+    found = scipy.stats.binomtest(round(share * count), count).proportion_ci(LEVEL, method="wilson")
     return float(found.low), float(found.high)
 
 
@@ -61,5 +61,5 @@ def bootstrap(
 
 def around(value: float, error: float, freedom: int) -> tuple[float, float]:
     """value +- t error."""
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
+    reach = float(scipy.stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
     return value - reach, value + reach

@@ -6,9 +6,9 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Float, Float64, Int64
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from ..checks import check_range
@@ -77,7 +77,7 @@ def _costs(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Float64[np.ndarr
 
 def _assigned(costs: Float64[np.ndarray, "n n"]) -> Solution:
     """The best assignment of rows to columns."""
-    rows, assigned = linear_sum_assignment(costs)
+    rows, assigned = scipy.optimize.linear_sum_assignment(costs)
     return Solution(float(costs[rows, assigned].mean()), partial(_shortest, costs, assigned))
 
 

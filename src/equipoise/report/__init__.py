@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from ..study.files import STUDY
-from .page import write as write_run
-from .study_page import write as write_study
 
 
 def write(folder: str | Path) -> Path:
     """Writes report.html into the folder of a run or of a study, whose table it also writes as CSV and LaTeX."""
-    return write_study(folder) if (Path(folder) / STUDY).is_file() else write_run(folder)
+    from . import page, study_page  # here, so that training begins before what draws plots is imported
+
+    return study_page.write(folder) if (Path(folder) / STUDY).is_file() else page.write(folder)

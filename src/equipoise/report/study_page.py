@@ -120,9 +120,7 @@ def survival(found: Results) -> str:
 
 def figures(found: Results, axes: list[Axis]) -> list[Figure]:
     """The curves of all scores, against images and against time."""
-    by_axis = [
-        [plot for metric in found.metrics for plot in study_curves.plots(found, axis, metric)] for axis in axes
-    ]
+    by_axis = [[plot for metric in found.metrics for plot in study_curves.plots(found, axis, metric)] for axis in axes]
     return [figure(axes, list(variants)) for variants in zip(*by_axis, strict=True)]
 
 

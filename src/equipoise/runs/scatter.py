@@ -1,18 +1,17 @@
 """Pictures of points: generated ones beside real ones, and the discriminator's landscape beneath them."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import numpy as np
 from jaxtyping import Float
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from PIL import Image
 
 from ..ranges import Range
 from .landscape import COARSE, FINE, Landscape
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Points = Float[np.ndarray, "n d"]
 RealPoints = Float[np.ndarray, "m d"]
@@ -36,6 +35,10 @@ def picture(
 
     Of points on a line histograms, with the exact density where it is known; of more than two dimensions the first two.
     """
+    import matplotlib  # here, so that runs of images begin without it
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     plain = {name: value for name, value in matplotlib.rcParamsDefault.items() if not name.startswith("backend")}
     settings: Any = {**plain, **STYLE}
     with matplotlib.rc_context(settings):
@@ -61,7 +64,7 @@ def ends_of(range: Range) -> Ends:
     return middle - REACH * half, middle + REACH * half
 
 
-def _scatter(axes: Axes, generated: Points, real: RealPoints | None, ends: Ends, density: object) -> None:
+def _scatter(axes: "Axes", generated: Points, real: RealPoints | None, ends: Ends, density: object) -> None:
     axes.set_title("points", loc="left", color=INK)
     if real is not None:
         axes.scatter(real[:, 0], real[:, 1], s=5, color=REAL, linewidths=0, label="real")
@@ -70,7 +73,7 @@ def _scatter(axes: Axes, generated: Points, real: RealPoints | None, ends: Ends,
 
 
 def _histograms(
-    axes: Axes,
+    axes: "Axes",
     generated: Points,
     real: RealPoints | None,
     ends: Ends,
@@ -87,7 +90,7 @@ def _histograms(
     _legend(axes)
 
 
-def _contours(axes: Axes, terrain: Landscape, generated: Float[np.ndarray, "k d"]) -> None:
+def _contours(axes: "Axes", terrain: Landscape, generated: Float[np.ndarray, "k d"]) -> None:
     axes.set_title("discriminator's logit, and where it grows", loc="left", color=INK)
     grid = lambda values: values.reshape(FINE[2], FINE[2]).T
     x, y, heights = grid(terrain.places[:, 0]), grid(terrain.places[:, 1]), grid(terrain.values)
@@ -101,7 +104,7 @@ def _contours(axes: Axes, terrain: Landscape, generated: Float[np.ndarray, "k d"
     axes.scatter(generated[:, 0], generated[:, 1], s=4, color="#ff9a4d", linewidths=0)
 
 
-def _profile(axes: Axes, terrain: Landscape, generated: Float[np.ndarray, "k d"]) -> None:
+def _profile(axes: "Axes", terrain: Landscape, generated: Float[np.ndarray, "k d"]) -> None:
     axes.set_title("discriminator's logit, and where it grows", loc="left", color=INK)
     axes.plot(terrain.places[:, 0], terrain.values, color="#1f63a6", linewidth=1.6)
     heights = np.interp(terrain.at[:, 0], terrain.places[:, 0], terrain.values)
@@ -112,11 +115,11 @@ def _profile(axes: Axes, terrain: Landscape, generated: Float[np.ndarray, "k d"]
     axes.plot(generated[:, 0], np.full(len(generated), terrain.values.min()), "|", color=MADE, alpha=0.3)
 
 
-def _legend(axes: Axes) -> None:
+def _legend(axes: "Axes") -> None:
     axes.legend(loc="upper right", frameon=False, labelcolor=SOFT, markerscale=2, borderaxespad=0, ncols=2)
 
 
-def _frame(axes: Axes, ends: Ends, square: bool) -> None:
+def _frame(axes: "Axes", ends: Ends, square: bool) -> None:
     axes.set_xlim(*ends)
     if square:
         axes.set_ylim(*ends)

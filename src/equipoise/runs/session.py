@@ -140,7 +140,7 @@ class Session:
     def advance(self, stop: Callable[[], bool]) -> Iterator[Progress]:
         """Trains, and does what is due after each round, and at the start what a killed process left undone."""
         self.measure_start()
-        if self.unscored():
+        if not self.state.seen or self.unscored():
             yield self.after_round(self.state.begun)
         images = training_batches(self.dataset, self.recipe, self.assembled.batch, self.state.seen, self.device)
         stream = rounds(self.assembled, images, self.recipe)
@@ -156,7 +156,7 @@ class Session:
         """Statistics, checkpoint, picture and score, each when its time has come."""
         recipe, end = self.recipe, self.state.seen >= known(self.recipe.images)
         due = lambda every: end or self.state.seen // every > before // every
-        saving, scoring = due(recipe.save_every), due(recipe.score_every)
+        saving, scoring = due(recipe.save_every), due(recipe.score_every) and self.state.seen > 0
         measuring = bool(self.bench.instruments) and due(known(recipe.instruments_every))
         recording = saving or scoring or measuring or due(max(1, known(recipe.images) // ROWS))
         row = self.record(measuring) if recording else None
@@ -229,17 +229,25 @@ class Session:
 
     def score(self) -> dict[str, Any] | None:
         """Scores all outputs that have no score of this moment; returns the first of them."""
-        rows = [self.score_of(output) for output in self.unscored()]
+        self.score_start()
+        rows = [self.score_of(output, self.state) for output in self.unscored()]
         return rows[0] if rows else None
 
-    def score_of(self, output: Output) -> dict[str, Any]:
-        """Scores the EMA generator; keeps the checkpoint if it is the best so far, by the first output."""
-        G, seed = self.state.averages[output.net], 1
+    def score_start(self) -> None:
+        """Scores the untrained generators, made again, when the first score is due, so that training begins at once."""
+        if missing := [output for output in self.outputs if not self.scores(output)]:
+            untrained = assemble(self.recipe, self.dataset.meaning.space, self.device).state
+            for output in missing:
+                self.score_of(output, untrained)
+
+    def score_of(self, output: Output, state: State) -> dict[str, Any]:
+        """Scores an EMA generator; keeps the checkpoint if it is the best so far, by the first output."""
+        G, seed = state.averages[output.net], 1
         scorer, count = self.scorers[self.outputs.index(output)], output.count(int(self.recipe.score_images or 0))
         values = scorer.score(output.generated(G, count, seed), count, output.subject(G, seed)).values()
-        row: dict[str, Any] = {"seen": self.state.seen, "weights": "averaged", "seed": seed, "when": "training"}
+        row: dict[str, Any] = {"seen": state.seen, "weights": "averaged", "seed": seed, "when": "training"}
         row |= output.about | values | scorer.card(count)
-        if self.state.seen and output is self.outputs[0] and is_best(row, self.scores(output)):
+        if state.seen and output is self.outputs[0] and is_best(row, self.scores(output)):
             self.folder.save_best(self.folder.newest_checkpoint())
         append_row(self.folder.metrics_file, row)  # last: a process killed before this line scores again
         return row

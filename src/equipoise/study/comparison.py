@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 from warnings import catch_warnings
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from ..metrics.intervals import of_mean
 
@@ -72,7 +72,7 @@ def significance(scores: Scores, baseline: str) -> dict[tuple[str, str], float]:
     known = {key: p for key, p in found.items() if not isnan(p)}
     if not known:
         return {}
-    corrected = stats.false_discovery_control([*known.values()])
+    corrected = scipy.stats.false_discovery_control([*known.values()])
     return dict(zip(known, corrected.tolist(), strict=True))
 
 
@@ -107,7 +107,7 @@ def ranks(blocks: Sequence[Mapping[str, float | None]], higher: bool) -> dict[st
     for block in blocks:
         worst = np.inf
         values = [worst if score is None else -score if higher else score for score in block.values()]
-        for row, rank in zip(block, stats.rankdata(values), strict=True):
+        for row, rank in zip(block, scipy.stats.rankdata(values), strict=True):
             found.setdefault(row, []).append(float(rank))
     return found
 
@@ -119,7 +119,7 @@ def agreement(ranked: Mapping[str, Sequence[float]]) -> Agreement | None:
         return None
     if all(np.ptp(block) == 0 for block in zip(*of_rows, strict=True)):
         return None
-    test = stats.friedmanchisquare(*of_rows)
+    test = scipy.stats.friedmanchisquare(*of_rows)
     return Agreement(float(test.statistic) / (len(of_rows[0]) * (len(of_rows) - 1)), float(test.pvalue))
 
 
@@ -130,5 +130,5 @@ def _welch(
     if np.ptp(values) == np.ptp(others) == 0:
         return nan
     with catch_warnings(action="ignore", category=RuntimeWarning):  # of one side without spread
-        test = stats.ttest_ind(np.array(values), np.array(others), equal_var=False, alternative=alternative)
+        test = scipy.stats.ttest_ind(np.array(values), np.array(others), equal_var=False, alternative=alternative)
     return float(test.pvalue)

@@ -148,13 +148,15 @@ def differences(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[str]:
     """
     found = []
     for key in (key for key in old if key not in PRESENTED):
-        before, now = old[key], new.get(key)
-        if key in GROWING:
+        before, now = old[key], new[key]
+        if key == "seeds":
+            found += [key] * (not {*before} <= {*new[key]})
+        elif key in GROWING:
             found += [f"{key}.{name}".strip(".") for name in before if now.get(name) != before[name]]
         elif isinstance(before, dict) and isinstance(now, dict):
             both = dict.fromkeys([*before, *now])
             found += [f"{key}.{name}" for name in both if before.get(name) != now.get(name)]
-        elif not {*before} <= {*now} if key == "seeds" else before != now:
+        elif before != now:
             found.append(key)
     return found
 

@@ -33,7 +33,7 @@ class Job(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """A setting of a search, and what came of it: the score after so many images, None before and for one that broke."""
+    """A setting of a search, and its score after so many images, None before and for one that broke."""
 
     number: int
     drawn: dict[str, Any]
@@ -78,7 +78,7 @@ def ranked(study: Study, out: Path, cell: Cell, rung: int) -> list[Trial]:
 
 
 def searched(study: Study, out: Path, cell: Cell) -> list[Trial]:
-    """All settings of a cell's search with their scores so far: those of the last rung first, the best of each first."""
+    """All settings of a cell's search with their scores so far: those that went furthest first, then the better."""
     assert study.search is not None
     rungs: list[list[Trial]] = []
     for rung in range(len(study.search.counts)):

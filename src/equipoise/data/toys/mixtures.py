@@ -7,8 +7,8 @@ from math import cos, log, pi, sin, sqrt
 from typing import Any
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Float64
-from scipy.special import logsumexp
 
 from ...checks import check_range
 from ...ranges import Range
@@ -84,7 +84,9 @@ def about(places: Nodes, deviation: int | float, rng: np.random.Generator) -> Po
 def log_density(centers: Nodes, deviation: int | float, points: Points) -> PerPoint:
     """log 1/k sum_i N(x; c_i, s^2 I)."""
     normal = points.shape[1] * log(deviation * sqrt(2 * pi)) + log(len(centers))
-    return -normal + by_parts(centers, points, lambda squares: logsumexp(-squares / (2 * deviation**2), axis=1))
+    return -normal + by_parts(
+        centers, points, lambda squares: scipy.special.logsumexp(-squares / (2 * deviation**2), axis=1)
+    )
 
 
 def distance(centers: Nodes, points: Points) -> PerPoint:

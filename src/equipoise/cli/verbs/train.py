@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 import tyro
 
-from .. import presets, report, runs
-from ..recipe import Game, Machine, Networks, Optimisation, Reading, Recipe, Scores, Usual
-from ..runs.paths import located
-from . import display
-from .commands import Command, Device, chosen_device
-from .stopping import Stop
+from ... import presets, report, runs
+from ...recipe import Game, Machine, Networks, Optimisation, Reading, Recipe, Scores, Usual
+from ...runs.paths import located
+from .. import display
+from ..commands import Command, Device, chosen_device
+from ..stopping import Stop
 
 
 @dataclass(kw_only=True)

@@ -8,13 +8,13 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import Positional
 
-from .. import report, study
-from ..checks import check_range
-from ..study import workers
-from ..study.files import STUDY
-from . import study_display as display
-from .commands import Command, Device, chosen_device
-from .stopping import Stop
+from ... import report, study
+from ...checks import check_range
+from ...study import workers
+from ...study.files import STUDY
+from .. import study_display as display
+from ..commands import Command, Device, chosen_device
+from ..stopping import Stop
 
 Workers = Annotated[
     int | None, tyro.conf.arg(help="runs at the same time; default: one a core, one on a GPU", help_behavior_hint="")

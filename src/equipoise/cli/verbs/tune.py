@@ -8,19 +8,19 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional
 
-from .. import presets, report, study
-from ..checks import check_range
-from ..report.numbers import value
-from ..report.study_results import results
-from ..report.tables import plain
-from ..runs.paths import located
-from ..spec import listed
-from ..study.files import STUDY
-from ..study.plan import best_setting
-from ..study.tuning import KNOBS, TUNED, USUAL, Answer, answer, tuning
-from . import study_display as display
-from .commands import Command, Device, chosen_device
-from .stopping import Stop
+from ... import presets, report, study
+from ...checks import check_range
+from ...report.numbers import value
+from ...report.study_results import results
+from ...report.tables import plain
+from ...runs.paths import located
+from ...spec import listed
+from ...study.files import STUDY
+from ...study.plan import best_setting
+from ...study.tuning import KNOBS, TUNED, USUAL, Answer, answer, tuning
+from .. import study_display as display
+from ..commands import Command, Device, chosen_device
+from ..stopping import Stop
 from .study import Workers, threads_each, workers_on
 
 

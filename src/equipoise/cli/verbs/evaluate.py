@@ -1,0 +1,88 @@
+"""The verb `evaluate`: scores of a generator, or of any set of images."""
+
+from dataclasses import dataclass
+from json import dumps
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from tyro.conf import Positional
+
+from ... import runs
+from ...runs.references import Watch
+from ...spec import listed
+from .. import display
+from ..commands import Checkpoint, Command, Device, Raw, chosen_device
+
+
+@dataclass(kw_only=True)
+class Evaluate(Command):
+    """Score a run's generator, or any set of images: values with 95 per cent intervals and with their card.
+
+    equipoise evaluate runs/x
+    equipoise evaluate runs/x --metrics "fid,kid(subsets=50),precision_recall" --count 50000 --checkpoint best
+    equipoise evaluate samples/ --against photos/ --features inception --json
+    equipoise evaluate images.npz --against reference.npz --metrics fid
+
+    The values of a run are added to its metrics.jsonl. What they are compared with is a set of images or a file of
+    statistics: of `equipoise stats`, pytorch-fid, TTUR or StyleGAN.
+    """
+
+    images: Annotated[
+        Positional[Path], tyro.conf.arg(metavar="RUN|IMAGES", help="folder of a run, or what train takes as data")
+    ]
+    against: Annotated[
+        Path | None, tyro.conf.arg(help="real images or their statistics; default: what the run was trained on")
+    ] = None
+    metrics: Annotated[
+        tuple[str, ...], tyro.conf.arg(help="equipoise list metrics; default: those of the run, or fd,kid")
+    ] = ()
+    features: Annotated[
+        str | None, tyro.conf.arg(help="equipoise list features; default: those of the run, or what suits the images")
+    ] = None
+    count: Annotated[
+        int | None, tyro.conf.arg(help="images to generate; default: as many as real ones, up to 10000")
+    ] = None
+    labels: Annotated[bool, tyro.conf.arg(help="sets of images: use their labels, for metrics of classes")] = False
+    json: Annotated[bool, tyro.conf.arg(help="print one line of JSON")] = False
+    raw: Raw = False
+    checkpoint: Checkpoint = "latest"
+    seed: Annotated[int, tyro.conf.arg(help="seed of the generated images")] = 0
+    device: Device = "auto"
+
+    def run(self) -> int:
+        """Prints the values with their card, of each generator."""
+        is_run = (self.images / "recipe.json").exists()
+        for generator in runs.RunFolder(self.images).generators() if is_run else ("",):
+            with display.passes() as watch:
+                row = self.of_run(watch, generator) if is_run else self.of_images(watch)
+            print(dumps(row)) if self.json else display.scores(row)
+        return 0
+
+    def of_run(self, watch: Watch, generator: str) -> dict[str, Any]:
+        """Scores a generator."""
+        return runs.evaluate(
+            self.images,
+            self.against,
+            listed(self.metrics),
+            self.count,
+            self.features,
+            self.raw,
+            self.checkpoint,
+            self.seed,
+            chosen_device(self.device),
+            watch,
+            generator,
+        )
+
+    def of_images(self, watch: Watch) -> dict[str, Any]:
+        """Scores a set of images."""
+        if self.against is None:
+            raise ValueError(f"{self.images} is no run folder; images are scored --against others or their statistics")
+        given = {"count": self.count, "raw": self.raw, "seed": self.seed, "checkpoint": self.checkpoint != "latest"}
+        if useless := [name for name, value in given.items() if value]:
+            raise ValueError(f"--{useless[0]} is for a run's generator, and {self.images} is a set of images")
+        device = chosen_device(self.device)
+        return runs.evaluate_images(
+            self.images, self.against, listed(self.metrics), self.features, self.labels, device, watch
+        )

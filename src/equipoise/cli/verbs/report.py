@@ -1,0 +1,27 @@
+"""The verb `report`: the page of a run or of a study."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from tyro.conf import Positional
+
+from ... import report
+from ..commands import Command
+
+
+@dataclass(kw_only=True)
+class Report(Command):
+    """Write report.html into the folder of a run or of a study: samples, curves, scores and every choice on one page.
+
+    equipoise report runs/x
+    equipoise report runs/study     # results.csv and table.tex too
+    """
+
+    folder: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN|STUDY", help="folder of a run or of a study")]
+
+    def run(self) -> int:
+        """Prints where the page is."""
+        print(report.write(self.folder))
+        return 0

@@ -1,0 +1,92 @@
+"""The verb `sample`: images from a trained generator."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+import tyro
+
+from ... import runs
+from ...runs import pictures
+from ..commands import Checkpoint, Command, Device, Raw, Run, chosen_device
+
+
+@dataclass(kw_only=True)
+class Sample(Command):
+    """Write images from a trained generator: a grid, an .npz of arrays, or a folder of single files.
+
+    equipoise sample runs/x --count 64 --out grid.png
+    equipoise sample runs/x --count 1000 --out samples/ --seed 7 --truncation 0.7
+    equipoise sample runs/x --labels dress bag --rows --out two-rows.png
+    equipoise sample runs/x --interpolate spherical --out between.png
+    equipoise sample runs/ring --count 10000 --out points.npz
+    equipoise sample runs/horses --input photos/ --out zebras/ --direction a_to_b
+    """
+
+    run_folder: Annotated[Run, tyro.conf.arg(metavar="RUN")]
+    count: Annotated[
+        int | None,
+        tyro.conf.arg(help="images, 64, or 2000 points; with --rows or --interpolate those of a row, 8"),
+    ] = None
+    out: Annotated[Path, tyro.conf.arg(help="a picture, an .npz or .npy file or, without a suffix, a folder")] = Path(
+        "samples.png"
+    )
+    seed: Annotated[int, tyro.conf.arg(help="the same seed, the same images")] = 0
+    truncation: Annotated[
+        float | None, tyro.conf.arg(help="draw latent values beyond this again: less varied, better")
+    ] = None
+    labels: Annotated[
+        tuple[str, ...],
+        tyro.conf.arg(
+            help="in turn: classes by name or number; attributes as smile,glasses, none or 1,1; vectors as 0.5,2; "
+            "default: all classes, or examples of the data"
+        ),
+    ] = ()
+    rows: Annotated[bool, tyro.conf.arg(help="a row per label (all classes or 8 examples), the same latents")] = False
+    interpolate: Annotated[
+        Literal["spherical", "linear"] | None,
+        tyro.conf.arg(
+            help="each row goes from one latent point to the next; or, where two or more --labels are named, from one "
+            "label to the next, linearly, at a latent point of its own; with --rows a row per label, all between the "
+            "same two points"
+        ),
+    ] = None
+    input: Annotated[
+        Path | None,
+        tyro.conf.arg(help="runs that translate: an image, or a folder or zip of them, in any size; names are kept"),
+    ] = None
+    direction: Annotated[
+        Literal["a_to_b", "b_to_a"] | None, tyro.conf.arg(help="with --input; default: the first that was learnt")
+    ] = None
+    tile: Annotated[
+        int | None, tyro.conf.arg(help="with --input, where memory is short: translate in blended tiles of this side")
+    ] = None
+    raw: Raw = False
+    checkpoint: Checkpoint = "latest"
+    device: Device = "auto"
+
+    def run(self) -> int:
+        """Writes the images; refuses to overwrite."""
+        self.check()
+        if self.out.exists():
+            raise ValueError(f"{self.out} exists and was not touched; choose another --out")
+        sampler = runs.Sampler(self.run_folder, self.raw, self.checkpoint, chosen_device(self.device))
+        if self.input is not None:
+            print(runs.translate_files(sampler, self.input, self.out, self.direction, self.tile))
+            return 0
+        z, labels, columns = runs.sheet(
+            sampler, self.count, self.labels, self.rows, self.interpolate, self.seed, self.truncation
+        )
+        images = torch.cat(list(sampler.draw(z, labels, self.seed)))
+        names = sampler.meaning.names if sampler.meaning.kind == "classes" else ()
+        print(pictures.write(images, labels, self.out, columns, names, sampler.range))
+        return 0
+
+    def check(self) -> None:
+        """Raises ValueError for flags that have no use for each other."""
+        of_latents = ("count", "truncation", "labels", "rows", "interpolate", "seed")
+        useless = of_latents if self.input is not None else ("direction", "tile")
+        if given := [name for name in useless if getattr(self, name)]:
+            with_input = "images of one's own, --input, have" if self.input is not None else "without --input there is"
+            raise ValueError(f"{with_input} no use for --{given[0]}")

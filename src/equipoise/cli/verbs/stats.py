@@ -1,0 +1,34 @@
+"""The verb `stats`: statistics of real images."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from tyro.conf import Positional
+
+from ... import runs
+from .. import display
+from ..commands import Command, Device, chosen_device
+
+
+@dataclass(kw_only=True)
+class Stats(Command):
+    """Write the statistics of real images, mu and sigma of their features, for `evaluate --against`.
+
+    equipoise stats photos/ --out photos.npz
+    equipoise stats cifar-10-python.tar.gz --out cifar10.npz --features inception
+    """
+
+    data: Annotated[Positional[str], tyro.conf.arg(help="what train takes as data")]
+    out: Annotated[Path, tyro.conf.arg(help="the .npz file to write")]
+    features: Annotated[str | None, tyro.conf.arg(help="equipoise list features; default: what suits the images")] = (
+        None
+    )
+    device: Device = "auto"
+
+    def run(self) -> int:
+        """Writes the file; refuses to overwrite."""
+        with display.passes() as watch:
+            print(runs.write_statistics(self.data, self.out, self.features, chosen_device(self.device), watch))
+        return 0
