@@ -34,6 +34,7 @@ SHARED = {
     "growth",
     "labels",
     "numerics",
+    "processes",
     "randomness",
     "ranges",
     "schedules",

@@ -880,9 +880,9 @@ class TestForecast:
     def test_real_images_are_looked_at_once(self, arrays, tmp_path):
         recipe = small(PLAIN, arrays, features="pixels(size=5)")
         first = Session(recipe, tmp_path / "x")
-        assert first.scorers[0].unseen == 60
+        assert first.scores.unseen == 60
         [*first.train()]
-        assert Session(recipe, tmp_path / "y").scorers[0].unseen == 0
+        assert Session(recipe, tmp_path / "y").scores.unseen == 0
 
     def test_scores_take_a_tenth_of_the_minutes_that_a_run_is_given(self, arrays):
         recipe = replace(presets.default(), data=arrays, precision="float32", minutes=2, score_images=100)

@@ -11,8 +11,9 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 class Stop:
     """Within the context, becomes true when a signal has asked to stop."""
 
-    def __init__(self) -> None:
+    def __init__(self, quiet: bool = False) -> None:
         self.signal: int | None = None
+        self.quiet = quiet
 
     def __call__(self) -> bool:
         """Whether a signal has come."""
@@ -31,11 +32,16 @@ class Stop:
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
         signal.signal(number, signal.SIG_DFL)
-        print("\nstopping after this step...", file=sys.stderr)
+        if not self.quiet:
+            print("\nstopping after this step...", file=sys.stderr)
+
+    @property
+    def status(self) -> int:
+        """The exit status of a process that a signal has ended, or 0 when none came."""
+        return 0 if self.signal is None else 128 + self.signal
 
     def farewell(self) -> int:
-        """Says how to resume; the exit status of a process that a signal has ended, or 0 when none came."""
-        if self.signal is None:
-            return 0
-        print(f"saved; to resume: {shlex.join(['equipoise', *sys.argv[1:]])}", file=sys.stderr)
-        return 128 + self.signal
+        """Says how to resume, where a signal has come; the exit status."""
+        if self.signal is not None:
+            print(f"saved; to resume: {shlex.join(['equipoise', *sys.argv[1:]])}", file=sys.stderr)
+        return self.status

@@ -15,6 +15,7 @@ from torch.utils import data
 
 from ..checks import check_range
 from ..labels import Labels
+from ..processes import ALONE, World
 from ..ranges import Range
 from ..schedules import Rate, at
 from .convert import Format
@@ -39,21 +40,25 @@ def batches(
     device: torch.device | str = "cpu",
     workers: int | None = None,
     noise_seed: int | None = None,
+    world: World = ALONE,
 ) -> Iterator[LabelledImages]:
     """Images in [-1, 1] and their labels on a device, after the first `start` images; global random state is untouched.
 
     `mirror` flips every second image on average. `dequantize` adds uniform noise of the size of one grey level (Miyato
     et al. 2018, arXiv:1802.05957), of `noise_seed` where it is not to be that of the order. `batch` may be a schedule.
-    `workers` is how many processes decode a streamed set.
+    `workers` is how many processes decode a streamed set. Of the processes of a `world` that train together each gets
+    its share of every batch, and reads no more than that.
     """
     check_range(at_least=1, batch=batch)
     check_range(at_least=0, seed=seed, start=start, workers=workers or 0)
     if dequantize:
         check_dequantize(dataset.format)
     where = torch.device(device)
-    plan = steps(len(dataset), batch, seed, start)
+    whole = steps(len(dataset), batch, seed, start)
+    plan = ((world.share(order), world.share(mirrored)) for order, mirrored in whole)
     raw = _kept(dataset, plan, where) if dataset.images is not None else _streamed(dataset, plan, seed, where, workers)
-    return _finished(dataset, raw, mirror, (seed if noise_seed is None else noise_seed, start) if dequantize else None)
+    noise = (seed if noise_seed is None else noise_seed, start) if dequantize else None
+    return _finished(dataset, raw, mirror, noise, world)
 
 
 def check_dequantize(format: Format) -> None:
@@ -145,23 +150,24 @@ def _ignore_interrupt(worker: int) -> None:
 
 
 def _finished(
-    dataset: Dataset, raw: Iterator[Raw], mirror: bool, noise: tuple[int, int] | None
+    dataset: Dataset, raw: Iterator[Raw], mirror: bool, noise: tuple[int, int] | None, world: World
 ) -> Iterator[LabelledImages]:
     labels = None
     for images, indices, mirrored in raw:
         if labels is None and dataset.labels is not None:
             labels = dataset.labels.tensor().to(indices.device)
         turned = torch.where(mirrored[:, None, None, None], images.flip(-1), images) if mirror else images
-        yield scaled(turned, dataset.format.range, noise), labels[indices] if labels is not None else None
-        noise = noise and (noise[0], noise[1] + len(images))
+        yield scaled(turned, dataset.format.range, noise, world), labels[indices] if labels is not None else None
+        noise = noise and (noise[0], noise[1] + len(images) * world.size)
 
 
 def scaled(
-    images: Real[Tensor, "b c h w"], range: Range, noise: tuple[int, int] | None = None
+    images: Real[Tensor, "b c h w"], range: Range, noise: tuple[int, int] | None = None, world: World = ALONE
 ) -> Float[Tensor, "b c h w"]:
-    """In [-1, 1]; of bytes x / 128 - 1 + U(0, 1/128) drawn from the seed and position given as `noise`."""
+    """In [-1, 1]; of bytes x / 128 - 1 + U(0, 1/128) drawn for the whole batch from a seed and position, `noise`."""
     if noise is None:
         return range.to_networks(images)
     seed = int(np.random.SeedSequence([*noise, STREAM]).generate_state(1, np.uint64)[0])
     generator = torch.Generator(images.device).manual_seed(seed)
-    return images / 128 - 1 + torch.rand(images.shape, generator=generator, device=images.device) / 128
+    whole = torch.rand(world.size * len(images), *images.shape[1:], generator=generator, device=images.device)
+    return images / 128 - 1 + world.share(whole) / 128

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..processes import ALONE, World
 from ..randomness import mixed
 from ..schedules import Rate
 from .batches import batches
@@ -79,13 +80,16 @@ class Domains:
         mirror: bool = False,
         dequantize: bool = False,
         device: torch.device | str = "cpu",
+        world: World = ALONE,
     ) -> Iterator[TwoBatches]:
         """{"a": images, "b": images} or, of pairs, (a, b) without end, after the first `start` of each, in [-1, 1].
 
         Each domain has its own order; pairs come together, and are mirrored together.
         """
         second = mixed(seed, SECOND)
-        some = partial(batches, batch=batch, start=start, mirror=mirror, dequantize=dequantize, device=device)
+        some = partial(
+            batches, batch=batch, start=start, mirror=mirror, dequantize=dequantize, device=device, world=world
+        )
         a = some(self.a, seed=seed)
         b = some(self.b, seed=seed if self.paired else second, noise_seed=second)
         for (one, _), (other, _) in zip(a, b, strict=True):

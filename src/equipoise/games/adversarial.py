@@ -77,8 +77,10 @@ class Adversarial:
         G = turn.nets["G"]
         real, labels = self.seen(turn)
         count = len(real) if self.g_batch is None else turn.share(self.g_batch)
-        if labels is not None and count != len(real) and turn.piece[1] > 1:
-            raise ValueError("fakes take their labels from the whole batch: in pieces, g_batch must be batch")
+        if labels is not None and count != len(real) and not turn.is_whole:
+            raise ValueError(
+                "fakes take their labels from the whole batch: in pieces or on several processes, g_batch must be batch"
+            )
         labels = None if labels is None else in_turn(labels, count)
         z = turn.latents(count, z_dim(G)).requires_grad_(bool(self.g_penalties))
         fake, latents = generate(G, z, labels)

@@ -1,11 +1,16 @@
 """Fakes of earlier steps, shown to a discriminator again."""
 
+from functools import partial
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ..checks import check_range
 from ..penalties.lazy import Remembering
+from ..processes import of_first, of_whole_batch
+
+Images = Float[Tensor, "b c h w"]
 
 
 class ImageBuffer(Remembering):
@@ -26,7 +31,7 @@ class ImageBuffer(Remembering):
         self.size = size
 
     @torch.no_grad()
-    def forward(self, fakes: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    def forward(self, fakes: Images) -> Images:
         """As many images."""
         if not self.size:
             return fakes
@@ -35,8 +40,13 @@ class ImageBuffer(Remembering):
         if kept.shape[1:] != fakes.shape[1:]:  # the networks have grown
             kept = self.images = fakes.new_zeros(self.size, *fakes.shape[1:])
             count.zero_()
+        return of_whole_batch(partial(self.exchange, kept, count), fakes)
+
+    def exchange(self, kept: Float[Tensor, "size c h w"], count: Tensor, fakes: Images) -> Images:
+        """What is shown in place of a whole batch."""
         shown = fakes.clone()
-        earlier, places = (torch.rand(len(fakes)) < 0.5).tolist(), torch.randint(self.size, (len(fakes),)).tolist()
+        earlier = (of_first(torch.rand(len(fakes))) < 0.5).tolist()
+        places = of_first(torch.randint(self.size, (len(fakes),))).tolist()
         filled = int(count)
         for number, fake in enumerate(fakes):
             if filled < self.size:

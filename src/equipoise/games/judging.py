@@ -14,6 +14,7 @@ from ..critic import Logits, centred, mean
 from ..losses import CriticLoss, Loss, of_critic
 from ..numerics import without_autocast
 from ..penalties import Penalty
+from ..processes import whole
 from ..spec import named
 from ..training import Terms, Turn
 from ..trees import map_leaves
@@ -58,7 +59,7 @@ class Judge:
     def after(self, turn: Turn) -> None:
         """Constrains the weights, and shows logits to all that adapt to them."""
         self.constraint(turn.nets[self.net])
-        real, fake = turn.kept["logits"]["real"], turn.kept["logits"]["fake"]
+        real, fake = (map_leaves(whole, turn.kept["logits"][side]) for side in ("real", "fake"))
         tell(self.augment, "observe_reals", centred(real, fake) if self.loss.relative else real)
         for layer in turn.nets[self.net].modules():
             tell(layer, "observe_fakes", fake)

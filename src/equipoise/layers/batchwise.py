@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from ..checks import check_choice, check_range
 from ..numerics import wide, without_autocast
+from ..processes import of_whole_batch
 
 STD_EPS = 1e-8  # under the root, so that its gradient is finite where all samples are alike
 MODES = ("all", "spatial", "none", "gpool", "flat")
@@ -44,13 +45,17 @@ class MinibatchStd(nn.Module):
         return {"all": self.groups, "flat": 1}.get(self.mode, channels)
 
     def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c2 *space"]:
-        """The input and the statistics of its groups of samples."""
+        """The input and the statistics of its groups of samples, which may be those of several processes."""
         if x.shape[1] % self.groups:
             raise ValueError(f"{x.shape[1]} channels cannot be split into {self.groups} groups")
+        return torch.cat([x, of_whole_batch(self.appended_to, x)], dim=1)
+
+    def appended_to(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c2 *space"]:
+        """The statistics of a batch, for each of its samples."""
         size = largest_divisor(len(x), self.group or len(x))
         spread = self.spread(wide(x).reshape(size, -1, x.shape[1], x.shape[2:].numel()))
         appended = spread.repeat(size, 1, 1).expand(-1, -1, x.shape[2:].numel()).reshape(len(x), -1, *x.shape[2:])
-        return torch.cat([x, appended.to(x.dtype)], dim=1)
+        return appended.to(x.dtype)
 
     def spread(self, x: Float[Tensor, "size n c p"]) -> Float[Tensor, "n c2 p2"]:
         """What is appended to each of n groups, at each of p pixels or at all alike (p2 = 1)."""
@@ -101,10 +106,14 @@ class MinibatchDiscrimination(nn.Module):
     def forward(self, x: Float[Tensor, "b f"]) -> Float[Tensor, "b f2"]:
         """The features and the closeness of each sample to the others."""
         with without_autocast(x):  # small differences of large numbers need float32
-            if self.training and len(x) > 1 and not self.initialised():
-                self.initialise(wide(x))
-            close = self.closeness(wide(x)) + self.bias
+            close = of_whole_batch(self.close_to, wide(x))
         return torch.cat([x, close.to(x.dtype)], dim=1)
+
+    def close_to(self, x: Float[Tensor, "b f"]) -> Float[Tensor, "b k"]:
+        """The closeness of each sample of a batch to the others, and the bias."""
+        if self.training and len(x) > 1 and not self.initialised():
+            self.initialise(x)
+        return self.closeness(x) + self.bias
 
     def closeness(self, x: Float[Tensor, "b f"]) -> Float[Tensor, "b k"]:
         """sum_{j != i} exp(-distance)."""

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from ..checks import check_range
 from ..labels import Labels, LabelSpace
+from .whole_batch import AnyBatchNorm
 
 
 class ClassEmbedding(nn.Embedding):
@@ -31,13 +32,6 @@ def embedding(labels: LabelSpace, width: int) -> nn.Embedding | nn.Linear:
     """The module that embeds labels of this kind in `width` dimensions."""
     make = ClassEmbedding if labels.kind == "classes" else VectorEmbedding
     return make(labels.size, width)
-
-
-class AnyBatchNorm(nn.BatchNorm2d):
-    """Batch normalisation of features of any number of dimensions: [b, c], [b, c, h, w]..."""
-
-    def _check_input_dim(self, x: Tensor) -> None:
-        pass
 
 
 class ConditionalBatchNorm(nn.Module):

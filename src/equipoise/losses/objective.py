@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..critic import Critic, CriticLike, Fakes, Images, Logits, Scalar, heads
+from ..processes import whole
 from ..trees import map_leaves
 
 OfHead = Callable[[Tensor, Tensor], Scalar]
@@ -83,16 +84,17 @@ def of_critic(loss: Loss | CriticLoss) -> CriticLoss:
     if isinstance(loss, CriticLoss):
         return loss
 
-    def d(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
+    def logits(critic: CriticLike, images: Images) -> Logits:
         if loss.batchwise:
             Critic.of(critic).require_whole_batch("this loss")
-        return loss.d(critic(real), critic(fake))
+        return map_leaves(whole, critic(images)) if loss.batchwise else critic(images)
+
+    def d(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
+        return loss.d(logits(critic, real), logits(critic, fake))
 
     def g(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
-        if loss.batchwise:
-            Critic.of(critic).require_whole_batch("this loss")
-        logits = critic(fake)
+        of_fake = logits(critic, fake)
         nothing = lambda head: torch.full_like(head, torch.nan)
-        return loss.g(critic(real) if loss.paired else map_leaves(nothing, logits), logits)
+        return loss.g(logits(critic, real) if loss.paired else map_leaves(nothing, of_fake), of_fake)
 
     return CriticLoss(d, g, loss.paired, loss.relative, loss.energy, loss.state)

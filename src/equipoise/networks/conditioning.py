@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from ..checks import check_choice
 from ..labels import Labels
 from ..layers import ConditionalBatchNorm, InstanceNorm, LayerNorm, PixelNorm, SelfModulation
-from ..layers.conditional import AnyBatchNorm, embedding
+from ..layers.conditional import embedding
+from ..layers.whole_batch import AnyBatchNorm
 from .chain import Conditional
 from .init import glorot
 from .shape import ImageShape

@@ -8,6 +8,7 @@ from torch.nn.functional import normalize
 
 from ..checks import check_range
 from ..critic import Critic, CriticLike, Fakes, Images, Scalar
+from ..processes import whole
 from ..schedules import Rate, at
 from .lazy import Penalty, lazily
 
@@ -30,7 +31,7 @@ def pulling_away(weight: Rate = 0.1) -> Penalty:
         if asked.generator is not None and not asked.generator_learns:
             raise ValueError("pulling_away is for what the generator makes: it is one of its --g-penalties")
         asked.require_whole_batch("pulling_away")
-        codes = normalize(torch.cat(asked.features(fake), dim=1), dim=1)
+        codes = whole(normalize(torch.cat(asked.features(fake), dim=1), dim=1))
         squared = (codes @ codes.mT).square()
         pairs = len(codes) * (len(codes) - 1)
         return at(weight, asked.seen) * (squared.sum() - squared.diagonal().sum()) / max(pairs, 1)
@@ -72,7 +73,7 @@ class PathLength(nn.Module):
             )
         noise = torch.randn_like(fake) / prod(fake.shape[2:]) ** 0.5
         (gradient,) = torch.autograd.grad((fake * noise).sum(), latents, create_graph=True)
-        lengths = gradient.flatten(1).norm(dim=1)
+        lengths = whole(gradient.flatten(1).norm(dim=1))
         if self.training:
             self.mean.lerp_(lengths.detach().mean().to(self.mean), self.decay)
         return at(self.weight, asked.seen) * (lengths - self.mean.clone()).square().mean()

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..checks import check_choice, check_range
 from ..critic import Critic, CriticLike, Fakes, Images, Scalar, per_sample
+from ..processes import whole
 from ..schedules import Rate, at
 from .lazy import Penalty, lazily
 
@@ -85,7 +86,7 @@ def max_gradient(weight: Rate = 1.0, every: int = 1) -> Penalty:
 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
         Critic.of(critic).require_whole_batch("max_gradient")
-        return now(weight, critic) * _squared_norm(gradient(critic, between(real, fake))).max()
+        return now(weight, critic) * whole(_squared_norm(gradient(critic, between(real, fake)))).max()
 
     return lazily(every, penalty)
 
@@ -136,7 +137,7 @@ def dragan(weight: Rate = 10.0, target: float = 1.0, scale: float = 0.5, every: 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
         real = real.detach()
         Critic.of(critic).require_whole_batch("dragan, which takes the standard deviation of the batch,")
-        noise = scale * real.std(correction=0) * torch.rand_like(real)
+        noise = scale * whole(real).std(correction=0) * torch.rand_like(real)
         near = real + one_per_sample(real) * noise
         return now(weight, critic) * (_norm(gradient(critic, near)) - target).square().mean()
 

@@ -28,6 +28,7 @@ from ..layers import TPReLU, TReLU
 from ..losses import CriticLoss, Loss
 from ..networks import ImageShape
 from ..networks.growing import growing
+from ..processes import ALONE, World
 from ..recipe import Recipe, known
 from ..schedules import Rate
 from ..spec import build, find
@@ -88,8 +89,8 @@ def assemble(recipe: Recipe, labels: LabelSpace, device: torch.device) -> Assemb
     return Assembled(state, players, arguments, precision, plan.batch_at(batch, sides), plan)
 
 
-def rounds(assembled: Assembled, stream: Iterable[Batch], recipe: Recipe) -> Iterator[Stats]:
-    """The training loop over those images."""
+def rounds(assembled: Assembled, stream: Iterable[Batch], recipe: Recipe, world: World = ALONE) -> Iterator[Stats]:
+    """The training loop over those images, of which a process has its share."""
     return steps(
         assembled.state,
         stream,
@@ -98,6 +99,7 @@ def rounds(assembled: Assembled, stream: Iterable[Batch], recipe: Recipe) -> Ite
         pieces=recipe.pieces,
         precision=assembled.precision,
         seed=recipe.seed,
+        world=world,
     )
 
 

@@ -11,6 +11,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from ..data import Meaning
+from ..processes import Parted
 from ..recipe import Recipe
 
 LOCK = ".lock"
@@ -115,11 +116,11 @@ class RunFolder:
 
     @contextmanager
     def naming_the_checkpoint(self) -> Iterator[None]:
-        """Adds the newest checkpoint to the message of a file that could not be written."""
+        """Adds the newest checkpoint to what is said of a file that cannot be written and of a process that is gone."""
         try:
             yield
-        except NotWritten as error:
-            raise NotWritten(f"{error}; {self.last_good()}") from error
+        except (NotWritten, Parted) as error:
+            raise type(error)(f"{error}; {self.last_good()}") from error
 
     def last_good(self) -> str:
         """Says where the newest checkpoint is."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..data import Dataset, Domains, DomainSources, Format, Source, batches, find_domains, inspect, load, load_domains
 from ..data.batches import check_dequantize
 from ..data.dataset import unknown_range
+from ..processes import ALONE, World
 from ..ranges import Range
 from ..recipe import Recipe, known
 from ..schedules import Rate
@@ -45,12 +46,12 @@ def sets_in(dataset: Dataset | Domains) -> list[Dataset]:
 
 
 def training_batches(
-    dataset: Dataset | Domains, recipe: Recipe, batch: Rate, start: int, device: torch.device
+    dataset: Dataset | Domains, recipe: Recipe, batch: Rate, start: int, device: torch.device, world: World = ALONE
 ) -> Iterator[Batch]:
-    """The batches of a complete recipe after so many images."""
+    """The batches of a complete recipe after so many images; this process's share of them."""
     options: dict[str, Any] = {"start": start, "mirror": known(recipe.mirror), "dequantize": recipe.dequantize}
     stream = dataset.batches if isinstance(dataset, Domains) else partial(batches, dataset)
-    return stream(batch, recipe.seed, device=device, **options)
+    return stream(batch, recipe.seed, device=device, world=world, **options)
 
 
 def in_own_size(source: Source, labels: bool = False) -> Dataset:

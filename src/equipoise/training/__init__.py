@@ -1,5 +1,6 @@
 """Training: a generator of rounds in which players take turns, over networks and batches, without files or recipes."""
 
+from ..processes import World as World
 from ..randomness import seeded as seeded
 from .loop import steps as steps
 from .player import Batch as Batch
@@ -12,4 +13,3 @@ from .precision import Precision as Precision
 from .state import State as State
 from .state import role as role
 from .statistics import Stats as Stats
-from .world import World as World

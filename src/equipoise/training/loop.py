@@ -9,6 +9,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ..checks import check_range
+from ..layers.whole_batch import synchronize
+from ..processes import ALONE, World
 from ..randomness import STEPS, mixed, seeded
 from ..schedules import Rate, at
 from ..trees import first, size
@@ -17,7 +19,6 @@ from .player import Batch, Player, Players, Turn
 from .precision import FLOAT32, Precision
 from .state import State
 from .statistics import Means, Stats, adapted
-from .world import ALONE, World
 
 
 def steps(
@@ -45,6 +46,8 @@ def steps(
     check_range(at_least=0, ema_images=ema_images)
     check_players(players)
     check_kept(state, players)
+    if world.size > 1:
+        synchronize(state.nets)
     for part in (*(state.nets[name] for name in state.moved), state.components):
         train(part)
     stream, batch, following = iter(batches), None, state.following()
@@ -57,7 +60,8 @@ def steps(
         if not plan or not players[plan[0]].fresh:
             raise ValueError("a round begins with an update on a fresh batch: its updates must be at least 1")
         state.begun, unseen, device = begin, iter(fresh), first(fresh[0]).device
-        with seeded(mixed(seed, world.rank, begin, STEPS), device), precision.settings(device):
+        randomness = seeded(mixed(seed, world.rank, begin, STEPS), device)
+        with randomness, precision.settings(device), world.active():
             for follow in following:
                 follow(begin)
             for number, name in enumerate(plan):

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from ..critic import Critic
+from ..processes import ALONE, World
 from ..randomness import LATENTS, mixed, normal
 from ..schedules import Rate
 from ..trees import first, join, split
-from .world import ALONE, World
 
 Batch = Any
 """A tree of tensors [batch, ...]: images, (images, labels), {"a": photos, "b": paintings}, audio [batch, 1, time]..."""
@@ -59,12 +59,18 @@ class Turn:
         self.notes |= {name: value.detach() for name, value in statistics.items()}
 
     def share(self, samples: int) -> int:
-        """How many of so many samples of a whole step are this piece's."""
-        if samples % self.piece[1]:
+        """How many of so many samples of a whole step are this piece's and this process's."""
+        parts = self.piece[1] * self.world.size
+        if samples % parts:
             raise ValueError(
-                f"pieces must divide the batch: {samples} samples cannot be split into {self.piece[1]} equal pieces"
+                f"pieces must divide the batch: {samples} samples cannot be split into {parts} equal pieces"
             )
-        return samples // self.piece[1]
+        return samples // parts
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the batch is all that this step sees, no piece and no share of it."""
+        return self.piece[1] * self.world.size == 1
 
     @property
     def device(self) -> torch.device:

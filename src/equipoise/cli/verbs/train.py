@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import tyro
 
 from ... import presets, report, runs
+from ...processes import joined
 from ...recipe import Game, Machine, Networks, Optimisation, Reading, Recipe, Scores, Usual
 from ...runs.paths import located
 from .. import display
@@ -56,19 +57,33 @@ class Train(Command):
         """Trains until the recipe's length is reached or a signal asks to stop."""
         if self.out is None:
             raise ValueError("train needs a folder for the run: --out runs/NAME")
-        run = runs.Session(located(self.length()), self.out, chosen_device(self.device))
+        with joined() as world:
+            recipe, device = located(self.length()), chosen_device(self.device)
+            run = runs.Session(recipe, self.out, device, world)
+            return self.lead(run) if world.leads else self.follow(run)
+
+    def lead(self, run: runs.Session) -> int:
+        """Trains, and says what happens."""
         if self.dry_run:
             display.plan(run)
             return 0
         if not run.folder.recipe_file.exists():
             display.chosen(run)
-        try:
-            with Stop() as stop, display.progress(run.recipe) as show:
-                for progress in run.train(stop):
-                    show(progress)
-        finally:  # a run that broke has a page too
-            page = report.write(self.out) if run.folder.recipe_file.exists() else self.out
+        with Stop() as stop:
+            try:
+                with display.progress(run.recipe) as show:
+                    for progress in run.train(stop):
+                        show(progress)
+            finally:  # a run that broke has a page too
+                page = report.write(run.folder.path) if run.folder.recipe_file.exists() else run.folder.path
         return stop.farewell() or display.finished(run, page)
+
+    def follow(self, run: runs.Session) -> int:
+        """Trains beside the process that leads."""
+        with Stop(quiet=True) as stop:
+            for _ in run.train(stop) if not self.dry_run else ():
+                pass
+        return stop.status
 
     def length(self) -> Recipe:
         """The recipe with one length: in images, that of its preset too, or in minutes."""

@@ -1,0 +1,67 @@
+"""The scores of a run: written when they are due, beside the checkpoint that is the best so far."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from ..recipe import Recipe, known
+from ..training import State
+from .folder import RunFolder, append_row, read_rows
+from .outputs import Output
+from .references import RealImages
+from .scoring import Scorer
+
+
+class Scores:
+    """What compares the outputs of a run with real images, and the rows that training has written of them."""
+
+    def __init__(self, folder: RunFolder, recipe: Recipe, outputs: list[Output], device: torch.device) -> None:
+        self.folder, self.recipe, self.outputs = folder, recipe, outputs
+        of = lambda real: Scorer(RealImages(real), str(recipe.features), device, known(recipe.score))
+        self.scorers = [of(output.real) for output in outputs]
+
+    @property
+    def unseen(self) -> int:
+        """How many real images are still to be looked at."""
+        return sum(scorer.unseen for scorer in self.scorers)
+
+    def rows(self, output: Output) -> list[dict[str, Any]]:
+        """The scores of an output that training has written so far."""
+        rows = [row for row in read_rows(self.folder.metrics_file) if row["when"] == "training"]
+        return [row for row in rows if row.get("output") == output.about.get("output")]
+
+    def missing(self, seen: int) -> list[Output]:
+        """The outputs that have no score of this moment yet."""
+        return [output for output in self.outputs if seen not in [row["seen"] for row in self.rows(output)]]
+
+    def add(self, state: State, untrained: Callable[[], State]) -> dict[str, Any] | None:
+        """Scores all outputs that have no score of this moment; returns the first of them.
+
+        When the first score is due the generators are scored as they were before training too, which so begins at once.
+        """
+        if self.missing(0):
+            start = untrained()
+            for output in self.missing(0):
+                self.add_one(output, start)
+        rows = [self.add_one(output, state) for output in self.missing(state.seen)]
+        return rows[0] if rows else None
+
+    def add_one(self, output: Output, state: State) -> dict[str, Any]:
+        """Scores an EMA generator; keeps the checkpoint if it is the best so far, by the first output."""
+        G, seed = state.averages[output.net], 1
+        scorer, count = self.scorers[self.outputs.index(output)], output.count(int(self.recipe.score_images or 0))
+        values = scorer.score(output.generated(G, count, seed), count, output.subject(G, seed)).values()
+        row: dict[str, Any] = {"seen": state.seen, "weights": "averaged", "seed": seed, "when": "training"}
+        row |= output.about | values | scorer.card(count)
+        if state.seen and output is self.outputs[0] and is_best(row, self.rows(output)):
+            self.folder.save_best(self.folder.newest_checkpoint())
+        append_row(self.folder.metrics_file, row)  # last: a process killed before this line scores again
+        return row
+
+
+def is_best(row: dict[str, Any], before: list[dict[str, Any]]) -> bool:
+    """Whether the first score is at least as good as all before, that of the untrained generator apart."""
+    first, about = next(iter(row["scores"].items()))
+    sign = -1 if about["higher"] else 1
+    return all(sign * row[first] <= sign * earlier[first] for earlier in before if earlier["seen"])
