@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from equipoise.data import Format, batches, inspect, load
+from equipoise.ranges import BYTES, Range
 
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 SMALL = Format(3, 8, 8)
@@ -181,12 +182,46 @@ def test_a_damaged_zip_member_is_skipped(tmp_path, caplog):
     assert "skipped 2.png: Bad CRC" in caplog.text
 
 
-def test_a_bomb_is_refused(tmp_path, monkeypatch):
+def test_a_bomb_is_left_out_and_refused_where_one_is_strict(tmp_path, monkeypatch, caplog):
     fill(tmp_path, {"0.png": png(0), "big.png": png(0, size=(50, 50))})
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)
-    for call in (lambda: inspect(tmp_path), lambda: load(tmp_path, SMALL)):
+    assert inspect(tmp_path).typical.height < 50
+    assert len(load(tmp_path, SMALL)) == 1
+    assert "big.png is a decompression bomb" in caplog.text
+    for call in (lambda: inspect(tmp_path, strict=True), lambda: load(tmp_path, SMALL, strict=True)):
         with pytest.raises(ValueError, match=r"big\.png is a decompression bomb"):
             call()
+
+
+class TestStacks:
+    def stack(self, path, pages):
+        first, *rest = map(Image.fromarray, pages)
+        first.save(path, save_all=True, append_images=rest)
+        return path
+
+    def test_bytes_stay_bytes(self, tmp_path):
+        pages = np.random.default_rng(0).integers(0, 256, (3, 5, 4), dtype=np.uint8)
+        source = inspect(self.stack(tmp_path / "cells.tif", pages))
+        assert (source.count, source.typical.channels, source.typical.range) == (3, 1, BYTES)
+        assert (source.reader.pixels(2, Format(1, 5, 4)) == pages[2]).all()
+
+    def test_sixteen_bits_and_floats_are_not_cut_down(self, tmp_path):
+        pages = np.array([[[0, 1], [256, 65535]], [[2, 3], [4, 5]]], dtype=np.uint16)
+        source = inspect(self.stack(tmp_path / "deep.tif", pages))
+        assert str(source.typical.range) == str(Range(0.0, 65535.0))
+        exact = source.reader.pixels(0, Format(1, 2, 2, range=source.typical.range))
+        assert exact.dtype == np.float32
+        assert exact.ravel().tolist() == [0, 1, 256, 65535]
+        floats = (pages / 65535).astype(np.float32)
+        assert inspect(self.stack(tmp_path / "floats.tif", floats)).typical.range == BYTES
+
+    def test_what_is_no_stack(self, tmp_path):
+        (tmp_path / "x.tif").write_bytes(b"II*\0")
+        with pytest.raises(ValueError, match=r"x\.tif cannot be read"):
+            inspect(tmp_path / "x.tif")
+        uneven = self.stack(tmp_path / "y.tif", [np.zeros((2, 2), np.uint8), np.zeros((3, 2), np.uint8)])
+        with pytest.raises(ValueError, match="pages of a stack must have one size and kind"):
+            inspect(uneven)
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ def _opened(content: bytes, name: str) -> Iterator[Image.Image]:
         with image:
             yield image
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise ValueError(
+        raise BrokenImage(
             f"{name} is a decompression bomb: more pixels than PIL.Image.MAX_IMAGE_PIXELS = {Image.MAX_IMAGE_PIXELS}"
         ) from None
     except UnidentifiedImageError:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
@@ -15,9 +16,10 @@ from . import arrays, cifar, idx, label_files, toys
 from .convert import BrokenImage, Look
 from .label_tables import LabelTable, classes, named_classes
 from .readers import SUFFIXES, Archive, Arrays, Files, Folder, Reader, Store, image_names
+from .stacks import read_stack
 
 SAMPLE = 64
-KINDS = "a folder or .zip of images, CIFAR-10 or CIFAR-100 (folder or .tar.gz), a folder of idx files, .npy, .npz"
+KINDS = "a folder or .zip of images, CIFAR-10 or CIFAR-100 (folder or .tar.gz), a folder of idx files, .npy, .npz, .tif"
 NAMED = re.compile(r"\w+\(.*\)|.*\.py:.*", re.DOTALL)  # a call, or what stands in a user's own file
 
 
@@ -120,7 +122,9 @@ def _file(path: Path, strict: bool) -> Source:
         archive = Archive(path)
         return _files("zip", path, archive, tuple(archive.names()), strict)
     if suffix in (".npy", ".npz"):
-        return _arrays(path)
+        return _arrays(path, arrays.read_arrays(path))
+    if suffix in (".tif", ".tiff"):
+        return _arrays(path, read_stack(path))
     if "idx" in path.name and "ubyte" in path.name:
         raise ValueError(f"{path} is one file of idx; give the folder that holds it and its labels")
     kind = cifar.cifar_tar(path) if suffix in (".gz", ".tgz", ".tar") else None
@@ -220,8 +224,7 @@ def _idx_labels(path: Path, count: int) -> LabelTable | None:
     return arrays.read_labels(path, {"labels": idx.read_idx(beside, 1)}, count) if beside else None
 
 
-def _arrays(path: Path) -> Source:
-    content = arrays.read_arrays(path)
+def _arrays(path: Path, content: dict[str, Any]) -> Source:
     images, *ranges = arrays.read_images(path, content)
     labels = partial(arrays.read_labels, path, content, len(images))
     return _pixels("arrays", path.name, images, labels, ranges=(ranges[0], ranges[1]))
