@@ -35,6 +35,7 @@ SHARED = {
     "labels",
     "numerics",
     "processes",
+    "profiling",
     "randomness",
     "ranges",
     "schedules",

@@ -10,11 +10,12 @@ from torch import Tensor
 from ..augment import Augmentation
 from ..constraints import Constraint
 from ..constraints import none as unconstrained
-from ..critic import Logits, centred, mean
+from ..critic import Critic, Logits, centred, mean
 from ..losses import CriticLoss, Loss, of_critic
 from ..numerics import without_autocast
 from ..penalties import Penalty
 from ..processes import whole
+from ..profiling import span
 from ..spec import named
 from ..training import Terms, Turn
 from ..trees import map_leaves
@@ -54,7 +55,7 @@ class Judge:
         turn.kept["logits"] = map_leaves(Tensor.detach, logits)
         turn.note(**{side: mean(of_side) for side, of_side in logits.items()})
         with without_autocast(real):
-            return terms | {name: penalty(critic, real, fake) for name, penalty in self.penalties.items()}
+            return terms | {name: timed(name, penalty, critic, real, fake) for name, penalty in self.penalties.items()}
 
     def after(self, turn: Turn) -> None:
         """Constrains the weights, and shows logits to all that adapt to them."""
@@ -68,6 +69,12 @@ class Judge:
         """The loss of a generator that made these fakes."""
         critic = turn.critic(self.net, augment=self.augment, **known)
         return self.loss.g(critic, real.detach(), fake)
+
+
+def timed(name: str, penalty: Penalty, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+    """A penalty, which is work of a kind of its own."""
+    with span(f"penalty {name}"):
+        return penalty(critic, real, fake)
 
 
 def tell(observer: object, method: str, logits: Logits) -> Any:

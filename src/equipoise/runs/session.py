@@ -14,6 +14,7 @@ import torch
 from ..data import DomainSources
 from ..metrics.evaluation import versions
 from ..processes import ALONE, World
+from ..profiling import span
 from ..recipe import Recipe, differences, known
 from ..training import State, Stats
 from .assemble import Assembled, assemble, rounds
@@ -187,16 +188,20 @@ class Session:
         saving, scoring = due(recipe.save_every), due(recipe.score_every) and self.state.seen > 0
         measuring = bool(self.bench.instruments) and due(known(recipe.instruments_every))
         recording = saving or scoring or measuring or due(max(1, known(recipe.images) // ROWS))
-        row = self.record(measuring) if recording else None
+        with span("statistics"):
+            row = self.record(measuring) if recording else None
         if not self.world.leads:
             return Progress(self.state.seen)
-        if saving or scoring:
-            self.save()
-        if due(recipe.sample_every):
-            self.picture()
-        if due(recipe.sample_every) or self.level_ends():
-            self.picture_level()
-        return Progress(self.state.seen, row, self.scores.add(self.state, self.untrained) if scoring else None)
+        with span("checkpoints"):
+            if saving or scoring:
+                self.save()
+        with span("pictures"):
+            if due(recipe.sample_every):
+                self.picture()
+            if due(recipe.sample_every) or self.level_ends():
+                self.picture_level()
+        with span("scores"):
+            return Progress(self.state.seen, row, self.scores.add(self.state, self.untrained) if scoring else None)
 
     def measure_start(self) -> None:
         """Writes what instruments say before the first round, unless that was written."""

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from ..checks import check_range
 from ..layers.whole_batch import synchronize
 from ..processes import ALONE, World
+from ..profiling import span
 from ..randomness import STEPS, mixed, seeded
 from ..schedules import Rate, at
 from ..trees import first, size
@@ -54,7 +55,8 @@ def steps(
     while True:
         begin, means, kept = state.seen, Means(), [dict[str, Any]() for _ in range(pieces)]
         plan = [name for name, player in players.items() for _ in range(round(at(player.updates, begin)))]
-        fresh = [*islice(stream, sum(players[name].fresh for name in plan))]
+        with span("data"):
+            fresh = [*islice(stream, sum(players[name].fresh for name in plan))]
         if len(fresh) < sum(players[name].fresh for name in plan):
             return
         if not plan or not players[plan[0]].fresh:
@@ -68,18 +70,21 @@ def steps(
                 player = players[name]
                 batch = next(unseen) if player.fresh else batch
                 turn = Turn(state.nets, batch, begin, seed=mixed(seed, begin, STEPS, number), world=world)
-                means.add(move(player, state.optimizers[name], turn, kept, precision), f"{name}.")
-                player.after(turn.as_whole(kept))
+                with span(f"{name}: forward"):
+                    means.add(move(player, state.optimizers[name], turn, kept, precision, name), f"{name}.")
+                with span(f"{name}: after"):
+                    player.after(turn.as_whole(kept))
                 state.seen += player.fresh * size(batch) * world.size
-            state.average(state.seen - begin, at(ema_images, begin))
+            with span("averages"):
+                state.average(state.seen - begin, at(ema_images, begin))
             means.add(adapted(state.components))
         yield means.means()
 
 
 def move(
-    player: Player, optimizer: Optimizer, turn: Turn, kept: Sequence[dict[str, Any]], precision: Precision
+    player: Player, optimizer: Optimizer, turn: Turn, kept: Sequence[dict[str, Any]], precision: Precision, name: str
 ) -> Stats:
-    """One update of a player; its terms and the norm of its gradient.
+    """One update of a player of that name; its terms and the norm of its gradient.
 
     Gradients reach the player's own weights alone, so that no other network has to be frozen.
     """
@@ -91,16 +96,19 @@ def move(
             terms = player.objective(piece)
         total = torch.stack([*terms.values()]).sum() if terms else torch.zeros(())
         if total.requires_grad:
-            (total / len(kept)).backward(inputs=weights)
+            with span(f"{name}: backward"):
+                (total / len(kept)).backward(inputs=weights)
         if {"gradient", *piece.notes} & {*terms} or "gradient" in piece.notes:
             raise ValueError(
                 f"terms and notes need names of their own, other than 'gradient': {[*terms, *piece.notes]}"
             )
         means.add(dict(terms) | piece.notes)
     gradients = [weight.grad for weight in weights if weight.grad is not None]
-    turn.world.average(gradients)
-    if gradients:
-        optimizer.step()
+    with span("messages"):
+        turn.world.average(gradients)
+    with span(f"{name}: optimizer"):
+        if gradients:
+            optimizer.step()
     return {**means.means(), "gradient": nn.utils.get_total_norm(gradients).to(turn.device)}
 
 

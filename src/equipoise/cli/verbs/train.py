@@ -1,5 +1,7 @@
 """The verb `train`: its flags are the groups of a recipe."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +12,7 @@ from ... import presets, report, runs
 from ...processes import joined
 from ...recipe import Game, Machine, Networks, Optimisation, Reading, Recipe, Scores, Usual
 from ...runs.paths import located
+from ...runs.profiles import Recording, summary
 from .. import display
 from ..commands import Command, Device, chosen_device
 from ..stopping import Stop
@@ -30,6 +33,9 @@ class Train(Command):
     preset: Annotated[str, tyro.conf.arg(help="where the defaults come from: equipoise list presets")] = "default"
     dry_run: Annotated[
         bool, tyro.conf.arg(help="print the complete recipe, and how long it takes, and stop", aliases=["-n"])
+    ] = False
+    profile: Annotated[
+        bool, tyro.conf.arg(help="write where the time goes, profile.txt, and a trace of two rounds, trace.json")
     ] = False
     device: Device = "auto"
     usual: Usual = field(default_factory=Usual)
@@ -71,12 +77,24 @@ class Train(Command):
             display.chosen(run)
         with Stop() as stop:
             try:
-                with display.progress(run.recipe) as show:
+                with display.progress(run.recipe) as show, self.recorded(run) as step:
                     for progress in run.train(stop):
                         show(progress)
+                        step()
             finally:  # a run that broke has a page too
                 page = report.write(run.folder.path) if run.folder.recipe_file.exists() else run.folder.path
         return stop.farewell() or display.finished(run, page)
+
+    @contextmanager
+    def recorded(self, run: runs.Session) -> Iterator[Callable[[], None]]:
+        """Takes a profile where one is asked for; what is to be called after each round."""
+        if not self.profile:
+            yield lambda: None
+            return
+        recording = Recording(run.folder.path, run.device)
+        with recording.running():
+            yield recording.step
+        print(f"\n{summary(recording.profile.shares())}")
 
     def follow(self, run: runs.Session) -> int:
         """Trains beside the process that leads."""
