@@ -16,7 +16,8 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from equipoise import cli, presets
+from equipoise import presets
+from equipoise.cli import running
 from equipoise.metrics.features.classifier import classify
 from equipoise.recipe import Recipe, differences
 from equipoise.report.record import read
@@ -154,7 +155,7 @@ def words(name):
 
 def recipe(name):
     """The recipe that the command asks for."""
-    return cli.parse(words(name)).recipe
+    return running.parse(words(name)).recipe
 
 
 def train(name):

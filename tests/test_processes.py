@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,24 +15,26 @@ from torch import nn
 
 from equipoise import augment, games, layers, losses, norms, penalties
 from equipoise.data import Format, batches, inspect, load
-from equipoise.layers.whole_batch import AnyBatchNorm
+from equipoise.growth import progressive
+from equipoise.layers.whole_batch import AnyBatchNorm, synchronize
 from equipoise.optimizers import adam
 from equipoise.processes import World
+from equipoise.recipe import Recipe
+from equipoise.runs.session import check_shares
 from equipoise.training import Player, State, steps
 
 BATCH, SIDE = 8, 4
 
 
 class G(nn.Module):
-    """Batch normalisation of torch's own and of ours."""
+    """Batch normalisation of torch's own and of ours, or none."""
 
     z_dim = 4
 
-    def __init__(self):
+    def __init__(self, normalized=True):
         super().__init__()
-        self.body = nn.Sequential(
-            nn.Linear(4, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 16), AnyBatchNorm(16), nn.Tanh()
-        )
+        norms = [nn.BatchNorm1d(16), AnyBatchNorm(16)] if normalized else [nn.Identity(), nn.Identity()]
+        self.body = nn.Sequential(nn.Linear(4, 16), norms[0], nn.ReLU(), nn.Linear(16, 16), norms[1], nn.Tanh())
 
     def forward(self, z):
         return self.body(z).reshape(-1, 1, SIDE, SIDE)
@@ -40,10 +43,10 @@ class G(nn.Module):
 class D(nn.Module):
     """With features, and with a layer in which samples see each other."""
 
-    def __init__(self, layer):
+    def __init__(self, layer="", channels=1):
         super().__init__()
-        std, discrimination = layer == "std", layer == "discrimination"
-        self.convolution = nn.Conv2d(1, 8, 3, 2, 1)
+        std, discrimination = layer.endswith("std"), layer == "discrimination"
+        self.convolution = nn.Conv2d(channels, 8, 3, 2, 1)
         self.std = layers.MinibatchStd(group=4) if std else nn.Identity()
         self.body = nn.Sequential(nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(36 if std else 32, 8))
         self.features = nn.Identity()
@@ -62,6 +65,11 @@ GAMES = {
     "dual contrastive": lambda: games.adversarial(losses.dual_contrastive()),
     "pulling away": lambda: games.adversarial(losses.hinge(), g_penalties=[penalties.pulling_away()]),
     "spectral normalisation": lambda: games.adversarial(losses.hinge()),
+    "spectral regularization": lambda: games.adversarial(losses.hinge(), [penalties.spectral_regularization()]),
+    "labels": lambda: games.adversarial(losses.hinge(), g_batch=16),
+    "pieces": lambda: games.adversarial(losses.hinge(), [penalties.r1()]),
+    "R1 over std": lambda: games.adversarial(losses.hinge(), [penalties.r1()]),
+    "pairs": lambda: games.paired(),
     "buffers of fakes": lambda: games.cycle(buffer=12),
     "lecam": lambda: games.adversarial(losses.hinge(), [penalties.lecam(warm_up=1)]),
     "balance": lambda: games.adversarial(losses.boundary_equilibrium()),
@@ -86,24 +94,60 @@ class Energy(nn.Module):
         return -(self.body(x.flatten(1)) - x.flatten(1)).abs().mean(1)
 
 
-def networks(name):
-    if name == "buffers of fakes":
-        translate = lambda: nn.Sequential(nn.Conv2d(1, 4, 3, 1, 1), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 1, 1))
-        return {"G_ab": translate(), "G_ba": translate(), "D_a": D(name), "D_b": D(name)}
-    judge = Energy() if name == "balance" else D(name)
-    return {"G": G(), "D": norms.apply(norms.spectral(), judge) if name == "spectral normalisation" else judge}
+class Labelled(nn.Module):
+    """A generator of classes, with batch normalisation that they choose."""
+
+    z_dim = 4
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.norm = nn.Linear(4, 16), layers.ConditionalBatchNorm(16, 3)
+
+    def forward(self, z, labels):
+        return self.norm(self.linear(z), labels).tanh().reshape(-1, 1, SIDE, SIDE)
+
+
+class Projecting(D):
+    """A discriminator that sees classes."""
+
+    def __init__(self):
+        super().__init__()
+        self.classes = nn.Embedding(3, 8)
+
+    def forward(self, x, labels):
+        features = self.body(self.convolution(x))
+        return self.head(features).squeeze(1) + (features * self.classes(labels)).sum(1)
+
+
+def translator():
+    return nn.Sequential(nn.Conv2d(1, 4, 3, 1, 1), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 1, 1))
+
+
+NETWORKS = {
+    "labels": lambda: {"G": Labelled(), "D": Projecting()},
+    "pairs": lambda: {"G": translator(), "D": D(channels=2)},
+    "pieces": lambda: {"G": G(normalized=False), "D": D()},  # batch normalisation would be that of a piece
+    "buffers of fakes": lambda: {"G_ab": translator(), "G_ba": translator(), "D_a": D(), "D_b": D()},
+    "balance": lambda: {"G": G(), "D": Energy()},
+    "spectral normalisation": lambda: {"G": G(), "D": norms.apply(norms.spectral(), D())},
+}
+BATCHES = {
+    "labels": lambda images: (images, (10 * images[:, 0, 0, 0]).long() % 3),
+    "pairs": lambda images: (images, 1 - images),
+    "buffers of fakes": lambda images: {"a": images, "b": 1 - images},
+}
 
 
 def played(name, world):
     """The state after a few rounds."""
-    torch.manual_seed(0)
+    torch.manual_seed(world.rank)  # what the first process has counts
     players = GAMES[name]()
-    state = State.start(networks(name), players, adam(), 1e-3)
+    nets = NETWORKS.get(name, lambda: {"G": G(), "D": D(name)})()
+    state = State.start(nets, players, adam(), 1e-3)
     images = torch.randn(60, BATCH, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
-    stream = (world.share(batch) for batch in images)
-    if name == "buffers of fakes":
-        stream = ({"a": batch, "b": 1 - batch} for batch in stream)
-    for _, _ in zip(range(6), steps(state, stream, players, world=world), strict=False):
+    stream = (BATCHES.get(name, lambda share: share)(world.share(batch)) for batch in images)
+    pieces = 2 if name == "pieces" else 1
+    for _, _ in zip(range(6), steps(state, stream, players, world=world, pieces=pieces), strict=False):
         pass
     return state.state_dict()
 
@@ -161,6 +205,21 @@ def test_shares_of_the_data_are_the_batches(options, tmp_path):
     of = lambda world: batches(dataset, BATCH, seed=3, world=world, **options)
     for _, (whole, _), *shares in zip(range(6), of(World()), *(of(World(r, 4)) for r in range(4)), strict=False):
         assert torch.equal(whole, torch.cat([images for images, _ in shares]))
+
+
+def test_batches_of_later_levels_are_checked_before_a_run_begins():
+    plan = progressive(hold=8, fade=8, start=4, batch={8: 6})
+    check_shares(Recipe(batch=16, g_batch=16), plan, World(0, 2))
+    with pytest.raises(ValueError, match="a batch of 6 images cannot be shared equally by 4 processes"):
+        check_shares(Recipe(batch=16, g_batch=16), plan, World(0, 4))
+
+
+def test_a_batch_normalisation_of_somebody_else_is_refused():
+    class Own(nn.BatchNorm2d):
+        pass
+
+    with pytest.raises(ValueError, match="Own would normalise by the batch of one process alone"):
+        synchronize(nn.Sequential(Own(3)))
 
 
 def test_a_batch_that_cannot_be_shared_is_refused():
@@ -239,7 +298,7 @@ class TestCommand:
         os.kill(int(workers[-1]), signal.SIGKILL)
         said = run.communicate(timeout=120)[0]
         assert run.returncode != 0
-        assert "another process of the run has ended" in said
+        assert re.search(r"another process of the run has ended.*; the last good checkpoint is .*0\.pt", said)
         again = self.start(words, tmp_path / "x", 1)
         said = again.communicate(timeout=120)[0]
         assert again.returncode == 0, said
@@ -252,7 +311,9 @@ class TestCommand:
         assert said.count("losses has no 'hing' (did you mean 'hinge'?)") == 1
         words[words.index("16")] = "17"
         run = self.start([*words, "--g-batch", "17"], tmp_path / "x", 2)
-        assert run.communicate(timeout=120)[0].count("of 17 images cannot be shared equally by 2 processes") == 1
+        assert (
+            run.communicate(timeout=120)[0].count("a batch of 17 images cannot be shared equally by 2 processes") == 1
+        )
         assert not (tmp_path / "x").exists()
 
     def test_a_number_that_is_none_on_one_process_stops_all_with_one_message(self, words, tmp_path):

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -27,9 +28,7 @@ def test_a_span_is_charged_without_what_is_within():
 
 
 def test_spans_cost_nothing_where_nobody_listens():
-    with span("x"):
-        pass
-    assert Profile().shares() == []
+    assert isinstance(span("x"), nullcontext)
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
 """What labels are: classes, boolean attributes, or vectors."""
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import torch
-from jaxtyping import Bool, Float, Int64, Shaped
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from .checks import check_choice
@@ -40,7 +40,10 @@ class LabelSpace(NamedTuple):
         return numbers % self.size if self else None
 
 
-def in_turn(labels: Shaped[Tensor, "k ..."] | None, count: int) -> Shaped[Tensor, "n ..."] | None:
+SomeLabels = TypeVar("SomeLabels", Tensor, Tensor | None)
+
+
+def in_turn(labels: SomeLabels, count: int) -> SomeLabels:
     """`count` labels: one after the other, and from the first one again.
 
     >>> in_turn(torch.tensor([5, 7]), 3).tolist()

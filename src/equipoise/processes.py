@@ -1,13 +1,15 @@
 """The processes that train together: each has an equal share of every batch, and sees the whole where that counts.
 
 What looks at a batch (batch normalisation, minibatch statistics, losses that compare samples, adaptive augmentation)
-asks for the whole one, `whole(x)`, or for the mean over all processes, `mean(x)`. With a process alone both give `x`.
+asks for the whole one, `whole(x)`, or for the mean over all processes, `mean_of_all(x)`. With a process alone both give
+`x`. They are messages: all processes have to come to them in the same order.
 """
 
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import timedelta
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -16,13 +18,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .numerics import wide
+from .profiling import span
 
 T = TypeVar("T")
 Samples = TypeVar("Samples", Tensor, NDArray[Any])
 
+PATIENCE = timedelta(hours=12)  # the others wait while the first process scores; one that has ended is noticed at once
+
 
 class Parted(ConnectionError):
     """Another process has ended, so that this one cannot go on."""
+
+
+class BrokenElsewhere(Parted):
+    """Another process has had a problem, and says so itself."""
 
 
 class World(NamedTuple):
@@ -48,17 +57,33 @@ class World(NamedTuple):
         for dtype in dict.fromkeys(x.dtype for x in tensors) if self.size > 1 else ():
             several = [x for x in tensors if x.dtype == dtype]
             together = torch.cat([x.flatten() for x in several])
-            summed(together)
+            sum_in_place(together)
             parts = (together / self.size).split([x.numel() for x in several])
             for x, part in zip(several, parts, strict=True):
                 x.copy_(part.view_as(x))
+
+    def average_gradients(self, weights: Sequence[Tensor]) -> None:
+        """The mean of the gradients over all processes; a process without one counts as 0, unless none has one."""
+        if self.size == 1:
+            return
+        known = torch.tensor([weight.grad is not None for weight in weights]).to(weights[0])
+        gradients = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
+        self.average([*gradients, known])
+        for weight, gradient, share in zip(weights, gradients, known.tolist(), strict=True):
+            weight.grad = gradient if share else None
+
+    def agree(self, tensors: Sequence[Tensor]) -> None:
+        """Gives all processes what the first one has, in place."""
+        for x in tensors if self.size > 1 else ():
+            with _connected():
+                dist.broadcast(x, 0)
 
     def any(self, flag: bool) -> bool:
         """Whether any process says so; all get the same answer."""
         if self.size == 1:
             return flag
         votes = torch.tensor(int(flag))
-        summed(votes)
+        sum_in_place(votes)
         return bool(votes)
 
     def from_first(self, value: T) -> T:
@@ -66,14 +91,14 @@ class World(NamedTuple):
         if self.size == 1:
             return value
         several = [value]
-        dist.broadcast_object_list(several)
+        with _connected():
+            dist.broadcast_object_list(several)
         return several[0]
 
     def together(self, make: Callable[[], T]) -> T:
-        """What each process makes. A problem of one ends all: the first that has one raises it, the others end quietly.
+        """What each process makes. A problem of one ends all: the first that has one raises it, others BrokenElsewhere.
 
-        Nobody waits for a process that has gone, and nobody's end hurries the one that has something to say: the others
-        end with status 0.
+        Nobody waits for a process that has gone.
         """
         if self.size == 1:
             return make()
@@ -81,19 +106,20 @@ class World(NamedTuple):
         problem: Exception | None = None
         try:
             made.append(make())
-        except (ValueError, OSError) as error:
+        except Exception as error:  # whatever it is, the others have to hear of it
             problem = error
         broken: list[bool] = [False] * self.size
-        dist.all_gather_object(broken, problem is not None)
+        with _connected():
+            dist.all_gather_object(broken, problem is not None)
         if not any(broken):
             return made[0]
         if problem is not None and broken.index(True) == self.rank:
             raise problem
-        raise SystemExit(0)
+        raise BrokenElsewhere(f"process {broken.index(True)} has a problem") from problem
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Within, `whole` and `mean` are those of all processes."""
+        """Within, `whole` and `mean_of_all` are those of all processes."""
         token = _current.set(self)
         try:
             yield
@@ -111,7 +137,10 @@ def current() -> World:
 
 
 def whole(x: Tensor) -> Tensor:
-    """The shares of all processes one after the other, [size b, ...]; the gradient goes to whoever had a share."""
+    """The shares of all processes one after the other, [size b, ...]; the gradient goes to whoever had a share.
+
+    A sum over shares that are 0 elsewhere: exact, and differentiable as often as one likes, which gathering is not.
+    """
     world = current()
     if world.size == 1:
         return x
@@ -120,7 +149,7 @@ def whole(x: Tensor) -> Tensor:
     return _sum(torch.cat(shares))
 
 
-def mean(x: Tensor) -> Tensor:
+def mean_of_all(x: Tensor) -> Tensor:
     """The mean over all processes, with its gradient."""
     world = current()
     return x if world.size == 1 else _sum(x) / world.size
@@ -141,16 +170,27 @@ def of_whole_batch(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 def joined() -> Iterator[World]:
     """The processes that `torchrun` has started, one of which this is; else this one alone.
 
-    Messages go by NCCL between GPUs and by gloo between CPUs.
+    Messages go by NCCL between GPUs, of which each process has its own, and by gloo between CPUs. Raises ValueError for
+    more processes than GPUs.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if processes() == 1:
         yield ALONE
         return
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    if torch.cuda.is_available():
+        if local_rank() >= torch.cuda.device_count():
+            raise ValueError(f"each process needs a GPU of its own, and this machine has {torch.cuda.device_count()}")
+        torch.cuda.set_device(local_rank())
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    dist.init_process_group(backend, timeout=PATIENCE)
     try:
         yield World(dist.get_rank(), dist.get_world_size())
     finally:
         dist.destroy_process_group()
+
+
+def processes() -> int:
+    """How many processes `torchrun` has started."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def local_rank() -> int:
@@ -158,11 +198,19 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
-def summed(x: Tensor) -> None:
-    """The sum over all processes, in place; raises Parted where one has ended."""
-    try:
+def sum_in_place(x: Tensor) -> None:
+    """The sum over all processes; raises Parted where one has ended."""
+    with span("messages"), _connected():
         dist.all_reduce(x)
-    except RuntimeError as error:
+
+
+@contextmanager
+def _connected() -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:  # gloo and NCCL have no exception of their own for this
         raise Parted("another process of the run has ended, or cannot be reached") from error
 
 
@@ -178,7 +226,7 @@ class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         total = x.contiguous().clone()
-        summed(total)
+        sum_in_place(total)
         return total
 
     @staticmethod

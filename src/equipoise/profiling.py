@@ -75,7 +75,7 @@ class Profile:
     def shares(self) -> list[Share]:
         """What took most first; the time outside of all spans is "other"."""
         whole = sum(self.seconds.values()) or 1.0
-        found = [Share(name, taken, taken / whole, self.calls[name]) for name, taken in self.seconds.items()]
+        found = [Share(name, taken, taken / whole, self.calls.get(name, 0)) for name, taken in self.seconds.items()]
         return sorted(found, key=lambda share: -share.seconds)
 
 

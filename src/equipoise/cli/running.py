@@ -12,8 +12,9 @@ import tyro
 from tyro import MISSING_NONPROP
 
 from ..checks import check_choice
+from ..processes import BrokenElsewhere
 from . import COMMANDS
-from .commands import Command
+from .command import Command
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -23,6 +24,8 @@ def run(arguments: Sequence[str]) -> int:
         return parse(arguments).run()
     except BrokenPipeError:  # the reader, like `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except BrokenElsewhere:  # that process says what is wrong; one that ended with an error would hurry it
         return 0
     except (ValueError, OSError, torch.OutOfMemoryError) as error:
         print(f"equipoise: {error}", file=sys.stderr)

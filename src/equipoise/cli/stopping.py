@@ -5,6 +5,8 @@ import signal
 import sys
 from types import FrameType, TracebackType
 
+from ..processes import processes
+
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
@@ -41,7 +43,7 @@ class Stop:
         return 0 if self.signal is None else 128 + self.signal
 
     def farewell(self) -> int:
-        """Says how to resume, where a signal has come; the exit status."""
-        if self.signal is not None:
-            print(f"saved; to resume: {shlex.join(['equipoise', *sys.argv[1:]])}", file=sys.stderr)
+        """Says how to resume; the exit status."""
+        again = shlex.join(["equipoise", *sys.argv[1:]]) if processes() == 1 else "the same command"
+        print(f"saved; to resume: {again}", file=sys.stderr)
         return self.status

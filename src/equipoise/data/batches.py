@@ -56,9 +56,18 @@ def batches(
     where = torch.device(device)
     whole = steps(len(dataset), batch, seed, start)
     plan = ((world.share(order), world.share(mirrored)) for order, mirrored in whole)
-    raw = _kept(dataset, plan, where) if dataset.images is not None else _streamed(dataset, plan, seed, where, workers)
+    if dataset.images is not None:
+        raw = _kept(dataset, plan, where)
+    else:
+        raw = _streamed(dataset, plan, seed, where, decoders(dataset, world) if workers is None else workers)
     noise = (seed if noise_seed is None else noise_seed, start) if dequantize else None
     return _finished(dataset, raw, mirror, noise, world)
+
+
+def decoders(dataset: Dataset, world: World) -> int:
+    """How many processes decode a streamed set: the cores, shared by the processes that train."""
+    cores = max(1, (os.cpu_count() or 1) // world.size)
+    return 0 if isinstance(dataset.decoder.reader, Arrays) else min(MOST_WORKERS, cores)
 
 
 def check_dequantize(format: Format) -> None:
@@ -108,13 +117,8 @@ def _sent(part: Tensor, device: torch.device) -> Tensor:
     return part.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else part.to(device)
 
 
-def _streamed(
-    dataset: Dataset, plan: Iterator[Step], seed: int, device: torch.device, workers: int | None
-) -> Iterator[Raw]:
-    default = 0 if isinstance(dataset.decoder.reader, Arrays) else min(MOST_WORKERS, os.cpu_count() or 1)
-    for images, indices, problems, mirrored in _loader(
-        dataset.decoder, plan, seed, default if workers is None else workers, device.type == "cuda"
-    ):
+def _streamed(dataset: Dataset, plan: Iterator[Step], seed: int, device: torch.device, workers: int) -> Iterator[Raw]:
+    for images, indices, problems, mirrored in _loader(dataset.decoder, plan, seed, workers, device.type == "cuda"):
         dataset.report(problems)
         images, indices, mirrored = (part.to(device, non_blocking=True) for part in (images, indices, mirrored))
         yield images, indices, mirrored

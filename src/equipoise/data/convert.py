@@ -83,12 +83,12 @@ def look(content: bytes, name: str) -> Look:
     with _opened(content, name) as image:
         width, height = image.size if image.getexif().get(0x0112, 1) < 5 else image.size[::-1]
         colours = 1 if image.mode[0] in "1LIF" else 3
-        return Look(colours + (image.has_transparency_data and _is_see_through(_eight_bit(image))), height, width)
+        return Look(colours + (image.has_transparency_data and _is_see_through(eight_bit(image))), height, width)
 
 
 def convert(image: Image.Image, format: Format) -> UInt8[np.ndarray, "c h w"]:
     """The pixels of an image: alpha without a place to go is laid over white, resizing is antialiased."""
-    plain = _with_channels(_eight_bit(image), format.channels)
+    plain = _with_channels(eight_bit(image), format.channels)
     pixels = np.asarray(_fitted(plain, format))
     return np.ascontiguousarray(pixels.reshape(format.height, format.width, -1).transpose(2, 0, 1))
 
@@ -151,7 +151,7 @@ def _is_see_through(image: Image.Image) -> bool:
     return "A" in image.mode and bool(np.asarray(image.getchannel("A")).min() < 255)
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
+def eight_bit(image: Image.Image) -> Image.Image:
     """An image of mode L, LA, RGB or RGBA."""
     mode, transparent = image.mode, image.has_transparency_data
     if mode.startswith("I") or mode == "F":

@@ -15,6 +15,7 @@ from ..losses import CriticLoss, Loss, hinge
 from ..networks.growing import shown
 from ..numerics import wide, without_autocast
 from ..penalties import Penalty
+from ..processes import whole
 from ..schedules import Rate
 from ..spec import named
 from ..training import Batch, Player, Terms, Turn
@@ -76,12 +77,11 @@ class Adversarial:
         """The generator's terms. Each fake has a label taken from the real batch, in turn."""
         G = turn.nets["G"]
         real, labels = self.seen(turn)
-        count = len(real) if self.g_batch is None else turn.share(self.g_batch)
-        if labels is not None and count != len(real) and not turn.is_whole:
-            raise ValueError(
-                "fakes take their labels from the whole batch: in pieces or on several processes, g_batch must be batch"
-            )
-        labels = None if labels is None else in_turn(labels, count)
+        count = len(real) if self.g_batch is None else turn.count_of(self.g_batch)
+        if labels is not None and count != len(real):
+            if turn.piece[1] > 1:
+                raise ValueError("fakes take their labels from the whole batch: in pieces, g_batch must be batch")
+            labels = turn.world.share(in_turn(whole(labels), count * turn.world.size))
         z = turn.latents(count, z_dim(G)).requires_grad_(bool(self.g_penalties))
         fake, latents = generate(G, z, labels)
         known = {"labels": labels, "generator": G, "latents": latents}

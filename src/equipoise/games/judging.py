@@ -60,9 +60,12 @@ class Judge:
     def after(self, turn: Turn) -> None:
         """Constrains the weights, and shows logits to all that adapt to them."""
         self.constraint(turn.nets[self.net])
+        observers = [layer for layer in turn.nets[self.net].modules() if hasattr(layer, "observe_fakes")]
+        if not observers and not hasattr(self.augment, "observe_reals"):
+            return
         real, fake = (map_leaves(whole, turn.kept["logits"][side]) for side in ("real", "fake"))
         tell(self.augment, "observe_reals", centred(real, fake) if self.loss.relative else real)
-        for layer in turn.nets[self.net].modules():
+        for layer in observers:
             tell(layer, "observe_fakes", fake)
 
     def fooled(self, turn: Turn, real: Tensor, fake: Tensor, **known: Any) -> Tensor:

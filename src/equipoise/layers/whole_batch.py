@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..numerics import wide
-from ..processes import current, mean
+from ..processes import current, mean_of_all
 
 Features = Float[Tensor, "b c *space"]
 
@@ -26,9 +26,9 @@ class AnyBatchNorm(nn.BatchNorm2d):
         """The same with the moments of all processes."""
         per_channel = (1, -1, *[1] * (x.dim() - 2))
         samples = [0, *range(2, x.dim())]
-        center = mean(wide(x).mean(samples))
+        center = mean_of_all(wide(x).mean(samples))
         centred = wide(x) - center.view(per_channel)
-        variance = mean(centred.square().mean(samples))
+        variance = mean_of_all(centred.square().mean(samples))
         if self.training and self.running_mean is not None:
             self.follow(center.detach(), variance.detach(), current().size * x.numel() // x.shape[1])
         scaled = centred * (variance + self.eps).rsqrt().view(per_channel)
@@ -52,7 +52,15 @@ class AnyBatchNorm(nn.BatchNorm2d):
 
 
 def synchronize(net: nn.Module) -> None:
-    """Makes every batch normalisation of torch's one of all processes, in place: weights and running moments stay."""
+    """Makes every batch normalisation one of all processes, in place: optimizers know its weights already.
+
+    Raises ValueError for a class of somebody else's, whose moments would be those of one process.
+    """
     for module in net.modules():
-        if isinstance(module, _BatchNorm) and type(module).__module__.startswith("torch.nn."):
+        if type(module) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
             module.__class__ = AnyBatchNorm
+        elif isinstance(module, _BatchNorm) and not isinstance(module, AnyBatchNorm) and module.training:
+            raise ValueError(
+                f"{type(module).__name__} would normalise by the batch of one process alone: use nn.BatchNorm2d, "
+                f"or equipoise.processes.mean_of_all"
+            )

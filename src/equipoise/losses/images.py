@@ -8,7 +8,7 @@ from torch.nn.functional import leaky_relu
 
 from ..checks import check_choice, check_range
 from ..critic import Critic, CriticLike, Fakes, Images, Scalar, per_sample
-from ..processes import mean
+from ..processes import mean_of_all
 from .logits import non_saturating
 from .objective import CriticLoss, Loss, of_critic
 
@@ -54,7 +54,7 @@ def feature_matching(
     adversarial = of_critic(non_saturating() if loss is None else loss)
 
     def distance(real: Tensor, fake: Tensor) -> Scalar:
-        difference = mean(real.mean(0).detach() - fake.mean(0)) if of == "means" else real.detach() - fake
+        difference = mean_of_all(real.mean(0).detach() - fake.mean(0)) if of == "means" else real.detach() - fake
         return difference.abs().mean() if norm == "l1" else difference.square().sum(-1).mean()
 
     def g(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:

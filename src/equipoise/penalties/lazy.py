@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ..checks import check_range
 from ..critic import Critic, CriticLike, Fakes, Images, Scalar
+from ..processes import of_first
 
 Penalty = Callable[[CriticLike, Images, Fakes], Scalar]
 
@@ -56,7 +57,7 @@ class Remembering(nn.Module):
         """The tensor of this name."""
         key = name.replace(".", "/")
         if key not in self._buffers:
-            self.register_buffer(key, make())
+            self.register_buffer(key, of_first(make()))
         return self.get_buffer(key)
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *others: Any) -> None:

@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 
 from ..checks import check_choice, check_range
 from ..critic import Critic, CriticLike, Fakes, Images, Logits, Scalar, heads, per_sample
-from ..processes import mean
+from ..processes import mean_of_all
 from ..schedules import Rate, at
 from .lazy import Penalty, Remembering, detached
 
@@ -70,7 +70,7 @@ class Lecam(Remembering):
     @torch.no_grad()
     def average(self, side: str, logits: list[Tensor]) -> Tensor:
         """The averages of one side's heads, which in training mode take a step first."""
-        means = mean(torch.stack([head.detach().mean() for head in logits]))
+        means = mean_of_all(torch.stack([head.detach().mean() for head in logits]))
         averages = self.recall(side, lambda: torch.zeros_like(means))
         if self.training:
             averages.lerp_(means.to(averages), torch.where(self.calls < self.warm_up, 1.0, 1 - self.decay))

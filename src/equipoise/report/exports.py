@@ -31,8 +31,8 @@ def csv(results: Results) -> str:
 def _trial(results: Results, cell: Cell, trial: Trial) -> list[object]:
     """A setting that was tried, with its last score."""
     run = [*cell, "", trial.number, in_fields(trial.drawn), "tried"]
-    scored = trial.score is not None and results.metrics
-    return [*run, results.metrics[0] if scored else "", trial.score, "", "", "", trial.images, "", ""]
+    metric = results.metrics[0] if results.metrics and trial.score is not None else ""
+    return [*run, metric, trial.score if metric else "", "", "", "", trial.images, "", ""]
 
 
 def _lines(results: Results, outcome: Outcome) -> list[list[object]]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ..runs.folder import RunFolder
 from ..study import Cell, Study, begun
 from ..study.comparison import Scores
-from ..study.plan import Trial, best_setting, failure, searched
+from ..study.plan import Trial, best_setting, failure, tried
 from .record import Record, Row, by_card, by_output, card_key, is_higher_better, number, read, scores_in
 
 
@@ -112,7 +112,7 @@ class Results:
     @cached_property
     def trials(self) -> dict[Cell, list[Trial]]:
         """What was tried in each cell that is searched."""
-        return {cell: searched(self.study, self.path, cell) for cell in self.study.searched}
+        return {cell: tried(self.study, self.path, cell) for cell in self.study.searched}
 
     @cached_property
     def settings(self) -> dict[Cell, dict[str, Any]]:

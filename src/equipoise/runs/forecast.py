@@ -34,6 +34,11 @@ class Pace(NamedTuple):
     phases: tuple[tuple[Phase, float], ...] = ()
     """The phases of growth, and the seconds that an image takes in each."""
 
+    def shared(self, processes: int) -> "Pace":
+        """Where so many processes train together and one of them scores, without what their messages take."""
+        phases = tuple((phase, image / processes) for phase, image in self.phases)
+        return self._replace(image=self.image / processes, phases=phases)
+
     def seconds(self, recipe: Recipe, real: int = 0) -> float:
         """How long a run of this recipe takes from its start, with so many real images to be looked at for scores."""
         images = known(recipe.images)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ..data import DomainSources
+from ..growth import Growth
 from ..metrics.evaluation import versions
 from ..processes import ALONE, World
 from ..profiling import span
@@ -29,7 +30,7 @@ from .pictures import grid
 from .real_images import find, load_dataset, sets_in, training_batches
 from .references import identity
 from .rehearsal import rehearse
-from .scores import Scores
+from .scoreboard import Scoreboard
 
 ROWS = 400  # lines of statistics in a run
 
@@ -95,11 +96,11 @@ class Session:
 
     def build(self) -> None:
         """Makes the networks and all that measures them."""
-        check_shares(self.recipe, self.world)
         self.assembled: Assembled = assemble(self.recipe, self.dataset.meaning.space, self.device)
+        check_shares(self.recipe, self.assembled.growth, self.world)
         self.state: State = self.assembled.state
         self.outputs = outputs(self.dataset, self.state.averages)
-        self.scores = Scores(self.folder, self.recipe, self.outputs, self.device)
+        self.scores = Scoreboard(self.folder, self.recipe, self.outputs, self.device)
         self.bench = Bench(self.recipe.instruments, self.outputs, self.device)
         if not self.folder.recipe_file.exists():
             self.bench.check(self.state.nets)
@@ -110,7 +111,7 @@ class Session:
     @cached_property
     def pace(self) -> Pace:
         """How fast this machine trains and scores."""
-        return measured(self.recipe, self.dataset.meaning.space, self.device)
+        return measured(self.recipe, self.dataset.meaning.space, self.device).shared(self.world.size)
 
     def forecast(self) -> float:
         """The seconds that the run will take from its start to its end."""
@@ -133,7 +134,7 @@ class Session:
 
     def train(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Progress]:
         """Trains until the recipe's length or `stop()`, of any process; yields after each round."""
-        with ExitStack() as held:
+        with ExitStack() as held, self.folder.naming_the_checkpoint():
             self.world.together(lambda: self.begin(held))
             self.world.together(self.restore)
             yield from self.advance(stop)
@@ -146,10 +147,11 @@ class Session:
         folder.path.mkdir(parents=True, exist_ok=True)
         held.enter_context(folder.locked())
         if not folder.recipe_file.exists():
-            context = {"chosen": self.reasons, "labels": self.dataset.meaning.to_json(), "images": self.identity}
+            context: dict[str, Any] = {"chosen": self.reasons, "labels": self.dataset.meaning.to_json()}
+            context["images"] = self.identity
             context["players"] = {name: list(player.nets) for name, player in self.assembled.players.items()}
             context["generators"] = [output.net for output in self.outputs]
-            context |= {"hardware": hardware(self.device), "versions": versions()}
+            context |= {"hardware": hardware(self.device), "processes": self.world.size, "versions": versions()}
             write_whole(folder.recipe_file, lambda beside: self.recipe.save(beside, **context))
 
     def restore(self) -> None:
@@ -278,13 +280,13 @@ def fetched(rounds: list[Stats], world: World = ALONE) -> list[dict[str, float]]
     return [{name: next(numbers) for name in stats} for stats in rounds]
 
 
-def check_shares(recipe: Recipe, world: World) -> None:
-    """Raises ValueError for batches that processes and pieces cannot share equally."""
-    parts = world.size * recipe.pieces
-    for name in ("batch", "g_batch"):
-        if (count := getattr(recipe, name)) is not None and count % parts:
+def check_shares(recipe: Recipe, growth: Growth | None, world: World) -> None:
+    """Raises ValueError for batches that processes and pieces cannot share equally, also those of later levels."""
+    later = [] if growth is None else [*growth.batch.values()]
+    for count in [known(recipe.batch), recipe.g_batch or known(recipe.batch), *later] if world.size > 1 else ():
+        if count % (world.size * recipe.pieces):
             pieces = f" of {recipe.pieces} pieces each" if recipe.pieces > 1 else ""
-            raise ValueError(f"{name} of {count} images cannot be shared equally by {world.size} processes{pieces}")
+            raise ValueError(f"a batch of {count} images cannot be shared equally by {world.size} processes{pieces}")
 
 
 def union(table: list[dict[str, float]]) -> list[str]:

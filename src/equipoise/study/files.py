@@ -100,7 +100,7 @@ def begin(study: Study, out: Path, threads: int) -> None:
     check_folder(study, out)
     begun_with = context(out) if (out / STUDY).exists() else {"threads": threads, "versions": versions()}
     new = to_plain(study.located())
-    if begun_with.get("study") != new:
+    if json.dumps(begun_with.get("study")) != json.dumps(new):  # the order of rows counts too
         text = json.dumps({**begun_with, "study": new}, indent=2)
         write_whole(out / STUDY, lambda beside: beside.write_text(text + "\n"))
 
@@ -147,10 +147,12 @@ def differences(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[str]:
     ['rows.a', 'seeds', 'base.batch']
     """
     found = []
-    for key in (key for key in old if key not in PRESENTED):
-        before, now = old[key], new[key]
+    for key, before in old.items():
+        now = new[key]
+        if key in PRESENTED:
+            continue
         if key == "seeds":
-            found += [key] * (not {*before} <= {*new[key]})
+            found += [key] * (not {*before} <= {*now})
         elif key in GROWING:
             found += [f"{key}.{name}".strip(".") for name in before if now.get(name) != before[name]]
         elif isinstance(before, dict) and isinstance(now, dict):

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,18 +76,21 @@ def ranked(study: Study, out: Path, cell: Cell, rung: int) -> list[Trial]:
     return sorted(found, key=lambda trial: (trial.score is None, sign * (trial.score or 0)))
 
 
-def searched(study: Study, out: Path, cell: Cell) -> list[Trial]:
-    """All settings of a cell's search with their scores so far: those that went furthest first, then the better."""
+def tried(study: Study, out: Path, cell: Cell) -> list[Trial]:
+    """All settings of a cell's search with their last scores: those that went furthest first, then the better."""
     assert study.search is not None
-    rungs: list[list[Trial]] = []
+    found = {number: Trial(number, setting(study, cell, number)) for number in range(study.search.trials)}
     for rung in range(len(study.search.counts)):
-        rungs.insert(0, ranked(study, out, cell, rung))
-        if not all(has_ended(out, job) for job in trials(study, out, cell, rung)):
+        rest = [trial for trial in ranked(study, out, cell, rung) if trial.score is not None]
+        found = {trial.number: trial for trial in rest} | {n: t for n, t in found.items() if n not in _numbers(rest)}
+        if not rung_ended(study, out, cell, rung):
             break
-    found: dict[int, Trial] = {}
-    for trial in chain(*rungs):
-        found.setdefault(trial.number, trial)
     return [*found.values()]
+
+
+def rung_ended(study: Study, out: Path, cell: Cell, rung: int) -> bool:
+    """Whether all settings of a rung have come to its end or broken, so that the next one is known."""
+    return all(has_ended(out, job) for job in trials(study, out, cell, rung))
 
 
 def setting(study: Study, cell: Cell, number: int) -> dict[str, Any]:
@@ -98,9 +100,12 @@ def setting(study: Study, cell: Cell, number: int) -> dict[str, Any]:
 
 
 def best_setting(study: Study, out: Path, cell: Cell) -> dict[str, Any] | None:
-    """The setting that won a cell's search, None where all broke."""
+    """The setting that won a cell's search, None before its end and where all broke."""
     assert study.search is not None
-    last = ranked(study, out, cell, len(study.search.counts) - 1)
+    final = len(study.search.counts) - 1
+    if not all(rung_ended(study, out, cell, rung) for rung in range(final + 1)):
+        return None
+    last = ranked(study, out, cell, final)
     return last[0].drawn if last and last[0].score is not None else None
 
 
@@ -148,6 +153,10 @@ def failure(folder: Path) -> dict[str, Any] | None:
         return None
     found: dict[str, Any] = json.loads(file.read_text())
     return found
+
+
+def _numbers(trials: list[Trial]) -> list[int]:
+    return [trial.number for trial in trials]
 
 
 def _confirmed(study: Study, out: Path, cell: Cell, seed: int) -> list[Job]:

@@ -37,7 +37,8 @@ def steps(
 
     In a round every player makes its updates in turn; each statistic is the mean over them, "d.loss", and stays on the
     device. `ema_images` is the half-life of the averages. Latents are drawn from (seed, images seen), other randomness
-    from (seed, rank, images seen), so that a resumed run is the same run.
+    from (seed, rank, images seen), so that a resumed run is the same run. The processes of a `world` each get their
+    share of every batch in `batches`, and begin from the state that the first one has.
 
     `pieces` is into how many parts a batch is split, processed one after the other, to save memory. The result is that
     of the whole batch, but for what a forward changes or what looks at its batch: batch normalisation and minibatch
@@ -49,6 +50,7 @@ def steps(
     check_kept(state, players)
     if world.size > 1:
         synchronize(state.nets)
+        world.agree(state.tensors())
     for part in (*(state.nets[name] for name in state.moved), state.components):
         train(part)
     stream, batch, following = iter(batches), None, state.following()
@@ -103,9 +105,8 @@ def move(
                 f"terms and notes need names of their own, other than 'gradient': {[*terms, *piece.notes]}"
             )
         means.add(dict(terms) | piece.notes)
+    turn.world.average_gradients(weights)
     gradients = [weight.grad for weight in weights if weight.grad is not None]
-    with span("messages"):
-        turn.world.average(gradients)
     with span(f"{name}: optimizer"):
         if gradients:
             optimizer.step()

@@ -58,7 +58,7 @@ class Turn:
         """Reports statistics beside the terms of the objective."""
         self.notes |= {name: value.detach() for name, value in statistics.items()}
 
-    def share(self, samples: int) -> int:
+    def count_of(self, samples: int) -> int:
         """How many of so many samples of a whole step are this piece's and this process's."""
         parts = self.piece[1] * self.world.size
         if samples % parts:
@@ -66,11 +66,6 @@ class Turn:
                 f"pieces must divide the batch: {samples} samples cannot be split into {parts} equal pieces"
             )
         return samples // parts
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether the batch is all that this step sees, no piece and no share of it."""
-        return self.piece[1] * self.world.size == 1
 
     @property
     def device(self) -> torch.device:

@@ -9,7 +9,7 @@ from math import ceil, floor
 from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from .. import norms
@@ -127,6 +127,13 @@ class State:
             for key, part in parts.items():
                 part.load_state_dict(saved[name][key])
         self.seen, self.begun = saved["seen"], saved["begun"]
+
+    def tensors(self) -> list[Tensor]:
+        """All weights, buffers and moments of optimizers."""
+        modules = (*self.nets.values(), *self.averages.values(), self.components)
+        held = [x for module in modules for x in (*module.parameters(), *module.buffers())]
+        moments = (x for made in self.optimizers.values() for own in made.state.values() for x in own.values())
+        return [x.detach() for x in (*held, *(x for x in moments if isinstance(x, Tensor)))]
 
     def _parts(self) -> dict[str, dict[str, Any]]:
         return {

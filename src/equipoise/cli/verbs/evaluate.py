@@ -12,7 +12,7 @@ from ... import runs
 from ...runs.references import Watch
 from ...spec import listed
 from .. import display
-from ..commands import Checkpoint, Command, Device, Raw, chosen_device
+from ..command import Checkpoint, Command, Device, Raw, chosen_device
 
 
 @dataclass(kw_only=True)

@@ -29,7 +29,7 @@ from ...checks import check_choice
 from ...data import toys
 from ...metrics import features
 from ...spec import first_line, kind, names, parameters
-from ..commands import Command
+from ..command import Command
 from ..terminal import console, plain_table
 
 MODULES = (

@@ -8,12 +8,12 @@ import tyro
 from tyro.conf import Positional
 
 from ... import report
-from ..commands import Command
+from ..command import Command
 
 
 @dataclass(kw_only=True)
 class Report(Command):
-    """Write report.html into the folder of a run or of a study: samples, curves, scores and every choice on one page.
+    """Write report.html into the folder of a run or of a study: samples, curves, scores, every choice.
 
     equipoise report runs/x
     equipoise report runs/study     # results.csv and table.tex too

@@ -9,7 +9,7 @@ import tyro
 
 from ... import runs
 from ...runs import pictures
-from ..commands import Checkpoint, Command, Device, Raw, Run, chosen_device
+from ..command import Checkpoint, Command, Device, Raw, Run, chosen_device
 
 
 @dataclass(kw_only=True)

@@ -9,7 +9,7 @@ from tyro.conf import Positional
 
 from ... import runs
 from .. import display
-from ..commands import Command, Device, chosen_device
+from ..command import Command, Device, chosen_device
 
 
 @dataclass(kw_only=True)

@@ -13,7 +13,7 @@ from ...checks import check_range
 from ...study import workers
 from ...study.files import STUDY
 from .. import study_display as display
-from ..commands import Command, Device, chosen_device
+from ..command import Command, Device, chosen_device
 from ..stopping import Stop
 
 Workers = Annotated[
@@ -76,7 +76,7 @@ class Study(Command):
             for event in study.carry_out(planned, out, count, stop, device, threads):
                 show(event)
         page = report.write(out)
-        return stop.farewell() or display.finished(page)
+        return stop.farewell() if stop() else display.finished(page)
 
     def planned(self) -> tuple[Path, study.Study]:
         """The folder and what is to be done in it."""

@@ -10,11 +10,11 @@ import tyro
 
 from ... import presets, report, runs
 from ...processes import joined
-from ...recipe import Game, Machine, Networks, Optimisation, Reading, Recipe, Scores, Usual
+from ...recipe import Game, Machine, Networks, Optimisation, Reading, Recipe, Scores, Usual, known
 from ...runs.paths import located
-from ...runs.profiles import Recording, summary
+from ...runs.recording import Recording, summary
 from .. import display
-from ..commands import Command, Device, chosen_device
+from ..command import Command, Device, chosen_device
 from ..stopping import Stop
 
 
@@ -83,7 +83,8 @@ class Train(Command):
                         step()
             finally:  # a run that broke has a page too
                 page = report.write(run.folder.path) if run.folder.recipe_file.exists() else run.folder.path
-        return stop.farewell() or display.finished(run, page)
+        stopped = stop() or run.state.seen < known(run.recipe.images)  # here, or in another process
+        return stop.farewell() if stopped else display.finished(run, page)
 
     @contextmanager
     def recorded(self, run: runs.Session) -> Iterator[Callable[[], None]]:

@@ -19,7 +19,7 @@ from ...study.files import STUDY
 from ...study.plan import best_setting
 from ...study.tuning import KNOBS, TUNED, USUAL, Answer, answer, tuning
 from .. import study_display as display
-from ..commands import Command, Device, chosen_device
+from ..command import Command, Device, chosen_device
 from ..stopping import Stop
 from .study import Workers, threads_each, workers_on
 

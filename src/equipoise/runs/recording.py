@@ -24,10 +24,12 @@ class Recording:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Within, time is taken; afterwards the summary is written."""
-        with self.tracer, self.profile.taken():
-            yield
-        text = summary(self.profile.shares())
-        write_whole(self.folder / SUMMARY, lambda beside: beside.write_text(text + "\n"))
+        try:
+            with self.tracer, self.profile.taken():
+                yield
+        finally:
+            text = summary(self.profile.shares())
+            write_whole(self.folder / SUMMARY, lambda beside: beside.write_text(text + "\n"))
 
     def step(self) -> None:
         """One round is over."""
@@ -45,7 +47,9 @@ def summary(shares: list[Share]) -> str:
     d: backward         75.0 %      3.00 s    10 times   300.00 ms each
     data                25.0 %      1.00 s    10 times   100.00 ms each
     """
-    return "\n".join(
-        f"{name:18}{100 * part:6.1f} %{seconds:10.2f} s{calls:6} times{1000 * seconds / max(calls, 1):9.2f} ms each"
-        for name, seconds, part, calls in shares
-    )
+    return "\n".join(map(_line, shares))
+
+
+def _line(share: Share) -> str:
+    each = f"{share.calls:6} times{1000 * share.seconds / share.calls:9.2f} ms each" if share.calls else ""
+    return f"{share.name:18}{100 * share.part:6.1f} %{share.seconds:10.2f} s{each}"

@@ -8,7 +8,7 @@ import torch
 import tyro
 from tyro.conf import Positional
 
-from ..processes import local_rank
+from ..processes import local_rank, processes
 
 Run = Annotated[Positional[Path], tyro.conf.arg(help="folder of a run")]
 Device = Annotated[str, tyro.conf.arg(help="auto, cpu, cuda or cuda:1")]
@@ -27,7 +27,7 @@ class Command(ABC):
 def chosen_device(name: str) -> torch.device:
     """The device of that name; "auto" is a GPU where there is one, of several processes each has its own."""
     if name == "auto":
-        return torch.device(f"cuda:{local_rank()}" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.partition(":")[0] not in ("cpu", "cuda") or (name != "cpu" and not torch.cuda.is_available()):
         raise ValueError(f"no device {name!r} here; possible: auto, cpu" + ", cuda" * torch.cuda.is_available())
-    return torch.device(name)
+    return torch.device(f"cuda:{local_rank()}" if name == "cuda" and processes() > 1 else name)

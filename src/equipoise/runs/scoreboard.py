@@ -13,7 +13,7 @@ from .references import RealImages
 from .scoring import Scorer
 
 
-class Scores:
+class Scoreboard:
     """What compares the outputs of a run with real images, and the rows that training has written of them."""
 
     def __init__(self, folder: RunFolder, recipe: Recipe, outputs: list[Output], device: torch.device) -> None:
