@@ -88,16 +88,27 @@ class TestWhatIsRefused:
         ("changes", "message"),
         [
             ({"rows": {}}, "needs rows"),
-            ({"seeds": ()}, "different numbers, at least one"),
-            ({"seeds": (1, 1)}, "different numbers"),
+            ({"seeds": ()}, "different whole numbers from 0 up, at least one"),
+            ({"seeds": (1, 1)}, "different whole numbers"),
             ({"rows": {"a": {"los": "hinge"}}}, "row 'a': a recipe has no field 'los' .did you mean 'loss'"),
-            ({"base": BASE | {"seed": 3}}, "base sets seed"),
+            ({"base": BASE | {"seed": 3}}, "base sets seed: say seeds = "),
             ({"rows": {"a": {"images": 9}}}, "row 'a' sets images, which has to be equal in all rows"),
             ({"columns": {"a": {"score": ["fd"]}}}, "column 'a' sets score, which has to be equal in all runs"),
             ({"columns": {"a": {"loss": "hinge"}}}, "row 'hinge' and column 'a' both set loss"),
             ({"rows": {"a": {}, "b": {}}}, "cells 'a' and 'b' are equal"),
             ({"rows": {"a": {"loss": "relativistic"}, "b": {}}}, "cells 'a' and 'b' are equal"),
             ({"rows": {"a": {"loss": "hinge()"}, "b": {"loss": "hinge"}}}, "cells 'a' and 'b' are equal"),
+            ({"rows": {"a": {"loss": "hinge(margin=1.0)"}, "b": {"loss": "hinge"}}}, "cells 'a' and 'b' are equal"),
+            (
+                {"rows": {"a": {"penalties": "r1(weight=1)"}, "b": {"penalties": ["r1(weight=1.0)"]}}},
+                "cells 'a' and 'b' are equal",
+            ),
+            (
+                {"rows": {"a": {"penalties": "r1(2)"}, "b": {"penalties": "r1(weight=2)"}}},
+                "cells 'a' and 'b' are equal",
+            ),
+            ({"base": BASE | {"minutes": 3}}, "base sets images and minutes"),
+            ({"seeds": (-1,)}, "whole numbers from 0 up"),
             ({"base": {"batch": 16}}, "the base needs a length"),
             ({"rows": {"a b": {"loss": "hinge"}, "a_b": {}}}, "'a b' and 'a_b' would share the folder"),
             ({"baseline": "hing"}, "no row is called 'hing' .did you mean 'hinge'"),
@@ -269,6 +280,11 @@ class TestRuns:
         assert {row["images"] for row in found} == {"64"}
         assert {row["state"] for row in found} == {"finished"}
         assert len({row["value"] for row in found}) == 8
+
+    def test_all_runs_are_scored_at_the_same_moments(self):
+        base = {name: value for name, value in BASE.items() if name != "score_every"}
+        study = small(base=base | {"images": 6400})
+        assert {study.recipe(cell, seed).score_every for cell in study.cells for seed in study.seeds} == {640}
 
     def test_nothing_is_left_to_do(self, finished):
         assert all(has_ended(finished, job) for group in jobs(begun(finished), finished) for job in group)

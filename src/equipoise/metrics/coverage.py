@@ -58,7 +58,9 @@ def modes(
     sees, told = _telling(centers, deviation, planes)
     value, interval = partial(_value, centers is not None, least), partial(_interval, centers is not None, least)
     statistic = lambda real: ModeCounts(told)
-    return SetMetric("modes", statistic, value, interval, sees=sees, higher=True, needs_real=False)
+    return SetMetric(
+        "modes", statistic, value, interval, sees=sees, higher=True, lower=("reverse_kl",), needs_real=False
+    )
 
 
 class ModeCounts:

@@ -145,7 +145,7 @@ class Evaluation:
             found = metric.compute()
             check_values(found, values.keys() | self.card().keys() | RESERVED)
             values |= found
-            scores |= dict.fromkeys(found, about(metric))
+            scores |= {name: about(metric, name) for name in found}
         return values | {"scores": scores}
 
     def intervals(self) -> Intervals:
@@ -192,10 +192,11 @@ class Views(dict[str, Tensor]):
         return self[name]
 
 
-def about(metric: Metric | GeneratorMetric) -> dict[str, Any]:
-    """What a metric looks at, and whether more is better."""
+def about(metric: Metric | GeneratorMetric, value: str) -> dict[str, Any]:
+    """What a metric looks at, and whether more of a value is better."""
     of = getattr(metric, "sees", "features" if isinstance(metric, Metric) else "generator")
-    said = {"sees": of, "higher": getattr(metric, "higher", False)}
+    higher = getattr(metric, "higher", False) and value not in getattr(metric, "lower", ())
+    said = {"sees": of, "higher": higher}
     if isinstance(metric, SetMetric):  # the images that count, which may be fewer than were shown
         said |= {name: metric.sides[real].count for name, real in SIDES.items() if real in metric.sides}
     return said

@@ -22,7 +22,7 @@ class Metric(Protocol):
     """A score of two sets of images, independent of how they were cut into batches.
 
     It is fed what it `sees` of images, by default their features, and labels besides if it is `labelled`; `higher` says
-    that more is better. One of your own needs no more than these two methods.
+    that more is better, but of the values that it names `lower`. One of your own needs no more than these two methods.
     """
 
     def update(self, rows: Shaped[Tensor, "n ..."], real: bool) -> None:
@@ -87,6 +87,7 @@ class SetMetric:
     sees: Literal["features", "logits", "images"] = "features"
     labelled: bool = False
     higher: bool = False
+    lower: tuple[str, ...] = ()
     needs_real: bool = True
     features: str | None = None
     sides: dict[bool, Any] = field(default_factory=dict)

@@ -4,10 +4,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
-from itertools import product
+from inspect import Parameter, signature
+from itertools import count, product
+from types import ModuleType
 from typing import Any, NamedTuple
 
-from .. import presets
+from .. import augment, constraints, games, growth, losses, networks, norms, optimizers, penalties, presets
 from ..checks import check_choice
 from ..recipe import Recipe
 from ..runs.paths import TERMS, absolute, located
@@ -19,8 +21,15 @@ Choices = Mapping[str, Any]
 """Fields of a recipe with their values; `preset` says where the others come from."""
 
 BUDGET = ("images", "minutes")
+SCORES = 10  # in a run of a study, but for that of the start
 PROTOCOL = ("seed", "score", "score_images", "features")
 FIELDS = ["preset", *(field.name for field in fields(Recipe))]
+KINDS = {
+    **{"loss": losses, "penalties": penalties, "g_penalties": penalties, "constraint": constraints},
+    **{"network": networks, "g_norm": norms, "d_norm": norms, "augment": augment},
+    **{"game": games, "growth": growth, "optimizer": optimizers},
+}
+"""What the calls in a field of a recipe name."""
 
 
 class Cell(NamedTuple):
@@ -70,8 +79,9 @@ class Study:
     def __post_init__(self) -> None:
         if not self.rows:
             raise ValueError("a study needs rows: what is compared")
-        if not self.seeds or len({*self.seeds}) < len(self.seeds):
-            raise ValueError(f"seeds must be different numbers, at least one, not {[*self.seeds]}")
+        whole = all(type(seed) is int and seed >= 0 for seed in self.seeds)
+        if not self.seeds or not whole or len({*self.seeds}) < len(self.seeds):
+            raise ValueError(f"seeds must be different whole numbers from 0 up, at least one, not {[*self.seeds]}")
         if self.baseline:
             check_choice(self.baseline, [*self.rows], f"baseline: no row is called {self.baseline!r}")
         self._check_fields()
@@ -104,7 +114,7 @@ class Study:
 
     def recipe(self, cell: Cell, seed: int, drawn: Choices | None = None) -> Recipe:
         """The recipe of one run, with what a search has drawn for its ranges; all paths absolute."""
-        return recipe_of({**self.choices(cell), **(drawn or {}), "seed": seed})
+        return scored_alike(recipe_of({**self.choices(cell), **(drawn or {}), "seed": seed}))
 
     def located(self) -> "Study":
         """The same study with all paths absolute, as its folder keeps it."""
@@ -123,7 +133,12 @@ class Study:
         for name, group in self._groups():
             kept = {"base": ("seed",), "row": (*BUDGET, *PROTOCOL), "column": PROTOCOL}[name.partition(" ")[0]]
             if taken := [key for key in group if key in kept]:
-                raise ValueError(f"{name} sets {taken[0]}, which has to be equal{_where(taken[0])}")
+                where = (
+                    ": say seeds = [0, 1, 2]" if taken[0] == "seed" else f", which has to be equal{_where(taken[0])}"
+                )
+                raise ValueError(f"{name} sets {taken[0]}{where}")
+            if all(group.get(key) is not None for key in BUDGET):
+                raise ValueError(f"{name} sets images and minutes, and both are the length of a run: choose one")
         for row, column in product(self.rows, self.columns):
             if both := [key for key in self.rows[row] if key in self.columns[column]]:
                 raise ValueError(f"row {row!r} and column {column!r} both set {both[0]}: which of them should count?")
@@ -163,7 +178,7 @@ class Study:
         for cell in self.cells:
             choices = self.choices(cell)
             same = choices if ranges_in(choices) else asdict(recipe_of(choices))
-            key = repr(sorted((name, in_one_form(value)) for name, value in same.items()))
+            key = repr(sorted((name, in_one_form(value, name)) for name, value in same.items()))
             if key in found:
                 raise ValueError(f"the cells {found[key]!r} and {cell.name!r} are equal: nothing would be compared")
             found[key] = cell.name
@@ -181,6 +196,13 @@ def recipe_of(choices: Choices) -> Recipe:
         raise ValueError(f"{rest}: {error}") from None
 
 
+def scored_alike(recipe: Recipe) -> Recipe:
+    """With scores at the same moments in all runs, where it does not say when: a run alone suits them to its speed."""
+    if recipe.score_every is not None or recipe.images is None:
+        return recipe
+    return replace(recipe, score_every=max(1, recipe.images // SCORES))
+
+
 def plain(name: str, value: Any) -> Any:
     """A value of a TOML file as a recipe's field has it; one call may stand for a list of one."""
     if name in TERMS and isinstance(value, str):
@@ -188,14 +210,25 @@ def plain(name: str, value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def in_one_form(value: Any) -> str:
-    """A value without what makes no difference: "hinge()" is "hinge", and spaces do not count."""
+def in_one_form(value: Any, field: str = "") -> str:
+    """A value without what makes no difference: spaces, 1 for 1.0, and a component's defaults: "hinge()" is "hinge"."""
     if isinstance(value, list | tuple):
-        return repr([*map(in_one_form, value)])
+        return repr([in_one_form(part, field) for part in value])
+    if not isinstance(value, str):
+        return repr(float(value) if type(value) is int else value)
     try:
-        return repr(parse(value)) if isinstance(value, str) else repr(value)
+        return repr(_call_in_full(value, KINDS.get(field)))
     except ValueError:
         return repr(value)
+
+
+def _call_in_full(text: str, module: ModuleType | None) -> tuple[str, dict[str, str]]:
+    """A call with all of its arguments by name, the defaults too where it names a component."""
+    call = parse(text)
+    usual = signature(getattr(module, call.name)).parameters if hasattr(module, call.name) else {}
+    defaults = {name: one.default for name, one in usual.items() if one.default is not Parameter.empty}
+    given = {**dict(zip(usual or map(str, count()), call.positional, strict=False)), **call.keywords}
+    return call.name, {name: in_one_form(value) for name, value in sorted({**defaults, **given}.items())}
 
 
 def slug(name: str) -> str:
@@ -208,4 +241,8 @@ def slug(name: str) -> str:
 
 
 def _where(field: str) -> str:
-    return " in all runs: say it in the base" if field in PROTOCOL else " in all rows: equal budgets"
+    """Where a field is to be said, and why."""
+    if field == "seed":
+        return ": say seeds = [0, 1, 2] beside the base"
+    equal = "in all runs: say it in the base" if field in PROTOCOL else "in all rows: equal budgets"
+    return f", which has to be equal {equal}"
