@@ -133,10 +133,7 @@ class Study:
         for name, group in self._groups():
             kept = {"base": ("seed",), "row": (*BUDGET, *PROTOCOL), "column": PROTOCOL}[name.partition(" ")[0]]
             if taken := [key for key in group if key in kept]:
-                where = (
-                    ": say seeds = [0, 1, 2]" if taken[0] == "seed" else f", which has to be equal{_where(taken[0])}"
-                )
-                raise ValueError(f"{name} sets {taken[0]}{where}")
+                raise ValueError(f"{name} sets {taken[0]}{_where(taken[0])}")
             if all(group.get(key) is not None for key in BUDGET):
                 raise ValueError(f"{name} sets images and minutes, and both are the length of a run: choose one")
         for row, column in product(self.rows, self.columns):
