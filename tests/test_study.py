@@ -168,6 +168,9 @@ class TestWhatIsRefused:
     )
     def test_a_folder_that_holds_something_else(self, tmp_path, changes, what):
         begin(small(), tmp_path / "s", threads=1)
+        for cell in small().cells:  # as if they were trained
+            (tmp_path / "s" / cell.slug / "seed-0").mkdir(parents=True)
+            (tmp_path / "s" / cell.slug / "seed-0" / "recipe.json").write_text("{}")
         before = (tmp_path / "s" / "study.json").read_bytes()
         with pytest.raises(ValueError, match=rf"another study; nothing was changed. It differs in {what}$"):
             begin(small(**changes), tmp_path / "s", threads=1)
@@ -396,6 +399,16 @@ def test_the_pages_of_the_documentation_are_made_of_folders(finished, monkeypatc
     assert (tmp_path / "mine.html").read_bytes() == (finished / "report.html").read_bytes()
 
 
+def test_a_row_that_could_not_begin_may_be_changed(tmp_path):
+    begin(small(rows=ROWS | {"new": {"loss": "energy"}}), tmp_path / "s", threads=1)
+    out = done(begun(tmp_path / "s"), tmp_path / "s")
+    assert {row["state"] for row in rows(out) if row["row"] == "new"} == {"refused"}
+    out = done(begun(out).changed(rows=ROWS | {"new": {"loss": "non_saturating"}}), out)
+    assert {row["state"] for row in rows(out)} == {"finished"}
+    with pytest.raises(ValueError, match=r"It differs in rows\.new$"):
+        begin(small(rows=ROWS | {"new": {"loss": "wasserstein"}}), out, threads=1)
+
+
 class TestSearch:
     def test_the_best_setting_of_a_random_search_is_trained_with_all_seeds(self, tmp_path):
         study = small(rows={"a": RANGES}, search=Search(trials=3))
@@ -498,7 +511,7 @@ loss = "least_squares"
         assert cli.main(words) == 0
         script = capsys.readouterr().out
         assert "#SBATCH --array=1-4" in script
-        assert script.rstrip().endswith(f"-m equipoise.study {tmp_path / 's'} cpu")
+        assert script.rstrip().endswith(f"-P -m equipoise.study {tmp_path / 's'} cpu")
         assert subprocess.run(["sh", "-n"], input=script, text=True).returncode == 0
         assert begun(tmp_path / "s").title == "two losses"
 
@@ -633,7 +646,7 @@ class TestTuning:
 
     def test_too_little_time_is_said(self, tmp_path, capsys):
         assert cli.main(["tune", BASE["data"], "--out", str(tmp_path / "t"), "--minutes", "0.01"]) == 1
-        assert "are too few for" in capsys.readouterr().err
+        assert re.search(r"are too few for \d+ runs in turn: give --minutes \d+\.\d", capsys.readouterr().err)
         assert not (tmp_path / "t").exists()
 
 

@@ -9,21 +9,21 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from ..report.numbers import duration, size, value
 from ..report.study_results import Outcome, Results, outcome
 from ..study import Event, Study, costs, runs_of, serial_runs
-from ..study.plan import jobs
-from ..study.work import progress_of
+from ..study.plan import has_ended, jobs
 from .terminal import console, plain_table
 
 Show = Callable[[Event], None]
 
 
-def grid(study: Study, workers: int, threads: int, device: str) -> None:
-    """Every cell with what a run takes, and what the whole study takes."""
+def grid(study: Study, workers: int, threads: int, device: str) -> int:
+    """Every cell with what a run takes, and what the whole study takes; the exit status, 1 where none can run."""
     shown = plain_table("row", "column", "a run takes about", "on disk", "")
     seconds = disk = 0.0
+    possible = 0
     for cost in costs(study, device, threads):
         took = "" if cost.problem else duration(cost.seconds)
         shown.add_row(cost.cell.row, cost.cell.column, took, "" if cost.problem else size(cost.size), cost.problem)
-        runs = runs_of(study, cost.cell)
+        runs, possible = runs_of(study, cost.cell), possible + (not cost.problem)
         seconds, disk = seconds + runs * cost.seconds, disk + runs * cost.size
     console.print(shown)
     seeds = f"{len(study.cells)} cells x {len(study.seeds)} seeds"
@@ -32,6 +32,7 @@ def grid(study: Study, workers: int, threads: int, device: str) -> None:
     mean = seconds / max(sum(runs_of(study, cell) for cell in study.cells), 1)
     takes = max(seconds / workers, serial_runs(study, workers) * mean)
     print(f"the study takes about {duration(takes)} and {size(disk)}; nothing was written")
+    return 0 if possible else 1
 
 
 @contextmanager
@@ -49,41 +50,43 @@ def _bar(study: Study, out: Path) -> Iterator[Show]:
         TimeRemainingColumn(compact=True),
         TextColumn("{task.description}"),
     ]
-    shares = _shares(study, out)
+    done, total = counted(study, out)
+    running: dict[str, float] = {}
     with Progress(*columns, console=console, speed_estimate_period=600) as bar:
-        task = bar.add_task("", total=len(shares))
-        bar.update(task, completed=sum(shares.values()))
+        task = bar.add_task("", total=total, completed=done)
 
         def show(event: Event) -> None:
-            shares[event.run] = 1.0 if event.ended else max(event.share, shares.get(event.run, 0.0))
+            nonlocal done
+            running[event.run] = event.share
             if event.ended:
-                shares.update(_shares(study, out) | {event.run: 1.0})  # others may be at it too
+                del running[event.run]
+                done, _ = counted(study, out)  # others may be at it too
                 bar.console.print(in_words(study, out, event))
-            bar.update(task, total=len(shares), completed=sum(shares.values()), description=event.run)
+            bar.update(task, completed=done + sum(running.values()), description=event.run)
 
         yield show
 
 
 @contextmanager
 def _lines(study: Study, out: Path) -> Iterator[Show]:
-    shares = _shares(study, out)
-
     def show(event: Event) -> None:
         if event.ended:
-            shares.update(_shares(study, out) | {event.run: 1.0})  # others may be at it too
-            done = [*shares.values()].count(1.0)
-            print(f"{done} of {len(shares)} runs  {in_words(study, out, event)}", flush=True)
+            done, total = counted(study, out)
+            print(f"{done} of {total} runs  {in_words(study, out, event)}", flush=True)
 
     yield show
 
 
-def _shares(study: Study, out: Path) -> dict[str, float]:
-    """The share of each run that is known now that is done."""
-    known = {job.key: progress_of(out, job) for job in next(jobs(study, out))}
-    if study.search is None:
-        return known
-    later = (f"{cell.slug}/seed-{seed}" for cell in study.cells for seed in study.seeds)
-    return known | dict.fromkeys(later, 0.0)
+def counted(study: Study, out: Path) -> tuple[int, int]:
+    """How many runs have ended, of how many; in a search a setting counts once on every rung that it comes to."""
+    search, done = study.search, 0
+    tried = 0 if search is None else sum(search.counts) * len(study.searched)
+    for group in jobs(study, out):
+        ended = [job for job in group if has_ended(out, job)]
+        done += len(ended)
+        if len(ended) < len(group):  # what comes after is not known yet
+            break
+    return done, tried + len(study.cells) * len(study.seeds)
 
 
 def in_words(study: Study, out: Path, event: Event) -> str:

@@ -62,7 +62,8 @@ def latex(results: Results) -> str:
 def _table(scores: Matrix, seeds: int) -> str:
     lines = [f"% {scores.title}; survivors of {seeds} seeds in brackets"]
     lines += [rf"\begin{{tabular}}{{l{'r' * len(scores.columns)}}}", r"\toprule"]
-    lines += [" & ".join(["", *map(escaped, scores.columns)]) + r" \\", r"\midrule"]
+    columns = scores.columns if len(scores.columns) > 1 else [scores.columns[0] or scores.title]
+    lines += [" & ".join(["", *map(escaped, columns)]) + r" \\", r"\midrule"]
     lines += [" & ".join([escaped(row), *map(_cell, values)]) + r" \\" for row, values in scores.rows]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 

@@ -101,7 +101,8 @@ def alive(found: Results) -> str:
     rows = {row: [found.survivors(cell) for cell in found.study.cells if cell.row == row] for row in found.study.rows}
     whole = [row for row, counts in rows.items() if all(a == n for a, n in counts) and any(n for _, n in counts)]
     lost = [f"{row} ({n - a} of {n} lost)" for row, counts in rows.items() for a, n in [_sums(counts)] if a < n]
-    parts = [f"All runs survive of {', '.join(whole)}." if lost else "All runs survive."] * bool(whole)
+    so_far = "" if found.ended == len(found.outcomes) else " so far"
+    parts = [f"All runs survive{so_far}{' of ' + ', '.join(whole) if lost else ''}."] * bool(whole)
     return " ".join([*parts, *([f"Not of {', '.join(lost)}."] if lost else [])])
 
 

@@ -46,19 +46,18 @@ def matrix(results: Results, metric: str) -> Matrix:
     scores, study = results.scores(metric), results.study
     found = {cell: summary(scores[cell]) for cell in study.cells}
     p = significance(scores, study.compared_with)
-    best = {name: best_row(results, metric, found, name) for name in study.columns}
-    value = lambda cell: Value(found[cell], survivors(results, cell), best[cell.column] == cell.row, p.get(cell))
+    best = {name: best_rows(results, metric, found, name) for name in study.columns}
+    value = lambda cell: Value(found[cell], survivors(results, cell), cell.row in best[cell.column], p.get(cell))
     rows = [(row, [value(Cell(row, column)) for column in study.columns]) for row in study.rows]
     return Matrix(metric, title(results, metric), [*study.columns], rows, how(results))
 
 
-def best_row(results: Results, metric: str, found: dict[Cell, Summary | None], column: str) -> str | None:
-    """The row with the best mean of those that have most survivors."""
+def best_rows(results: Results, metric: str, found: dict[Cell, Summary | None], column: str) -> list[str]:
+    """The row with the best mean of those that have most survivors, or the rows that share this place."""
     sign = -1 if results.higher(metric) else 1
-    known = [(cell, part) for cell, part in found.items() if part and cell.column == column]
-    if not known:
-        return None
-    return min(known, key=lambda pair: (-results.survivors(pair[0])[0], sign * pair[1].mean))[0].row
+    place = lambda cell, part: (-results.survivors(cell)[0], sign * part.mean)
+    places = {cell.row: place(cell, part) for cell, part in found.items() if part and cell.column == column}
+    return [row for row, own in places.items() if own == min(places.values())]
 
 
 def title(results: Results, metric: str) -> str:

@@ -89,8 +89,9 @@ def probability_better(values: Sequence[float], others: Sequence[float], higher:
 
 def standings(ranks: Mapping[str, Sequence[float]]) -> list[Standing]:
     """The rows by their mean rank, the best first."""
+    first = np.min([*ranks.values()], axis=0)  # 1, or more where several rows share the first place
     found = [
-        Standing(row, float(np.mean(of_row)), float(np.std(of_row)), float(np.mean(np.equal(of_row, 1))))
+        Standing(row, float(np.mean(of_row)), float(np.std(of_row)), float(np.mean(np.equal(of_row, first))))
         for row, of_row in ranks.items()
         if len(of_row)
     ]

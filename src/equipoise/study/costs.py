@@ -1,5 +1,6 @@
 """What a study takes, before it begins: a few timed rounds of each cell."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -85,8 +86,9 @@ def check_data(study: Study) -> None:
 def _cost(study: Study, cell: Cell, device: torch.device | str) -> Cost:
     drawn = setting(study, cell, 0) if cell in study.searched else {}
     recipe = study.recipe(cell, study.seeds[0], drawn)
-    timed = recipe.minutes is not None and recipe.images is None
+    timed, mark = recipe.minutes is not None and recipe.images is None, time.perf_counter()
     session = Session(recipe if not timed else replace(recipe, images=10_000), Path("unwritten") / cell.slug, device)
+    starts = time.perf_counter() - mark
     tensors = [part for part in leaves(session.state.state_dict()) if isinstance(part, torch.Tensor)]
     size = (session.recipe.keep + 1) * sum(part.numel() * part.element_size() for part in tensors)
-    return Cost(cell, 60 * float(recipe.minutes or 0) if timed else session.forecast(), size)
+    return Cost(cell, starts + (60 * float(recipe.minutes or 0) if timed else session.forecast()), size)

@@ -11,7 +11,7 @@ from typing import Any
 from ..checks import check_choice
 from ..metrics.evaluation import versions
 from ..runs.folder import write_whole
-from .grid import Study
+from .grid import Cell, Study
 from .search import Search
 
 STUDY = "study.json"
@@ -95,9 +95,12 @@ def to_plain(study: Study) -> dict[str, Any]:
 def begin(study: Study, out: Path, threads: int) -> None:
     """Writes study.json; raises ValueError for a folder that holds something else.
 
-    A study may grow by rows, columns and seeds, and be presented in another way: what has been trained is kept.
+    A study may grow by rows, columns and seeds, be presented in another way, and change rows and columns of which no
+    run could begin: what has been trained is kept.
     """
     check_folder(study, out)
+    if (out / STUDY).exists():
+        forget_refusals(study, begun(out), out)
     begun_with = context(out) if (out / STUDY).exists() else {"threads": threads, "versions": versions()}
     new = to_plain(study.located())
     if json.dumps(begun_with.get("study")) != json.dumps(new):  # the order of rows counts too
@@ -108,10 +111,35 @@ def begin(study: Study, out: Path, threads: int) -> None:
 def check_folder(study: Study, out: Path) -> None:
     """Raises ValueError for a folder that holds another study, or something else."""
     if (out / STUDY).exists():
-        if changed := differences(to_plain(study.located()), to_plain(begun(out))):
+        old = begun(out)
+        if changed := [name for name in changes(study, old) if any(trained(out, cell) for cell in cells_of(old, name))]:
             raise ValueError(f"{out} holds another study; nothing was changed. It differs in {', '.join(changed)}")
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} exists and is no folder of a study; nothing in it was touched")
+
+
+def changes(study: Study, old: Study) -> list[str]:
+    """What a study trains otherwise than an older one."""
+    return differences(to_plain(study.located()), to_plain(old))
+
+
+def cells_of(study: Study, change: str) -> list[Cell]:
+    """The cells that a change concerns: of "rows.NAME" those of the row, of "base.loss" all."""
+    kind, _, name = change.partition(".")
+    whose = {"rows": lambda cell: cell.row == name, "columns": lambda cell: cell.column == name}.get(kind)
+    return [cell for cell in study.cells if whose is None or whose(cell)]
+
+
+def trained(out: Path, cell: Cell) -> bool:
+    """Whether any run of a cell has begun."""
+    return any((out / cell.slug).glob("*/recipe.json"))
+
+
+def forget_refusals(study: Study, old: Study, out: Path) -> None:
+    """Removes what says that runs could not begin, where they are changed now."""
+    for cell in {cell for name in changes(study, old) for cell in cells_of(old, name)}:
+        for file in (out / cell.slug).glob("*/failure.json"):
+            file.unlink()
 
 
 def begun(out: str | Path) -> Study:

@@ -73,7 +73,7 @@ class Study:
     title: str = ""
     about: str = ""
     baseline: str = ""
-    survives: float | None = None
+    survives: int | float | None = None
     search: Search | None = None
 
     def __post_init__(self) -> None:

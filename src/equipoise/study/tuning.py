@@ -7,6 +7,8 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from .. import penalties
 from ..checks import check_choice
 from ..recipe import Recipe, known
@@ -16,6 +18,7 @@ from .comparison import Summary, probability_better, summary
 from .costs import serial_runs, working
 from .grid import Study
 from .search import Search
+from .spaces import drawn
 
 USUAL, TUNED = "usual", "tuned"
 AROUND = 10.0  # times smaller and larger
@@ -53,22 +56,23 @@ def tuning(
     """
     with working(threads):
         session = Session(replace(recipe, images=None, minutes=minutes), out / "timed", device)
-        pace = session.pace
     complete, own = session.recipe, ("seed", "minutes", "images")
+    searched = space(complete, fields)
+    drawn(searched, np.random.default_rng(0))  # raises ValueError for a range that is none
+    with working(threads):
+        pace = session.pace
     base = {name: value for name, value in asdict(recipe).items() if value is not None and name not in own}
     study = Study(
         base={**base, "images": 10**9},
-        rows={USUAL: {}, TUNED: space(complete, fields)},
+        rows={USUAL: {}, TUNED: searched},
         search=Search(trials=trials, method="halving"),
         title=f"Tuning {', '.join(fields)}",
     )
-    runs = serial_runs(study, workers)
-    each = 60 * minutes / runs - STARTS
-    images = int(FOR_SCORES * each / pace.image)
-    if images < 20 * known(complete.batch):
-        raise ValueError(
-            f"{minutes:g} minutes are too few for {runs:.1f} runs: {images} images each; give more --minutes"
-        )
+    runs, least = serial_runs(study, workers), 20 * known(complete.batch)
+    images = int(FOR_SCORES * (60 * minutes / runs - STARTS) / pace.image)
+    if images < least:
+        enough = runs * (STARTS + least * pace.image / FOR_SCORES) / 60
+        raise ValueError(f"{minutes:g} minutes are too few for {runs:.0f} runs in turn: give --minutes {enough:.1f}")
     return study.changed(base={**base, "images": images})
 
 

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from ..recipe import Recipe
 from ..runs import Session
-from ..runs.folder import Busy, RunFolder, Unusable, write_whole
+from ..runs.folder import Busy, Unusable, write_whole
 from ..runs.forecast import measured
 from ..runs.session import NotFinite
 from .costs import check_data
@@ -144,13 +144,3 @@ def claimed(out: Path, key: str) -> Iterator[bool]:
         return
     with held:
         yield True
-
-
-def progress_of(out: Path, job: Job) -> float:
-    """The share of a run that is done."""
-    if has_ended(out, job):
-        return 1.0
-    folder = RunFolder(out / job.key)
-    files = folder.checkpoint_files()
-    images = folder.recipe().images if folder.recipe_file.exists() else None
-    return int(files[-1].stem) / images if files and images else 0.0

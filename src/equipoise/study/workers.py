@@ -25,7 +25,7 @@ class Child:
     """A worker in a process of its own, and the run that it is at."""
 
     def __init__(self, out: Path, device: str, events: "Queue[tuple[Child, Event | None]]") -> None:
-        command = [sys.executable, "-m", "equipoise.study", str(out), device]
+        command = [sys.executable, "-P", "-m", "equipoise.study", str(out), device]  # not what lies about here
         variables = os.environ | {"OMP_NUM_THREADS": str(threads_of(out))}
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables
@@ -167,6 +167,6 @@ def slurm_script(out: str | Path, workers: int, threads: int, device: str = "cpu
         "#SBATCH --signal=B:TERM@60",
         *["#SBATCH --gpus-per-task=1"] * device.startswith("cuda"),
         "# the folder has to be seen by all machines; submitted again, the study is resumed",
-        f"OMP_NUM_THREADS={threads} exec {shlex.quote(sys.executable)} -m equipoise.study {folder} {device}",
+        f"OMP_NUM_THREADS={threads} exec {shlex.quote(sys.executable)} -P -m equipoise.study {folder} {device}",
     ]
     return "\n".join(lines) + "\n"

@@ -8,6 +8,8 @@ import tyro
 from tyro.conf import Positional
 
 from ... import report
+from ...report import study_page
+from ...study.files import STUDY
 from ..command import Command
 
 
@@ -22,6 +24,9 @@ class Report(Command):
     folder: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN|STUDY", help="folder of a run or of a study")]
 
     def run(self) -> int:
-        """Prints where the page is."""
-        print(report.write(self.folder))
+        """Prints where the page is, and the tables of a study."""
+        page = report.write(self.folder)
+        print(page)
+        for table in study_page.FILES[1:] if (self.folder / STUDY).is_file() else ():
+            print(page.with_name(table))
         return 0

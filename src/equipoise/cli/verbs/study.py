@@ -63,8 +63,7 @@ class Study(Command):
         count = workers_on(device, self.workers)
         threads = threads_each(out, count, self.threads)
         if self.dry_run:
-            display.grid(planned, count, threads, device)
-            return 0
+            return display.grid(planned, count, threads, device)
         if self.on == "slurm":
             study.begin(planned, out, threads)
             print(workers.slurm_script(out, count, threads, device), end="")
@@ -95,7 +94,8 @@ def workers_on(device: str, asked: int | None) -> int:
 
 
 def threads_each(out: Path, workers: int, asked: int | None = None) -> int:
-    """The threads of a run: those that the study began with, else the cores shared out."""
+    """The threads of a run: those that the study began with, else OMP_NUM_THREADS or the cores shared out."""
     if (out / STUDY).exists():
         return study.threads(out)
-    return asked or max(1, (os.cpu_count() or 1) // workers)
+    stated = os.environ.get("OMP_NUM_THREADS", "")
+    return asked or (int(stated) if stated.isdigit() and int(stated) else max(1, (os.cpu_count() or 1) // workers))
