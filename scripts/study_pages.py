@@ -36,24 +36,29 @@ correction).
 
 
 NOTES = {  # what the numbers of a page say beside its scores
-    "sngan-robustness": "Spectral normalisation survives in all settings, as in the paper, and is the most even of all: "
-    "its worst run of 18 has an FD of 19.4, that of the others 20.6 (orthonormal), 21.6 (no stabiliser), 23.0 (batch), "
-    "27.0 (layer), 28.2 (clipping), 37.4 (weight normalisation) and 98.4 (WGAN-GP). Looked at, its images are garments "
-    "in D and E, pieces of garments in F, coarse blots in A. WGAN-GP is the one that fails, by seeds more than by "
-    "settings: among the best with two seeds, it draws stripes with the third in A, B, E and also in F, where an FD of "
-    "29.9 just passes; in the paper it fails in D, E and F. The lost run of weight normalisation, in C, draws blurred "
-    "blots, while its discriminator's loss stays at 2 log 2. Where the paper is not borne out: without a stabiliser all "
-    "runs survive, and with the larger rates, D to F, every method but clipping does better than in A to C, since 600 "
-    "updates are few. The Inception score's mean over D to F is 2.15 (batch), 2.08 (spectral, orthonormal), 2.02 "
-    "(layer), 1.95 (weight), 1.94 (none), 1.78 (WGAN-GP), 1.51 (clipping). It depends on the network: with DCGAN's, no "
-    "feature normalisation in the discriminator, one run each, spectral normalisation is stuck in F (FD 35 to 43, with "
-    "the hinge and the standard loss, at two widths), where the paper's network trains. ",
-    "singular-values": "As in the paper. The share of a layer's squared singular values above a tenth of the largest, "
-    "from the first convolution to the last, mean over three seeds: spectral normalisation 0.67, 1.00, 0.98, 1.00, "
-    "0.66, 0.70, 0.30; orthonormal 0.58, 1.00, 0.71, 1.00, 0.85, 1.00, 1.00; no stabiliser 0.46, 0.67, 0.46, 0.50, "
-    "0.21, 0.26, 0.12; weight normalisation 0.38, 0.42, 0.23, 0.21, 0.07, 0.09, 0.05; weight clipping 0.33, 0.29, "
-    "0.08, 0.06, 0.03, 0.03, 0.05. Under weight normalisation and clipping a layer uses fewer directions than without "
-    "a stabiliser. ",
+    "sngan-robustness": """
+        Spectral normalisation survives in all settings, as in the paper, and is the most even of all: its worst
+        run of 18 has an FD of 19.4, that of the others 20.6 (orthonormal), 21.6 (no stabiliser), 23.0 (batch),
+        27.0 (layer), 28.2 (clipping), 37.4 (weight normalisation) and 98.4 (WGAN-GP). Looked at, its images are
+        garments in D and E, pieces of garments in F, coarse blots in A. WGAN-GP is the one that fails, by seeds
+        more than by settings: among the best with two seeds, it draws stripes with the third in A, B, E and
+        also in F, where an FD of 29.9 just passes; in the paper it fails in D, E and F. The lost run of weight
+        normalisation, in C, draws blurred blots, while its discriminator's loss stays at 2 log 2. Where the
+        paper is not borne out: without a stabiliser all runs survive, and with the larger rates, D to F, every
+        method but clipping does better than in A to C, since 600 updates are few. The Inception score's mean
+        over D to F is 2.15 (batch), 2.08 (spectral, orthonormal), 2.02 (layer), 1.95 (weight), 1.94 (none),
+        1.78 (WGAN-GP), 1.51 (clipping). It depends on the network: with DCGAN's, no feature normalisation in
+        the discriminator, one run each, spectral normalisation is stuck in F (FD 35 to 43, with the hinge and
+        the standard loss, at two widths), where the paper's network trains.
+    """,
+    "singular-values": """
+        As in the paper. The share of a layer's squared singular values above a tenth of the largest, from the
+        first convolution to the last, mean over three seeds: spectral normalisation 0.67, 1.00, 0.98, 1.00,
+        0.66, 0.70, 0.30; orthonormal 0.58, 1.00, 0.71, 1.00, 0.85, 1.00, 1.00; no stabiliser 0.46, 0.67, 0.46,
+        0.50, 0.21, 0.26, 0.12; weight normalisation 0.38, 0.42, 0.23, 0.21, 0.07, 0.09, 0.05; weight clipping
+        0.33, 0.29, 0.08, 0.06, 0.03, 0.03, 0.05. Under weight normalisation and clipping a layer uses fewer
+        directions than without a stabiliser.
+    """,
 }
 
 
@@ -73,7 +78,7 @@ def write(folder):
         threads=context["threads"],
         torch=context["versions"]["torch"],
         about=found.study.about,
-        note=NOTES.get(name, ""),
+        note=" ".join([*NOTES.get(name, "").split(), ""]),
         found=verdict(found),
         survival=survival(found),
         table=table(matrix(found, found.metrics[0])),
