@@ -36,6 +36,14 @@ correction).
 
 
 NOTES = {  # what the numbers of a page say beside its scores
+    "mixtures": """
+        As Gulrajani et al. found, the critic with clipped weights is too simple: clouds over the whole plane, on every
+        set. The gradient penalty finds all eight Gaussians, and so does the relativistic loss with R1 and R2; for 25
+        Gaussians and the Swiss roll 2,000 updates are too few for both, which have drawn outlines by then. The plain
+        GAN is better there, and traces the Swiss roll whole, but leaves out one or more of the eight in some runs, as
+        Metz et al. would expect. Spectral normalisation with the hinge loss has collapsed to a streak or a spot on all
+        three.
+    """,
     "sngan-robustness": """
         Spectral normalisation survives in all settings, as in the paper, and is the most even of all: its worst
         run of 18 has an FD of 19.4, that of the others 20.6 (orthonormal), 21.6 (no stabiliser), 23.0 (batch),
