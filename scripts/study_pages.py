@@ -40,8 +40,8 @@ NOTES = {  # what the numbers of a page say beside its scores
         As Gulrajani et al. found, the critic with clipped weights is too simple: clouds over the whole plane, on every
         set. The gradient penalty finds all eight Gaussians, and so does the relativistic loss with R1 and R2; for 25
         Gaussians and the Swiss roll 2,000 updates are too few for both, which have drawn outlines by then. The plain
-        GAN is better there, and traces the Swiss roll whole, but leaves out one or more of the eight in some runs, as
-        Metz et al. would expect. Spectral normalisation with the hinge loss has collapsed to a streak or a spot on all
+        GAN is better there, and traces the Swiss roll whole, but shares its points unevenly among the eight, from run
+        to run otherwise. Spectral normalisation with the hinge loss has collapsed to a streak or a spot on all
         three.
     """,
     "sngan-robustness": """
