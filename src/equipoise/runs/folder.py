@@ -111,7 +111,7 @@ class RunFolder:
             held = FileLock(self.path / LOCK, blocking=False).acquire()
         except Timeout:
             raise Busy(f"{self.path} is being trained by another process") from None
-        with held:
+        with held, self.naming_the_checkpoint():
             yield
 
     @contextmanager

@@ -134,7 +134,7 @@ class Session:
 
     def train(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Progress]:
         """Trains until the recipe's length or `stop()`, of any process; yields after each round."""
-        with ExitStack() as held, self.folder.naming_the_checkpoint():
+        with ExitStack() as held:
             self.world.together(lambda: self.begin(held))
             self.world.together(self.restore)
             yield from self.advance(stop)
@@ -143,6 +143,7 @@ class Session:
         """Takes the folder for as long as `held` is open; writes the recipe into a new one."""
         folder = self.folder
         if not self.world.leads:
+            held.enter_context(folder.naming_the_checkpoint())
             return
         folder.path.mkdir(parents=True, exist_ok=True)
         held.enter_context(folder.locked())
@@ -174,7 +175,7 @@ class Session:
         batch, world = self.assembled.batch, self.world
         images = training_batches(self.dataset, self.recipe, batch, self.state.seen, self.device, world)
         stream = rounds(self.assembled, images, self.recipe, world)
-        while self.state.seen < known(self.recipe.images) and not world.any(stop()):
+        while self.state.seen < known(self.recipe.images) and not world.any(bool(stop())):
             before, mark = self.state.seen, time.perf_counter()
             self.pending.append((self.state.seen, next(stream)))
             self.seconds += time.perf_counter() - mark
