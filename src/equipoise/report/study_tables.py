@@ -83,13 +83,14 @@ def how(results: Results) -> str:
     rows = {
         o.cell.column: o.last for o in results.outcomes if o.last and card_key(o.last) == results.card(o.cell.column)
     }
-    cards = dict.fromkeys(_one_way(name, measured(row)) for name, row in rows.items())
-    return "; ".join(cards)
+    ways: dict[str, list[str]] = {}
+    for name, row in rows.items():
+        ways.setdefault(_in_a_line(measured(row)), []).append(name)
+    return "; ".join(way if len(ways) == 1 else f"{', '.join(names)}: {way}" for way, names in ways.items())
 
 
-def _one_way(column: str, way: Measured) -> str:
-    of = f"{column}: " if column else ""
-    return f"{of}{way.sides}, {way.features} features {way.digest[:8]}, {way.rest}"
+def _in_a_line(way: Measured) -> str:
+    return f"{way.sides}, {way.features} features {way.digest[:8]}, {way.rest}"
 
 
 def rank_table(results: Results) -> tuple[Table, str] | None:
