@@ -37,10 +37,11 @@ correction).
 
 NOTES = {  # what the numbers of a page say beside its scores
     "created-equal": """
-        The non-saturating GAN is best after an equal search, with an F1 of about 0.9 (of a wider tolerance than the
-        paper's), and the minimax one is near it (0.8 to 0.9): as the paper has it, nothing that came later beats it. Not
-        all are equal at this length, though: WGAN has an F1 of 0.4 to 0.7; DRAGAN's images come within the tolerance with
-        one seed of three, those of WGAN-GP and least squares with none, after nine settings each and 2,000 updates.
+        The non-saturating GAN is best after an equal search, with an F1 of about 0.9 (of a wider tolerance than
+        the paper's), and the minimax one is near it (0.8 to 0.9): as the paper has it, nothing that came later
+        beats it. Not all are equal at this length, though: WGAN has an F1 of 0.4 to 0.7; DRAGAN's images come
+        within the tolerance with one seed of three, those of WGAN-GP and least squares with none, after nine
+        settings each and 2,000 updates.
     """,
     "stacked-modes": """
         After 1,000 updates, of 2,000 images, which are coarse garments by then (the non-saturating ones blots): the
