@@ -369,8 +369,10 @@ class TestRuns:
         base = {name: value for name, value in BASE.items() if name not in ("images", "score_every")}
         study = small(base=base | {"minutes": 0.002}, rows={"a": {}})
         out = done(study, tmp_path / "s")
-        lengths = [json.loads(file.read_text())["recipe"]["images"] for file in out.glob("*/*/recipe.json")]
-        assert lengths[0] == lengths[1] == json.loads((out / "a" / "images.json").read_text())
+        recipes = [json.loads(file.read_text())["recipe"] for file in out.glob("*/*/recipe.json")]
+        length = json.loads((out / "a" / "images.json").read_text())
+        assert [recipe["images"] for recipe in recipes] == [length] * 2
+        assert [recipe["score_every"] for recipe in recipes] == [max(1, length // 10)] * 2
 
 
 RANGES = {"lr_d": "log(1e-4, 1e-2)", "lr_g": 1e-3}

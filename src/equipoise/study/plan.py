@@ -81,8 +81,8 @@ def tried(study: Study, out: Path, cell: Cell) -> list[Trial]:
     assert study.search is not None
     found = {number: Trial(number, setting(study, cell, number)) for number in range(study.search.trials)}
     for rung in range(len(study.search.counts)):
-        rest = [trial for trial in ranked(study, out, cell, rung) if trial.score is not None]
-        found = {trial.number: trial for trial in rest} | {n: t for n, t in found.items() if n not in _numbers(rest)}
+        scored = {trial.number: trial for trial in ranked(study, out, cell, rung) if trial.score is not None}
+        found = scored | {number: trial for number, trial in found.items() if number not in scored}
         if not rung_ended(study, out, cell, rung):
             break
     return [*found.values()]
@@ -153,10 +153,6 @@ def failure(folder: Path) -> dict[str, Any] | None:
         return None
     found: dict[str, Any] = json.loads(file.read_text())
     return found
-
-
-def _numbers(trials: list[Trial]) -> list[int]:
-    return [trial.number for trial in trials]
 
 
 def _confirmed(study: Study, out: Path, cell: Cell, seed: int) -> list[Job]:

@@ -18,6 +18,7 @@ from ..runs.forecast import measured
 from ..runs.session import NotFinite
 from .costs import check_data
 from .files import begun
+from .grid import scored_alike
 from .plan import FAILURE, Job, failure, has_ended, jobs
 
 CLAIMS, WAIT = ".claims", 1.0
@@ -114,7 +115,7 @@ def timed(out: Path, job: Job, device: torch.device) -> Recipe:
         if not file.exists():
             images = images_in(recipe, out / job.cell.slug / "timed", device)
             write_whole(file, lambda beside: beside.write_text(json.dumps(images)))
-    return replace(recipe, images=json.loads(file.read_text()), minutes=None)
+    return scored_alike(replace(recipe, images=json.loads(file.read_text()), minutes=None))
 
 
 def images_in(recipe: Recipe, unwritten: Path, device: torch.device) -> int:
