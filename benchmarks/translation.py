@@ -1,20 +1,21 @@
-"""Translations whose truth is known: how far from the true partner are they, before and after training?
+"""Translations between domains whose success can be measured, and the page that shows them.
 
-python benchmarks/translation.py                             what is missing in runs/translation, and the table
-python benchmarks/translation.py --only inverted --images 40000
+python benchmarks/translation.py                  trains what is missing in runs/translation, writes docs/translations.md
+python benchmarks/translation.py --only inverted  trains this alone; the page keeps the others
+python benchmarks/translation.py --page           writes the page alone
 
 `inverted`: CycleGAN between digits of MNIST and other digits, inverted and turned by 15 degrees. Training sees no pair;
 the partners of the held-out digits are known. (A quarter turn is beyond it: the authors say that changes of geometry
-mostly fail.) `edges`: pix2pix from the outlines of garments of Fashion-MNIST to the garments, side by side.
-
-The error is mean |G(a) - b| over held-out pairs, in grey levels of 255. Beside it: that of the untrained generator, of
-the input as it is, and of its inversion without the turn. The pictures in the run folders have rows of inputs, of what
-the EMA generator makes of them, and of true partners.
+mostly fail.) `edges`: pix2pix from the outlines of garments of Fashion-MNIST to the garments, side by side. `horses`:
+CycleGAN between the horses and the deer of CIFAR-10.
 """
 
 import argparse
 import gzip
-from dataclasses import replace
+import os
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,22 +23,69 @@ import torch
 from PIL import Image
 
 from equipoise import presets, runs
+from equipoise.cli import running
+from equipoise.data.cifar import TEST, TRAIN, read_cifar
+from equipoise.metrics import features
+from equipoise.recipe import Recipe, differences
+from equipoise.report.record import read
 from equipoise.runs.pictures import grid
+from equipoise.spec import first_line
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
+CIFAR = ROOT / "data" / "cifar-10-batches-py"
 TRAINING, HELD_OUT, SIZE = 4_000, 500, 28
 ANGLE, EDGE = 15, 40  # degrees; difference of grey levels between neighbours
-SHOWN = 12
-SETTINGS = {
-    "inverted": {
-        "preset": "cyclegan",
-        "network": "cyclegan(g_width=16, d_width=16, blocks=2)",
-        "game": "cycle(weight=5.0, identity=0.0)",
-        "images": 24_000,
-    },
-    "edges": {"preset": "pix2pix", "network": "pix2pix(g_width=16, d_width=16)", "images": 24_000},
+HORSES, DEER = 7, 4
+SHOWN, SCALE = 12, 2
+FALLING = "--lr-g 'decay(1e-3)' --lr-d 'decay(5e-4)'"
+SETTINGS = {  # what differs from the preset
+    "inverted": "--preset cyclegan --network 'cyclegan(g_width=16, d_width=16, blocks=2)' "
+    f"--game 'cycle(weight=5.0, identity=0.0)' --no-mirror --images 24000 {FALLING}",
+    "edges": f"--preset pix2pix --network 'pix2pix(g_width=16, d_width=16)' --no-mirror --images 24000 {FALLING}",
+    "horses": "--preset cyclegan --network 'cyclegan(g_width=16, d_width=16, blocks=3)' --mirror --images 40000 "
+    + FALLING,
 }
+TITLES = {
+    "inverted": "Digits and their twins, inverted and turned by 15 degrees",
+    "edges": "Outlines of garments to garments",
+    "horses": "Horses and deer",
+}
+
+HEAD = """# Gallery of translations
+
+Presets that translate images, at reduced width, made by `python benchmarks/translation.py`, which resumes where it was
+stopped. The pictures have a row of inputs, a row of what the EMA generator makes of them and, where they are known, a
+row of true partners: held-out images, the first of their folders, none chosen. One seed each.
+"""
+
+ENTRY = """
+## {title}
+
+{paper}
+
+{text}
+
+{pictures}
+
+```sh
+{command}
+```
+"""
+
+PARTNERS = """The mean |G(x) - y| over {count} held-out pairs, in grey levels of 255; {seconds:.0f} s of training on one
+thread.
+
+| | untrained | the input itself | the input inverted | trained | times smaller than untrained |
+|---|---|---|---|---|---|
+"""
+
+CLASSES = """Of {count} held-out images of each class, how many a ResNet-56 trained on CIFAR-10 takes for the class that
+they are to become; {seconds:.0f} s of training on one thread.
+
+| | the inputs | what becomes of them | real images of that class |
+|---|---|---|---|
+"""
 
 
 def images_of(name, part):
@@ -58,77 +106,157 @@ def edges(image):
     return np.where(steps > EDGE, 0, 255).astype(np.uint8)
 
 
-def write_inverted(folder):
+def parts_of_inverted():
     """Digits and other digits' twins; the held-out ones are pairs."""
     digits, test = images_of("mnist", "train"), images_of("mnist", "t10k")[:HELD_OUT]
     unlike = digits[TRAINING : 2 * TRAINING]
-    parts = {"trainA": digits[:TRAINING], "trainB": map(inverted, unlike), "testA": test, "testB": map(inverted, test)}
+    return {"trainA": digits[:TRAINING], "trainB": map(inverted, unlike), "testA": test, "testB": map(inverted, test)}
+
+
+def parts_of_edges():
+    """Outlines and garments, side by side."""
+    beside = lambda image: np.concatenate([edges(image), image], axis=1)
+    train, test = images_of("fashion-mnist", "train")[:TRAINING], images_of("fashion-mnist", "t10k")[:HELD_OUT]
+    return {"train": map(beside, train), "test": map(beside, test)}
+
+
+def parts_of_horses():
+    """All horses and all deer, those of the test set held out."""
+    parts = {}
+    for name, part in (("train", TRAIN), ("test", TEST)):
+        images, labels = read_cifar(CIFAR, "cifar10", part)
+        for side, label in (("A", HORSES), ("B", DEER)):
+            parts[name + side] = images[labels.values == label].transpose(0, 2, 3, 1)
+    return parts
+
+
+PARTS = {"inverted": parts_of_inverted, "edges": parts_of_edges, "horses": parts_of_horses}
+
+
+def write(parts, folder):
+    """The images of each part in a folder of its own."""
     for part, images in parts.items():
         (folder / part).mkdir(parents=True)
         for number, image in enumerate(images):
             Image.fromarray(image).save(folder / part / f"{number:05d}.png")
 
 
-def write_edges(folder):
-    """Outlines and garments, side by side."""
-    for part, count in (("train", TRAINING), ("test", HELD_OUT)):
-        (folder / part).mkdir(parents=True)
-        for number, image in enumerate(images_of("fashion-mnist", "t10k" if part == "test" else part)[:count]):
-            Image.fromarray(np.concatenate([edges(image), image], axis=1)).save(folder / part / f"{number:05d}.png")
+def command(name):
+    """The command of a run, from the root of the repository, on three lines."""
+    folder = f"runs/translation/{name}"
+    rest = "--batch 4 --ema-images 500 --score-images 500 --device cpu"
+    return " \\\n    ".join((f"equipoise train {folder}-data --out {folder}", SETTINGS[name], rest))
 
 
-def recipe(name, images):
-    """A small run of the preset."""
-    setting = SETTINGS[name]
-    few = {"batch": 4, "size": str(SIZE), "mirror": False, "lr_g": "decay(1e-3)", "lr_d": "decay(5e-4)"}
-    few |= {"game": setting.get("game", "paired"), "network": setting["network"], "images": images or setting["images"]}
-    few |= {"ema_images": 500, "score_images": 500, "data": str(ROOT / "runs" / "translation" / f"{name}-data")}
-    return replace(getattr(presets, setting["preset"])(), **few)
+def words(name):
+    """The command as a shell takes it apart, without the name of the program."""
+    return shlex.split(command(name).replace("\\\n", ""))[1:]
 
 
-def pairs(run):
-    """The held-out inputs and their partners, in one order."""
-    dataset = runs.evaluations.trained_on(run)
-    return (side.held_out.take(range(len(side.held_out))) for side in (dataset.a, dataset.b))
+def recipe(name):
+    """The recipe that the command asks for."""
+    return running.parse(words(name)).recipe
 
 
-def error(images, partners):
-    """mean |x - y|, in grey levels."""
-    return (images.float() - partners.float()).abs().mean().item()
+def train(name):
+    """Writes the data, then trains, or resumes, in a process of its own unless the run is finished."""
+    folder = ROOT / "runs" / "translation"
+    if not (folder / f"{name}-data").exists():
+        write(PARTS[name](), folder / f"{name}-data")
+    if (folder / name / "recipe.json").exists() and read(folder / name).finished:
+        return
+    subprocess.run(
+        (sys.executable, "-m", "equipoise", *words(name)), cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
 
 
-def measure(name, out):
-    """The rows of the table; draws the picture."""
-    sampler = runs.Sampler(out)
-    sides, untrained = [*pairs(sampler)], runs.assemble.build_networks(sampler.recipe, sampler.meaning.space)
+class Translation:
+    """A finished run with its held-out images."""
+
+    def __init__(self, name, folder):
+        self.name, self.record, self.sampler = name, read(folder), runs.Sampler(folder)
+        dataset = runs.evaluations.trained_on(folder)
+        sides = [side.held_out.take(range(len(side.held_out))) for side in (dataset.a, dataset.b)]
+        self.directions = dict(zip(self.sampler.nets, (sides, sides[::-1]), strict=False))
+
+    def translated(self, net):
+        """What the trained generator makes of the inputs."""
+        return runs.outputs.translated(self.sampler.nets[net], self.directions[net][0])
+
+    def untrained(self, net):
+        """What the generator made of them at first."""
+        nets = runs.assemble.build_networks(self.sampler.recipe, self.sampler.meaning.space)
+        return runs.outputs.translated(nets[net].eval(), self.directions[net][0])
+
+
+def title(net):
+    """A direction in words."""
+    source, target = net.removeprefix("G_") if "_" in net else "ab"
+    return f"{source} to {target}"
+
+
+def against_partners(run):
+    """The table of errors."""
     rows = []
-    for net, (x, y) in zip(sampler.nets, (sides, sides[::-1]), strict=False):
-        first, last = (runs.outputs.translated(G.eval(), x) for G in (untrained[net], sampler.nets[net]))
-        before, after, plain = (error(images, y) for images in (first, last, 255 - x))
-        rows.append(
-            f"| {name} {net} | {before:.1f} | {error(x, y):.1f} | {plain:.1f} | {after:.1f} | {before / after:.1f} |"
-        )
-        tiles = grid(torch.cat([part[:SHOWN] for part in (x, last, y)]), SHOWN)
-        tiles.resize((tiles.width * 2, tiles.height * 2), Image.Resampling.NEAREST).save(out / f"{net}.png")
-    return "\n".join(rows)
+    for net, (inputs, partners) in run.directions.items():
+        tried = [run.untrained(net), inputs, 255 - inputs, run.translated(net)]
+        errors = [(images.float() - partners.float()).abs().mean().item() for images in tried]
+        cells = [title(net), *(f"{error:.1f}" for error in errors), f"{errors[0] / errors[-1]:.1f}"]
+        rows.append(f"| {' | '.join(cells)} |")
+    count = len(next(iter(run.directions.values()))[0])
+    return PARTNERS.format(count=count, seconds=run.record.seconds) + "\n".join(rows)
+
+
+def against_classes(run):
+    """The table of classes."""
+    look, rows = features.resnet56(), []
+    for (net, (inputs, reals)), label in zip(run.directions.items(), (DEER, HORSES), strict=True):
+        found = [
+            (look.logits(look(images)).argmax(1) == label).double().mean().item()
+            for images in (inputs, run.translated(net), reals)
+        ]
+        rows.append(f"| {' | '.join([title(net), *(f'{part:.0%}' for part in found)])} |")
+    count = len(next(iter(run.directions.values()))[0])
+    return CLASSES.format(count=count, seconds=run.record.seconds) + "\n".join(rows)
+
+
+def entry(name, folder, pictures):
+    """What the page says of a run; draws its pictures."""
+    run, links = Translation(name, folder), []
+    if differing := differences(recipe(name), Recipe.from_json(run.record.recipe)):
+        raise ValueError(f"{folder} is another run than {name} of SETTINGS, remove it: {'; '.join(differing)}")
+    for net, (inputs, targets) in run.directions.items():
+        rows = [inputs, run.translated(net)] + ([targets] if name != "horses" else [])
+        tiles = grid(torch.cat([images[:SHOWN] for images in rows]), SHOWN)
+        tiles = tiles.resize((tiles.width * SCALE, tiles.height * SCALE), Image.Resampling.NEAREST)
+        tiles.save(pictures / f"{name}-{net}.png", optimize=True)
+        links.append(f"![{TITLES[name]}, {title(net)}]({pictures.name}/{name}-{net}.png)")
+    table = against_classes if name == "horses" else against_partners
+    paper = first_line(getattr(presets, shlex.split(SETTINGS[name])[1]))
+    words = {"title": TITLES[name], "paper": paper, "text": table(run), "command": command(name)}
+    return ENTRY.format(pictures="\n\n".join(links), **words)
+
+
+def write_page(folder, page):
+    """The page and its pictures, from the runs that are there; of others it keeps what it said."""
+    pictures = page.with_name("gallery")
+    pictures.mkdir(parents=True, exist_ok=True)
+    before = page.read_text() if page.exists() else ""
+    told = {part.split("\n")[0]: f"\n## {part}" for part in before.split("\n## ")[1:]}
+    for name in SETTINGS:
+        if (folder / name / "recipe.json").exists() and read(folder / name).finished:
+            told[TITLES[name]] = entry(name, folder / name, pictures)
+    page.write_text(HEAD + "".join(told[title] for title in TITLES.values() if title in told))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=SETTINGS, default=list(SETTINGS))
-    parser.add_argument("--images", type=int)
+    parser.add_argument("--page", action="store_true", help="write the page alone")
     options = parser.parse_args()
-    folder = ROOT / "runs" / "translation"
-    rows = []
-    for name in options.only:
-        if not (folder / f"{name}-data").exists():
-            {"inverted": write_inverted, "edges": write_edges}[name](folder / f"{name}-data")
-        for progress in runs.train(recipe(name, options.images), folder / name):
-            if progress.score:
-                print(name, progress.seen, progress.score["fd"], flush=True)
-        rows.append(measure(name, folder / name))
-    print("| run | untrained | input | inverted alone | trained | times smaller |\n|---|---|---|---|---|---|")
-    print("\n".join(rows))
+    for name in [] if options.page else options.only:
+        train(name)
+    write_page(ROOT / "runs" / "translation", ROOT / "docs" / "translations.md")
 
 
 if __name__ == "__main__":

@@ -549,5 +549,5 @@ def test_the_settings_of_the_benchmark_are_rehearsed():
     benchmark = importlib.util.module_from_spec(described)
     described.loader.exec_module(benchmark)
     for name in benchmark.SETTINGS:
-        recipe = replace(benchmark.recipe(name, 100), channels=1, precision="float32", features="pixels", **OPEN)
+        recipe = replace(benchmark.recipe(name), channels=1, precision="float32", features="pixels", size="28", **OPEN)
         rehearse(recipe, LabelSpace(), CPU)
