@@ -1,6 +1,6 @@
 """Translations between domains whose success can be measured, and the page that shows them.
 
-python benchmarks/translation.py                  trains what is missing in runs/translation, writes docs/translations.md
+python benchmarks/translation.py                  trains what is missing in runs/translation, writes its page
 python benchmarks/translation.py --only inverted  trains this alone; the page keeps the others
 python benchmarks/translation.py --page           writes the page alone
 
