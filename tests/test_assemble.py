@@ -173,7 +173,15 @@ def test_labels_of_every_kind_are_rehearsed(own, kind, loss):
 
 
 PER_SAMPLE = ["wgan_gp", "zero_centered", "max_gradient", "r1", "r2", "dragan", "r1(every=16)", "own:steep"]
-OTHERS = ["drift", "lecam", "consistency", "spectral_regularization", "historical_averaging", "consistency(kind='zcr')"]
+OTHERS = [
+    "approximate_r1",
+    "drift",
+    "lecam",
+    "consistency",
+    "spectral_regularization",
+    "historical_averaging",
+    "consistency(kind='zcr')",
+]
 
 
 @pytest.mark.parametrize("penalty", PER_SAMPLE)

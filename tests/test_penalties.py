@@ -78,7 +78,17 @@ def at_work(name, scene):
 
 def test_the_public_penalties():
     assert set(ALL) == {
-        *("consistency", "consistency_term", "dragan", "drift", "historical_averaging", "lecam", "max_gradient"),
+        *(
+            "approximate_r1",
+            "approximate_r2",
+            "consistency",
+            "consistency_term",
+            "dragan",
+            "drift",
+            "historical_averaging",
+            "lecam",
+            "max_gradient",
+        ),
         *("orthogonal_offdiagonal", "orthonormal", "path_length", "pulling_away", "r1", "r2"),
         *("spectral_regularization", "wgan_gp", "zero_centered"),
     }

@@ -230,3 +230,65 @@ def test_the_consistency_term_does_not_take_power_iteration_for_dropout():
     assert not torch.equal(D(x), D(x))
     with pytest.raises(ValueError, match="a D with dropout, but this D draws nothing"):
         penalties.consistency_term(features=0.0)(D, x, x)
+
+
+def smooth():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1)).double()
+
+
+@pytest.mark.parametrize(("name", "exact"), [("approximate_r1", "r1"), ("approximate_r2", "r2")])
+def test_the_approximate_penalties_tend_to_the_exact_ones_in_their_units(name, exact):
+    """Of the value and of the gradient, as the noise becomes small; one point many times, for the mean over noise."""
+    D, sides = smooth(), (torch.randn(2, 1, 3).double() * torch.tensor([1.0, 2.0])[:, None, None]).expand(2, 50_000, 3)
+    found = {}
+    for scale in (1.0, 1e-3):
+        for penalty in (getattr(penalties, exact)(weight=3.0), getattr(penalties, name)(weight=3.0, scale=scale)):
+            value = penalty(D, *sides)
+            slopes = torch.autograd.grad(value, [*D.parameters()][:3])
+            found[penalty.__qualname__, scale] = torch.cat([value.detach()[None], *(s.flatten() for s in slopes)])
+    (wanted, near), (_, far) = ([v for (_, s), v in found.items() if s == scale] for scale in (1e-3, 1.0))
+    close = lambda got: (got - wanted).norm() / wanted.norm()
+    assert close(near) < 0.02 < close(far)
+
+
+def test_an_approximate_penalty_sees_the_same_network_twice():
+    """Without that, dropout, augmentation and power iteration would be a million times what the noise is."""
+    dropping = lambda x: dropout(x, 0.5).sum(1)
+    x, y = torch.ones(500, 4), torch.zeros(1, 4)
+    dropped = Critic(dropping, augment=lambda x: x * torch.randint(1, 3, (len(x), 1)))
+    for critic in (Critic(dropping), dropped):
+        assert penalties.approximate_r1(weight=2.0)(critic, x, y) < 100  # at most 4 |mask|^2 <= 64 on average
+    D = norms.apply(norms.spectral(), nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 1)))
+    for module in (D, nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(4, 1)))):
+        kept = {name: buffer.clone() for name, buffer in module.named_buffers()}
+        before = [buffer for _, buffer in module.named_buffers()]
+        value = penalties.approximate_r1(weight=2.0, scale=1e-4)(Critic(module), x[:, :4], y)
+        after = dict(module.named_buffers())
+        assert value < 10
+        assert all(torch.equal(kept[name], after[name]) for name in kept)
+        assert before
+        assert all(part.training for part in module.modules())
+
+
+def test_an_approximate_penalty_runs_a_network_once_more_and_not_on_fakes():
+    runs, D = [], smooth().float()
+    D.register_forward_pre_hook(lambda module, inputs: runs.append(inputs[0].requires_grad))
+    critic, real, fake = Critic(D), torch.randn(5, 3), torch.randn(7, 3, requires_grad=True)
+    critic(real)
+    penalties.approximate_r1()(critic, real, fake).backward()
+    assert len(runs) == 2
+    penalties.approximate_r2()(Critic(D), real, 1 * fake).backward()
+    assert fake.grad is None
+    assert len(runs) == 4
+
+
+def test_an_approximate_penalty_is_in_float32_under_autocast():
+    """At 2^-8 the rounding of D(x) alone would be worth thousands."""
+    D, x = smooth().float(), torch.randn(4_000, 3)
+    wanted = penalties.r1(weight=2.0)(D, x, x).item()
+    with torch.autocast("cpu", torch.bfloat16):
+        critic = Critic(D)
+        critic(x)
+        found = penalties.approximate_r1(weight=2.0)(critic, x, x)
+    assert found.item() == pytest.approx(wanted, rel=0.1)

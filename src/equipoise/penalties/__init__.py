@@ -16,6 +16,8 @@ from .on_gradients import r1 as r1
 from .on_gradients import r2 as r2
 from .on_gradients import wgan_gp as wgan_gp
 from .on_gradients import zero_centered as zero_centered
+from .on_logits import approximate_r1 as approximate_r1
+from .on_logits import approximate_r2 as approximate_r2
 from .on_logits import consistency as consistency
 from .on_logits import consistency_term as consistency_term
 from .on_logits import drift as drift
