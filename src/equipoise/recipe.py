@@ -46,8 +46,8 @@ class Usual:
     """What most runs say."""
 
     data: Annotated[Positional[str], arg(metavar="[DATA]")] = "builtin"
-    """Folder or zip of images, CIFAR-10, idx files, .npy, .npz; "builtin", which comes along: a part of Fashion-MNIST;
-    or a toy set: ring, "grid(side=3)"... of `equipoise list toys`."""
+    """Folder or zip of images, .tar shards, hf://owner/name, CIFAR-10, idx files, .npy, .npz; "builtin", which comes
+    along: a part of Fashion-MNIST; or a toy set: ring, "grid(side=3)"... of `equipoise list toys`."""
     minutes: Annotated[int | float | None, arg(metavar="MINUTES", help_behavior_hint="")] = None
     """Length of training in minutes, in place of --images: as many images as this machine will manage."""
     images: Auto[int] = None

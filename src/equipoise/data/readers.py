@@ -1,4 +1,4 @@
-"""Undecoded images, read by index, in any process: of a folder, of a zip file, of an array."""
+"""Undecoded images, read by index, in any process: files of a folder, of a zip file or of shards, or an array."""
 
 import os
 import stat
@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Real, Shaped, UInt8
@@ -110,7 +110,21 @@ class Archive:
         return vars(self) | {"_handle": None}
 
 
-Store = Folder | Archive
+@runtime_checkable
+class Store(Protocol):
+    """Files by name: of a folder, of a zip file, of shards."""
+
+    def read(self, name: str) -> bytes:
+        """The content of one file."""
+        ...
+
+    def size(self, name: str) -> int:
+        """Its bytes, which are known without reading it."""
+        ...
+
+    def names(self) -> Iterator[str]:
+        """All files."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a path holds: a folder or zip of images, CIFAR, idx files, arrays; or the built-in set, or a toy set."""
+"""What a path holds: a folder, zip or tar of images, CIFAR, idx files, arrays; or the built-in set, or a toy set."""
 
 import re
 from collections.abc import Callable
@@ -12,14 +12,17 @@ from jaxtyping import Shaped
 
 from ..ranges import BYTES, Range
 from ..spec import build, kind, names
-from . import arrays, cifar, idx, label_files, toys
+from . import arrays, cifar, huggingface, idx, label_files, shards, toys
 from .convert import BrokenImage, Look
 from .label_tables import LabelTable, classes, named_classes
 from .readers import SUFFIXES, Archive, Arrays, Files, Folder, Reader, Store, image_names
 from .stacks import read_stack
 
 SAMPLE = 64
-KINDS = "a folder or .zip of images, CIFAR-10 or CIFAR-100 (folder or .tar.gz), a folder of idx files, .npy, .npz, .tif"
+KINDS = (
+    "a folder, .zip or .tar of images, a folder of .tar shards, CIFAR-10 or CIFAR-100 (folder or .tar.gz), a folder of "
+    "idx files, .npy, .npz, .tif, what Hugging Face's datasets saved, hf://owner/name"
+)
 NAMED = re.compile(r"\w+\(.*\)|.*\.py:.*", re.DOTALL)  # a call, or what stands in a user's own file
 
 
@@ -31,7 +34,7 @@ def nothing() -> None:
 class Source:
     """A set of images that was found, not yet decoded."""
 
-    kind: str  # folder, zip, cifar10, cifar100, idx, arrays, builtin or toy
+    kind: str  # folder, zip, tar, huggingface, cifar10, cifar100, idx, arrays, builtin or toy
     name: str
     reader: Reader
     typical: Look  # the fewest channels that hold every image of a sample; the median height and width
@@ -53,20 +56,28 @@ class Source:
 def inspect(path: str | Path | None = None, labels: bool = False, strict: bool = False) -> Source:
     """Finds out what a path holds; None or "builtin" is the built-in set, "ring(count=8)" a toy set.
 
-    Up to 64 images of a folder are opened.
+    "hf://owner/name" is one of Hugging Face's hub. Up to 64 images of a folder are opened.
     """
-    data = "builtin" if path is None else str(path)
-    source = _builtin() if data == "builtin" else _toy(data) if is_toy(data) else _find(Path(data).expanduser(), strict)
+    source = _found("builtin" if path is None else str(path), strict)
     if labels:
         require_labels(source)
     return source
+
+
+def _found(data: str, strict: bool) -> Source:
+    if data == "builtin":
+        return _builtin()
+    if data.startswith(huggingface.HUB):
+        return _parts(data, huggingface.open_hub(data), strict)
+    return _toy(data) if is_toy(data) else _find(Path(data).expanduser(), strict)
 
 
 def require_labels(source: Source) -> None:
     """Raises ValueError when the source has no labels."""
     if source.labels is not None:
         return
-    loose = next((name for name in getattr(source.reader, "names", ()) if "/" not in name), None)
+    names = getattr(source.reader, "names", ()) if source.kind in ("folder", "zip") else ()
+    loose = next((name for name in names if "/" not in name), None)
     folders = f"{loose!r} lies in no sub-folder, and a class is a sub-folder, or a line of labels.json or labels.csv"
     reason = folders if loose else "it has none"
     raise ValueError(f"{source.name} cannot be used with labels: {reason}")
@@ -113,7 +124,17 @@ def _folder(path: Path, strict: bool) -> Source:
     if train:
         return _idx(train)
     folder = Folder(path)
-    return _files("folder", path, folder, tuple(folder.names()), strict)
+    names = tuple(folder.names())
+    if huggingface.is_saved(path):
+        return _parts(path.resolve().name, huggingface.open_saved(path), strict)
+    if not image_names(names) and any(name.lower().endswith(".parquet") for name in names):
+        return _parts(path.resolve().name, huggingface.open_parquet(path), strict)
+    packed = [path / name for name in names if name.lower().endswith(".tar")]
+    return (
+        _tar(path, packed, strict)
+        if packed and not image_names(names)
+        else _files("folder", path, folder, names, strict)
+    )
 
 
 def _file(path: Path, strict: bool) -> Source:
@@ -130,6 +151,8 @@ def _file(path: Path, strict: bool) -> Source:
     kind = cifar.cifar_tar(path) if suffix in (".gz", ".tgz", ".tar") else None
     if kind:
         return _cifar(path, kind)
+    if suffix in (".tar", ".gz", ".tgz"):
+        return _tar(path, [path], strict)
     what = "a single image" if suffix in SUFFIXES else "a file of unknown kind"
     raise ValueError(f"{path} is {what}; possible: {KINDS}")
 
@@ -142,6 +165,30 @@ def _files(kind: str, path: Path, store: Store, names: tuple[str, ...], strict: 
     described = label_files.labels_file(names, images, kind == "zip")
     find_labels = partial(_labels, files, described, str(path), kind == "zip")
     return Source(kind, path.resolve().name, files, survey(files, str(path), strict), find_labels)
+
+
+def _tar(path: Path, packed: list[Path], strict: bool) -> Source:
+    store = shards.find(packed)
+    images = image_names(store.names())
+    if not images:
+        raise ValueError(f"{path} has no image: no file in it ends in {', '.join(SUFFIXES)}; possible: {KINDS}")
+    files = Files(store, images)
+    return Source("tar", path.resolve().name, files, survey(files, str(path), strict), partial(shards.labels, files))
+
+
+def _rows(name: str, rows: huggingface.Rows, strict: bool, held_out: Callable[[], Source | None] = nothing) -> Source:
+    files = Files(rows, tuple(rows.names()))
+    if not files.names:
+        raise ValueError(f"{rows.where} has no row")
+    return Source("huggingface", name, files, survey(files, rows.where, strict), rows.labels, held_out)
+
+
+def _parts(name: str, parts: huggingface.Parts, strict: bool) -> Source:
+    """The part to train on, with the one that is held out."""
+    rest = parts.held_out
+    return _rows(
+        name, parts.training, strict, nothing if rest is None else partial(_rows, f"{name} test", rest, strict)
+    )
 
 
 def survey(reader: Reader, name: str, strict: bool = False) -> Look:
