@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from .. import __version__
 
-COMMANDS = ("train", "sample", "evaluate", "stats", "report", "study", "tune", "list")
+COMMANDS = ("train", "sample", "evaluate", "report", "study", "tune", "prepare", "stats", "list")
 
 HELP = """usage: equipoise COMMAND ...
 
@@ -15,10 +15,11 @@ Train generative adversarial networks that stay stable.
   train      Train a GAN on images; the same command again resumes it.
   sample     Write images from a trained generator: a grid, an .npz of arrays, or a folder of single files.
   evaluate   Score a run's generator, or any set of images: values with 95 per cent intervals and with their card.
-  stats      Write the statistics of real images, mu and sigma of their features, for `evaluate --against`.
   report     Write report.html into the folder of a run or of a study: samples, curves, scores, every choice.
   study      Train every row of a study in every column with several seeds; the same command again resumes it.
   tune       Search for better settings on images of one's own, within a time; the same command again resumes it.
+  prepare    Write images in the size of training into a .zip file, so that every run begins at once.
+  stats      Write the statistics of real images, mu and sigma of their features, for `evaluate --against`.
   list       List the components that a recipe can name, with their hyper-parameters.
 
   equipoise train --out runs/first              the built-in images, a few minutes on two CPU cores

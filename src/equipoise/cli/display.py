@@ -12,14 +12,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from torch import nn
 
-from ..metrics.evaluation import Batch
 from ..metrics.titles import title
 from ..recipe import Networks, Recipe, known
 from ..report.numbers import duration
 from ..runs import Progress as RunProgress
 from ..runs import Session
-from ..runs.references import Watch, unwatched
 from ..schedules import at
+from ..watching import Watch, unwatched
 from .terminal import console, plain_table
 
 UNCHOSEN = ("data", "minutes")  # what is trained on, and a wish that --images has become
@@ -181,19 +180,19 @@ def _card(row: dict[str, Any]) -> Table:
 
 
 @contextmanager
-def passes() -> Iterator[Watch]:
-    """A function that shows, in a terminal, how far each pass over images is."""
+def passes(show: bool = True) -> Iterator[Watch]:
+    """A function that shows, in a terminal, how far each pass over images or the like is."""
     screen = Console(stderr=True)
-    if not screen.is_terminal:
+    if not (show and screen.is_terminal):
         yield unwatched
         return
     columns = [TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeRemainingColumn()]
     with Progress(*columns, console=screen, transient=True) as bar:
 
-        def watch(batches: Iterable[Batch], name: str, count: int) -> Iterator[Batch]:
+        def watch(parts: Iterable[Any], name: str, count: int) -> Iterator[Any]:
             task = bar.add_task(name, total=count)
-            for batch in batches:
-                yield batch
-                bar.advance(task, len(batch[0] if isinstance(batch, tuple) else batch))
+            for part in parts:
+                yield part
+                bar.advance(task, len(part[0] if isinstance(part, tuple) else part))
 
         yield watch

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Int64, Real, Shaped
 from torch import Tensor
 
+from ..watching import Watch, unwatched
 from .arrays import ROUNDING
 from .convert import MODES, BrokenImage, Format
 from .label_tables import LabelTable, Meaning
@@ -116,6 +117,7 @@ def load(
     labels: bool = False,
     strict: bool = False,
     memory_limit: int = 4 * 2**30,
+    watch: Watch = unwatched,
 ) -> Dataset:
     """The images of a source or a path, kept in memory if they need at most `memory_limit` bytes, else streamed."""
     found = source if isinstance(source, Source) else inspect(source, labels, strict)
@@ -125,7 +127,9 @@ def load(
     check_range(found, format)
     decoder = Decoder(found.reader, format)
     size = found.count * math.prod(format.shape) * np.dtype(format.dtype).itemsize
-    images, kept = (None, np.arange(found.count)) if size > memory_limit else _decode_all(found.name, decoder, strict)
+    images, kept = None, np.arange(found.count)
+    if size <= memory_limit:
+        images, kept = _decode_all(found.name, decoder, strict, watch)
     return Dataset(
         found.name,
         decoder,
@@ -179,15 +183,19 @@ def unknown_range(source: Source) -> str:
     )
 
 
-def _decode_all(name: str, decoder: Decoder, strict: bool) -> tuple[Real[Tensor, "n c h w"], Int64[np.ndarray, " n"]]:
+def _decode_all(
+    name: str, decoder: Decoder, strict: bool, watch: Watch
+) -> tuple[Real[Tensor, "n c h w"], Int64[np.ndarray, " n"]]:
     """All images that can be decoded, and their indices."""
     reader, format = decoder.reader, decoder.format
     if isinstance(reader, Arrays) and reader.array.shape[1:] == format.shape and reader.array.dtype == format.dtype:
         return torch.from_numpy(np.array(reader.array, order="C")), np.arange(len(reader))
     images = np.empty((len(reader), *format.shape), format.dtype)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        chunks = pool.map(partial(_decode_chunk, decoder, images, strict), range(0, len(images), CHUNK))
-        problems = {index: problem for chunk in chunks for index, problem in chunk.items()}
+        chunks = [range(start, min(start + CHUNK, len(images))) for start in range(0, len(images), CHUNK)]
+        done = pool.map(partial(_decode_chunk, decoder, images, strict), chunks)
+        seen = watch(zip(chunks, done, strict=True), "images", len(images))
+        problems = {index: problem for _, found in seen for index, problem in found.items()}
     for problem in problems.values():
         _skip(problem, strict)
     kept = np.setdiff1d(np.arange(len(images)), np.array(list(problems), np.int64))
@@ -198,10 +206,10 @@ def _decode_all(name: str, decoder: Decoder, strict: bool) -> tuple[Real[Tensor,
     return torch.from_numpy(images[: len(kept)]), kept
 
 
-def _decode_chunk(decoder: Decoder, out: Shaped[np.ndarray, "n c h w"], strict: bool, start: int) -> dict[int, str]:
+def _decode_chunk(decoder: Decoder, out: Shaped[np.ndarray, "n c h w"], strict: bool, chunk: range) -> dict[int, str]:
     """Decodes some images into `out`; returns what was wrong with the broken ones."""
     problems = {}
-    for index in range(start, min(start + CHUNK, len(out))):
+    for index in chunk:
         try:
             out[index] = decoder.reader.pixels(index, decoder.format)
         except BrokenImage as error:

@@ -15,6 +15,7 @@ from torch import Tensor
 from ..processes import ALONE, World
 from ..randomness import mixed
 from ..schedules import Rate
+from ..watching import Watch, unwatched
 from .batches import batches
 from .convert import Format, Look
 from .dataset import Dataset, load
@@ -122,9 +123,9 @@ def find_domains(path: str | Path, kind: str = "unpaired", strict: bool = False)
     return DomainSources(name, b, a, paired) if kind == "b_to_a" else DomainSources(name, a, b, paired)
 
 
-def load_domains(found: DomainSources, format: Format, strict: bool = False) -> Domains:
+def load_domains(found: DomainSources, format: Format, strict: bool = False, watch: Watch = unwatched) -> Domains:
     """The images of both; of pairs, a broken image is refused, since its partner would be left alone."""
-    a, b = (load(source, format, strict=strict or found.paired) for source in (found.a, found.b))
+    a, b = (load(source, format, strict=strict or found.paired, watch=watch) for source in (found.a, found.b))
     return Domains(found.name, a, b, found.paired)
 
 

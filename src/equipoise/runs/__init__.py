@@ -5,6 +5,7 @@ from .evaluations import evaluate as evaluate
 from .evaluations import evaluate_images as evaluate_images
 from .folder import RunFolder as RunFolder
 from .own_images import translate_files as translate_files
+from .prepared import prepare as prepare
 from .sampling import Sampler as Sampler
 from .session import Progress as Progress
 from .session import Session as Session

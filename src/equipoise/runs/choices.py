@@ -11,6 +11,7 @@ import torch
 from .. import games
 from ..data import Source
 from ..data.dataset import unknown_range
+from ..data.readers import Arrays
 from ..data.toys import Toy
 from ..ranges import BYTES, Range
 from ..recipe import Recipe, known
@@ -86,7 +87,7 @@ def _size(source: Source) -> Choice:
     height, width = source.typical.height, source.typical.width
     if (height, width) == (1, 1):
         return Choice("1", "the data are points")
-    if source.kind not in ("folder", "zip") and max(height, width) <= LARGEST:
+    if isinstance(source.reader, Arrays) and max(height, width) <= LARGEST:
         return Choice(f"{height}x{width}" if height != width else str(height), "the images' own size")
     side = min(height, width, LARGEST)
     size = max((s for s in (8, 16, 32, 48, 64, 96, 128) if s <= side), default=8)

@@ -11,12 +11,13 @@ from ..data import Dataset, Domains, Format, inspect, load
 from ..metrics.evaluation import Evaluation
 from ..recipe import known
 from ..spec import name_of
+from ..watching import Watch, unwatched
 from .choices import usual_features
 from .folder import append_row, read_rows, write_whole
 from .nearest import nearest_picture
 from .outputs import outputs
 from .real_images import in_own_size, load_dataset, real_batches
-from .references import RealImages, Watch, identity, unwatched
+from .references import RealImages, identity
 from .sampling import Sampler
 from .scoring import RealSide, Scorer
 from .statistics_files import is_statistics, read_statistics

@@ -17,6 +17,7 @@ from ..ranges import Range
 from ..recipe import Recipe, known
 from ..schedules import Rate
 from ..training import Batch
+from ..watching import Watch, unwatched
 
 CHUNK = 512
 """Real images that are looked at together."""
@@ -29,15 +30,15 @@ def find(recipe: Recipe) -> Source | DomainSources:
     return inspect(recipe.data, bool(recipe.labels), recipe.strict)
 
 
-def load_dataset(recipe: Recipe) -> Dataset | Domains:
+def load_dataset(recipe: Recipe, watch: Watch = unwatched) -> Dataset | Domains:
     """The images of a complete recipe, in its format."""
     range = Range.parse(known(recipe.range))
     format, found = Format(known(recipe.channels), *known(recipe.height_width()), recipe.fit, range), find(recipe)
     if recipe.dequantize:
         check_dequantize(format)
     if isinstance(found, DomainSources):
-        return load_domains(found, format, recipe.strict)
-    return load(found, format, known(recipe.labels), recipe.strict)
+        return load_domains(found, format, recipe.strict, watch)
+    return load(found, format, known(recipe.labels), recipe.strict, watch=watch)
 
 
 def sets_in(dataset: Dataset | Domains) -> list[Dataset]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 
@@ -13,18 +12,12 @@ from torch import Tensor
 
 from ..data import Dataset, Domains
 from ..metrics import cache
-from ..metrics.evaluation import Batch, Evaluation
+from ..metrics.evaluation import Evaluation
+from ..watching import Watch
 from .folder import write_whole
 from .real_images import real_batches, sets_in
 
-Watch = Callable[[Iterable[Batch], str, int], Iterable[Batch]]
-"""Passes batches through and shows how far they are, by the name and the number of the images."""
 log = logging.getLogger("equipoise.runs")
-
-
-def unwatched(batches: Iterable[Batch], name: str, count: int) -> Iterable[Batch]:
-    """Shows nothing."""
-    return batches
 
 
 class RealImages:

@@ -18,8 +18,8 @@ from ..metrics.features import Features
 from ..metrics.generation import BATCH, generate, latents
 from ..metrics.metric import Subject
 from ..spec import build, name_of, names
+from ..watching import Watch, unwatched
 from .real_images import classes, real_batches, real_order
-from .references import Watch, unwatched
 
 
 @runtime_checkable

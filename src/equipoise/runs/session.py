@@ -18,6 +18,7 @@ from ..processes import ALONE, World
 from ..profiling import span
 from ..recipe import Recipe, differences, known
 from ..training import State, Stats
+from ..watching import Watch, unwatched
 from .assemble import Assembled, assemble, rounds
 from .choices import choose
 from .folder import RunFolder, Unusable, append_row, load_checkpoint, read_rows, write_whole
@@ -73,17 +74,22 @@ class Session:
     reasons: dict[str, str]
 
     def __init__(
-        self, recipe: Recipe, out: str | Path, device: torch.device | str = "cpu", world: World = ALONE
+        self,
+        recipe: Recipe,
+        out: str | Path,
+        device: torch.device | str = "cpu",
+        world: World = ALONE,
+        watch: Watch = unwatched,
     ) -> None:
         self.folder, self.device, self.world = RunFolder(out), torch.device(device), world
-        world.together(lambda: self.prepare(recipe))
+        world.together(lambda: self.prepare(recipe, watch))
         self.recipe, self.reasons = world.from_first((self.recipe, self.reasons))  # a pace may have decided some of it
         world.together(self.build)
 
-    def prepare(self, recipe: Recipe) -> None:
+    def prepare(self, recipe: Recipe, watch: Watch) -> None:
         """Completes the recipe and loads the images."""
         self.recipe, self.reasons = self.resolve(recipe)
-        self.dataset = load_dataset(self.recipe)
+        self.dataset = load_dataset(self.recipe, watch)
         for part in sets_in(self.dataset):
             if len(part) < 2:
                 raise ValueError(f"{part.name} has one image; at least 2 are needed to train and to score")

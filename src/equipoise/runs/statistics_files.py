@@ -18,10 +18,10 @@ from ..metrics.evaluation import Evaluation
 from ..metrics.features import Features
 from ..metrics.kept import Moments
 from ..spec import build
+from ..watching import Watch, unwatched
 from .choices import usual_features
 from .folder import write_whole
 from .real_images import in_own_size, real_batches
-from .references import Watch, unwatched
 
 ASSUMED = 2  # images of a file that does not say how many: the Frechet distance needs no number
 OURS = ("features", "features_hash", "reference")

@@ -9,8 +9,8 @@ import tyro
 from tyro.conf import Positional
 
 from ... import runs
-from ...runs.references import Watch
 from ...spec import listed
+from ...watching import Watch
 from .. import display
 from ..command import Checkpoint, Command, Device, Raw, chosen_device
 

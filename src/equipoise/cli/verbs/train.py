@@ -65,7 +65,8 @@ class Train(Command):
             raise ValueError("train needs a folder for the run: --out runs/NAME")
         with joined() as world:
             recipe, device = located(self.length()), chosen_device(self.device)
-            run = runs.Session(recipe, self.out, device, world)
+            with display.passes(show=world.leads) as watch:
+                run = runs.Session(recipe, self.out, device, world, watch)
             return self.lead(run) if world.leads else self.follow(run)
 
     def lead(self, run: runs.Session) -> int:

@@ -1,0 +1,46 @@
+"""The verb `prepare`: images made ready once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from tyro.conf import Positional
+
+from ... import runs
+from ...report import numbers
+from .. import display
+from ..command import Command
+
+
+@dataclass(kw_only=True)
+class Prepare(Command):
+    """Write images in the size of training into a .zip file, with their labels, so that every run begins at once.
+
+    equipoise prepare photos/ --out photos-128.zip --size 128
+    equipoise prepare hf://owner/name --out set.zip
+    """
+
+    data: Annotated[Positional[str], tyro.conf.arg(help="what train takes as data")]
+    out: Annotated[Path, tyro.conf.arg(help="the .zip file to write")]
+    size: Annotated[
+        str | None, tyro.conf.arg(help="height, or height x width, as 64 or 48x64; default: what train would choose")
+    ] = None
+    channels: Annotated[
+        int | None, tyro.conf.arg(help="1 grey, 2 grey and alpha, 3 RGB, 4 RGBA; default: what train would choose")
+    ] = None
+    fit: Annotated[Literal["crop", "stretch"], tyro.conf.arg(help="how images get their size: crop or stretch")] = (
+        "crop"
+    )
+    strict: Annotated[bool, tyro.conf.arg(help="refuse data with a broken image instead of leaving it out")] = False
+
+    def run(self) -> int:
+        """Writes the file; refuses to overwrite."""
+        with display.passes() as watch:
+            done = runs.prepare(self.data, self.out, self.size, self.channels, self.fit, self.strict, watch)
+        for problem in done.left_out:
+            print(f"left out {problem}")
+        look, taken = done.format, numbers.size(done.path.stat().st_size)
+        print(f"{done.images:,} images of {look.channels} x {look.height} x {look.width} in {done.path}, {taken}")
+        print(f"pixels and labels have the hash {done.digest}")
+        return 0
