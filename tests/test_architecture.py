@@ -40,6 +40,7 @@ SHARED = {
     "ranges",
     "schedules",
     "trees",
+    "watching",
     "weights",
 }  # what several kinds are written in
 LAYERS = [  # a module imports only from layers above its own
@@ -108,8 +109,9 @@ def test_every_module_has_a_layer():
         ),
         (
             penalties,
-            "consistency consistency_term dragan drift historical_averaging lecam max_gradient orthogonal_offdiagonal "
-            "orthonormal path_length pulling_away r1 r2 spectral_regularization wgan_gp zero_centered",
+            "approximate_r1 approximate_r2 consistency consistency_term dragan drift historical_averaging lecam "
+            "max_gradient orthogonal_offdiagonal orthonormal path_length pulling_away r1 r2 spectral_regularization "
+            "wgan_gp zero_centered",
         ),
         (norms, "equalized frobenius none orthogonal spectral standardized strict_weight weight"),
         (constraints, "clip clip_singular_values none"),

@@ -18,7 +18,7 @@ Train generative adversarial networks that stay stable.
   report     Write report.html into the folder of a run or of a study: samples, curves, scores, every choice.
   study      Train every row of a study in every column with several seeds; the same command again resumes it.
   tune       Search for better settings on images of one's own, within a time; the same command again resumes it.
-  prepare    Write images in the size of training into a .zip file, so that every run begins at once.
+  prepare    Write images in the size of training into a .zip file, with their labels, so that every run begins at once.
   stats      Write the statistics of real images, mu and sigma of their features, for `evaluate --against`.
   list       List the components that a recipe can name, with their hyper-parameters.
 
