@@ -36,6 +36,20 @@ correction).
 
 
 NOTES = {  # what the numbers of a page say beside its scores
+    "objectives": """
+        After 1,000 updates the hinge loss with spectral normalisation is ahead in four seeds of five, the
+        non-saturating loss with R1 in the fifth; least squares and the relativistic loss follow, and which of these
+        three is better is chance. WGAN-GP and the KL divergence are behind in every seed: their samples still lack
+        parts of garments, those of the others are garments with rough edges. It is a matter of time too: the curves
+        of all six still fall.
+    """,
+    "ttur": """
+        At this length one rate for both is best, and a discriminator of half the rate is as good; five times slower it
+        lags behind, four times faster its generator learns nothing for half of the run and catches up then. Fifty times
+        slower, which a study of 1,500 updates cannot be expected to recover from, the generator draws a grey pattern.
+        The paper compares runs that are hundreds of times as long, where what counts is stability late on; nothing here
+        contradicts it, and nothing bears it out.
+    """,
     "created-equal": """
         The non-saturating GAN is best after an equal search, with an F1 of about 0.9 (of a wider tolerance than
         the paper's), and the minimax one is near it (0.8 to 0.9): as the paper has it, nothing that came later
