@@ -44,11 +44,11 @@ NOTES = {  # what the numbers of a page say beside its scores
         of all six still fall.
     """,
     "ttur": """
-        At this length one rate for both is best, and a discriminator of half the rate is as good; five times slower it
-        lags behind, four times faster its generator learns nothing for half of the run and catches up then. Fifty times
-        slower, which a study of 1,500 updates cannot be expected to recover from, the generator draws a grey pattern.
-        The paper compares runs that are hundreds of times as long, where what counts is stability late on; nothing here
-        contradicts it, and nothing bears it out.
+        At this length one rate for both is best, and a discriminator of half the rate is nearly as good; five times
+        slower it lags behind, four times faster its generator learns nothing for half of the run and catches up then.
+        Fifty times slower, which 1,500 updates are too few for, the generator draws a grey pattern. The paper compares
+        runs that are hundreds of times as long, where what counts is stability late on; nothing here contradicts it,
+        and nothing bears it out.
     """,
     "created-equal": """
         The non-saturating GAN is best after an equal search, with an F1 of about 0.9 (of a wider tolerance than

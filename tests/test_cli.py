@@ -160,7 +160,9 @@ def test_dry_run_prints_every_field_with_its_reason_and_writes_nothing(photos, t
     assert "g_penalties" in off
     assert "networks' own: g_condition" in off
     assert lines[-1].startswith("training takes about ")
-    assert lines[-1].endswith("images a second; nothing was written")
+    assert re.search(
+        r"images a second; it needs [\d.]+ [MG]B of memory and [\d.]+ kB on the disk; nothing was", lines[-1]
+    )
     assert list(tmp_path.iterdir()) == []
 
 

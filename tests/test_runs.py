@@ -16,19 +16,21 @@ import torch
 from PIL import Image
 from test_networks import SMALL
 
-from equipoise import data, presets, runs, spec
+from equipoise import data, presets, report, runs, spec
 from equipoise.data import Dataset, inspect
 from equipoise.metrics import cache, features
 from equipoise.metrics.generation import latents, to_uint8
 from equipoise.metrics.metric import Subject
 from equipoise.presets.published import published
 from equipoise.recipe import Recipe
-from equipoise.runs import RunFolder, Session, forecast
+from equipoise.runs import RunFolder, Session, assemble, forecast
+from equipoise.runs import session as session_module
 from equipoise.runs.folder import NotWritten, append_row, load_checkpoint, read_rows, write_whole
 from equipoise.runs.forecast import Pace
 from equipoise.runs.references import RealImages, fingerprint
 from equipoise.runs.scoring import Scorer
 from equipoise.runs.session import NotFinite
+from equipoise.training import loop
 
 CPU = torch.device("cpu")
 PLAIN = published(network="sn_resnet", loss="hinge", d_norm="spectral")
@@ -364,7 +366,8 @@ def test_a_line_that_could_not_be_written_leaves_the_others_as_they_were(tmp_pat
 
 HOLDS = """
 import sys, time
-from equipoise.runs import RunFolder, Session, forecast
+from equipoise.runs import RunFolder, Session, assemble, forecast
+from equipoise.runs import session as session_module
 with RunFolder(sys.argv[1]).locked():
     print("locked", flush=True)
     time.sleep(60)
@@ -889,3 +892,61 @@ class TestForecast:
         chosen = lambda scored: runs.choose(recipe, inspect(arrays), CPU, Pace(image=0.01, scored=scored))[0]
         assert chosen(0.001).images == round(120 * 0.9 / 0.01)
         assert [chosen(0.001).images // chosen(scored).score_every for scored in (0.001, 0.03, 1.0)] == [10, 3, 1]
+
+
+class TestMemory:
+    """What a run needs, and what would fit where that is not there."""
+
+    def short(self, monkeypatch, most, error=torch.OutOfMemoryError):
+        """Rounds of more than so many images at a time fail as an allocator fails."""
+        played = assemble.rounds
+
+        def rounds(assembled, stream, recipe, *others):
+            if recipe.batch // (recipe.pieces or 1) > most:
+                raise error("CUDA out of memory; or DefaultCPUAllocator: can't allocate memory: you tried to ...")
+            return played(assembled, stream, recipe, *others)
+
+        for module in (forecast, session_module):
+            monkeypatch.setattr(module, "rounds", rounds)
+
+    def test_the_forecast_is_kept_beside_what_came_true(self, arrays, tmp_path):
+        session = Session(small(PLAIN, arrays), tmp_path / "x")
+        session.forecast()
+        [*session.train()]
+        told = json.loads((tmp_path / "x" / "recipe.json").read_text())["forecast"]
+        assert told["seconds"] == session.pace.image * session.recipe.images
+        assert told["memory"] > 10**8
+        kept = sum(file.stat().st_size for file in (tmp_path / "x" / "checkpoints").iterdir())
+        assert 0.3 * kept < told["disk"] < 3 * kept
+        assert "; forecast " in report.write(tmp_path / "x").read_text()
+
+    @pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError])
+    def test_pieces_that_fit_are_found(self, arrays, tmp_path, monkeypatch, error):
+        self.short(monkeypatch, most=1, error=error)
+        recipe = small(PLAIN, arrays, g_batch=4, score_every=None)
+        session = Session(recipe, tmp_path / "x")
+        assert session.recipe.pieces == 4
+        assert session.reasons["pieces"] == "a larger part of a batch needs more memory than there is"
+        [*session.train()]
+        assert Session(recipe, tmp_path / "x").recipe.pieces == 4
+
+    def test_pieces_that_were_asked_for_are_kept(self, arrays, tmp_path, monkeypatch):
+        self.short(monkeypatch, most=1)
+        with pytest.raises(torch.OutOfMemoryError, match="of 4 images in 2 pieces: --pieces 4 makes the same updates"):
+            Session(small(PLAIN, arrays, pieces=2, score_every=None), tmp_path / "x")
+        self.short(monkeypatch, most=0)
+        with pytest.raises(torch.OutOfMemoryError, match="of 3 images in 3 pieces: a smaller --batch or network needs"):
+            Session(small(PLAIN, arrays, batch=3, score_every=None), tmp_path / "x")
+        assert not (tmp_path / "x").exists()
+
+    def test_memory_that_runs_out_in_training_is_answered(self, arrays, tmp_path, monkeypatch):
+        def fail(*_):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB ...")
+
+        progress = Session(small(PLAIN, arrays), tmp_path / "x").train()
+        next(progress)
+        monkeypatch.setattr(loop, "move", fail)
+        with pytest.raises(torch.OutOfMemoryError) as caught:
+            [*progress]
+        assert str(caught.value).startswith("out of memory with batches of 4 images: --pieces 2 makes the same updates")
+        assert str(caught.value).endswith("; there was no checkpoint yet")

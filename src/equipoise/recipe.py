@@ -146,7 +146,7 @@ class Machine:
 
     precision: Auto[Literal["float32", "tf32", "bfloat16"]] = None
     """The precision of networks; penalties, power iteration, averages and metrics are float32 in any case."""
-    pieces: int = 1
+    pieces: Auto[int] = None
     """Equal parts that a batch is split into, processed one after the other, to save memory."""
 
 

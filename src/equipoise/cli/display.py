@@ -14,7 +14,7 @@ from torch import nn
 
 from ..metrics.titles import title
 from ..recipe import Networks, Recipe, known
-from ..report.numbers import duration
+from ..report.numbers import duration, size
 from ..runs import Progress as RunProgress
 from ..runs import Session
 from ..schedules import at
@@ -90,7 +90,8 @@ def chosen(run: Session) -> None:
 
 def _lasts(run: Session) -> str:
     """How long a run takes, as words."""
-    return f"about {duration(run.forecast())} here, at {1 / run.pace.image:,.0f} images a second"
+    needs = f"{size(run.pace.memory)} of memory and {size(run.disk())} on the disk"
+    return f"about {duration(run.forecast())} here, at {1 / run.pace.image:,.0f} images a second; it needs {needs}"
 
 
 def finished(run: Session, page: Path) -> int:

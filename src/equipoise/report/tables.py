@@ -148,11 +148,13 @@ def _speed(record: Record) -> list[tuple[str, str]]:
         return [("Speed", "no statistics yet")]
     memory = column(record.stats, "memory")
     peak = numbers.size(max(memory[memory > 0])) if (memory > 0).any() else "not known"
+    told = record.context.get("forecast", {})
+    of = lambda key, words: f"; forecast {words(told[key])}" if key in told else ""
     return [
-        ("Time in training", numbers.duration(record.seconds or 0)),
+        ("Time in training", numbers.duration(record.seconds or 0) + of("seconds", numbers.duration)),
         ("Speed overall", numbers.speed(record.stats[-1]["seen"], record.seconds or 0)),
         ("Speed lately", lately(record.stats)),
-        ("Most memory", peak),
+        ("Most memory", peak + of("memory", numbers.size)),
     ]
 
 

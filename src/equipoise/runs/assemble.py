@@ -96,7 +96,7 @@ def rounds(assembled: Assembled, stream: Iterable[Batch], recipe: Recipe, world:
         stream,
         assembled.players,
         ema_images=recipe.rate("ema_images"),
-        pieces=recipe.pieces,
+        pieces=(recipe.pieces or 1),
         precision=assembled.precision,
         seed=recipe.seed,
         world=world,
@@ -115,7 +115,7 @@ def build_growth(recipe: Recipe, nets: Mapping[str, nn.Module]) -> Growth:
             f"growth={recipe.growth!r} takes {plan.grown(sides):,}: choose more --images, or shorter phases, or with "
             f"--minutes leave hold and fade open"
         )
-    if bad := [batch for batch in plan.batch.values() if batch % recipe.pieces]:
+    if bad := [batch for batch in plan.batch.values() if batch % (recipe.pieces or 1)]:
         raise ValueError(f"pieces must divide every batch: {bad[0]} images cannot be split into {recipe.pieces} pieces")
     return plan
 
@@ -234,7 +234,7 @@ def check(recipe: Recipe, loss: object, labels: LabelSpace) -> None:
             f"{recipe.loss} pairs fakes with reals in the generator's step: g_batch must be {batch}, not {g_batch}"
         )
     for name in ("batch", "g_batch"):
-        if (count := getattr(recipe, name)) is not None and count % recipe.pieces:
+        if (count := getattr(recipe, name)) is not None and count % (recipe.pieces or 1):
             raise ValueError(
                 f"pieces must divide {name}: {count} images cannot be split into {recipe.pieces} equal pieces"
             )

@@ -51,6 +51,7 @@ def choose(
         "range": lambda now: _range(source),
         "network": lambda now: _network(now, device),
         "batch": lambda now: _batch(now, source, device),
+        "pieces": lambda now: Choice(1, "whole batches fit into memory"),
         "mirror": lambda now: _mirror(now, source),
         "images": lambda now: _images(now, source, device, pace),
         "ema_images": lambda now: _average(now),

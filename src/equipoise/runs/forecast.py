@@ -17,7 +17,9 @@ from ..recipe import Recipe, known
 from ..schedules import at
 from ..spec import build
 from ..training import role
+from ..trees import leaves
 from .assemble import Assembled, assemble, rounds
+from .hardware import memory
 from .outputs import on_noise
 from .trial_batches import batch_of_noise
 
@@ -33,6 +35,10 @@ class Pace(NamedTuple):
     scored: float
     phases: tuple[tuple[Phase, float], ...] = ()
     """The phases of growth, and the seconds that an image takes in each."""
+    memory: int = 0
+    """The most bytes that the process has held by then, on the GPU where it uses one."""
+    checkpoint: int = 0
+    """The bytes of the state of a run."""
 
     def shared(self, processes: int) -> "Pace":
         """Where so many processes train together and one of them scores, without what their messages take."""
@@ -57,12 +63,12 @@ def measured(
         of_images = partial(_of_images, assembled, recipe, labels, device, now)
         if assembled.growth is None:
             image = of_images(images - 1, SECONDS)
-            return Pace(image, _of_scores(assembled, recipe, labels, now))
+            return Pace(image, _of_scores(assembled, recipe, labels, now), (), memory(device), _size(assembled))
         phases = assembled.growth.phases(assembled.sides, images)
         most = max(SECONDS / len(phases), SHORTEST)
         each = [(phase, of_images((phase.begin + phase.end) // 2, most)) for phase in phases]
         mean = sum(image * (phase.end - phase.begin) for phase, image in each) / images
-        return Pace(mean, _of_scores(assembled, recipe, labels, now), tuple(each))
+        return Pace(mean, _of_scores(assembled, recipe, labels, now), tuple(each), memory(device), _size(assembled))
 
 
 def _of_images(
@@ -99,6 +105,11 @@ def _of_scores(assembled: Assembled, recipe: Recipe, labels: LabelSpace, now: Ca
             taken = (now() - mark) / count
         seconds += taken
     return seconds
+
+
+def _size(assembled: Assembled) -> int:
+    tensors = [part for part in leaves(assembled.state.state_dict()) if isinstance(part, torch.Tensor)]
+    return sum(part.numel() * part.element_size() for part in tensors)
 
 
 def _now(device: torch.device, clock: Callable[[], float]) -> float:

@@ -28,9 +28,10 @@ def rehearse(recipe: Recipe, labels: LabelSpace, device: torch.device) -> None:
 
     Raises ValueError for parts that do not work together.
     """
-    pieces = min(2, recipe.pieces)
-    batch = pieces * min(2, known(recipe.batch) // recipe.pieces)
-    g_batch = pieces * min(2, (recipe.g_batch or known(recipe.batch)) // recipe.pieces)
+    whole = recipe.pieces or 1
+    pieces = min(2, whole)
+    batch = pieces * min(2, known(recipe.batch) // whole)
+    g_batch = pieces * min(2, (recipe.g_batch or known(recipe.batch)) // whole)
     small = replace(recipe, batch=batch, g_batch=g_batch, pieces=pieces, d_steps=1, precision="float32")
     assembled = assemble(small, labels, device)
     try:

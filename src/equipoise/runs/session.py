@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cached_property
 from math import isfinite
 from pathlib import Path
@@ -32,6 +33,7 @@ from .real_images import find, load_dataset, sets_in, training_batches
 from .references import identity
 from .rehearsal import rehearse
 from .scoreboard import Scoreboard
+from .shortage import explained, more_pieces
 
 ROWS = 400  # lines of statistics in a run
 
@@ -97,8 +99,11 @@ class Session:
         labels = self.dataset.meaning.space
         if not self.folder.recipe_file.exists():
             rehearse(self.recipe, labels, self.device)
-            if recipe.score_every is None or (recipe.images is None and recipe.minutes is not None):
-                self.recipe, self.reasons = self.resolve(recipe, self.pace)
+            depends = recipe.score_every is None or (recipe.images is None and recipe.minutes is not None)
+            if depends or self.device.type == "cuda":
+                self.fit(recipe)
+                self.recipe, self.reasons = self.resolve(replace(recipe, pieces=self.recipe.pieces), self.pace)
+                self.reasons |= self.fitting
 
     def build(self) -> None:
         """Makes the networks and all that measures them."""
@@ -118,6 +123,24 @@ class Session:
     def pace(self) -> Pace:
         """How fast this machine trains and scores."""
         return measured(self.recipe, self.dataset.meaning.space, self.device).shared(self.world.size)
+
+    def fit(self, recipe: Recipe) -> None:
+        """Times some rounds; in more pieces where a batch needs more memory than there is, if they are left open."""
+        self.fitting: dict[str, str] = {}
+        while "pace" not in vars(self):
+            try:
+                with explained(self.recipe):
+                    self.pace  # noqa: B018
+            except torch.OutOfMemoryError:
+                pieces = more_pieces(self.recipe)
+                if recipe.pieces is not None or pieces is None:
+                    raise
+                self.fitting = {"pieces": "a larger part of a batch needs more memory than there is"}
+                self.recipe = replace(self.recipe, pieces=pieces)
+
+    def disk(self) -> int:
+        """The bytes of the checkpoints that the run keeps, which is most of what it writes."""
+        return (self.recipe.keep + 1) * self.pace.checkpoint
 
     def forecast(self) -> float:
         """The seconds that the run will take from its start to its end."""
@@ -159,6 +182,9 @@ class Session:
             context["players"] = {name: list(player.nets) for name, player in self.assembled.players.items()}
             context["generators"] = [output.net for output in self.outputs]
             context |= {"hardware": hardware(self.device), "processes": self.world.size, "versions": versions()}
+            if "pace" in vars(self):
+                training = known(self.recipe.images) * self.pace.image
+                context["forecast"] = {"seconds": training, "memory": self.pace.memory, "disk": self.disk()}
             write_whole(folder.recipe_file, lambda beside: self.recipe.save(beside, **context))
 
     def restore(self) -> None:
@@ -183,7 +209,8 @@ class Session:
         stream = rounds(self.assembled, images, self.recipe, world)
         while self.state.seen < known(self.recipe.images) and not world.any(bool(stop())):
             before, mark = self.state.seen, time.perf_counter()
-            self.pending.append((self.state.seen, next(stream)))
+            with explained(self.recipe, self.folder.last_good):
+                self.pending.append((self.state.seen, next(stream)))
             self.seconds += time.perf_counter() - mark
             yield self.after_round(before)
         self.record()
@@ -291,8 +318,8 @@ def check_shares(recipe: Recipe, growth: Growth | None, world: World) -> None:
     """Raises ValueError for batches that processes and pieces cannot share equally, also those of later levels."""
     later = [] if growth is None else [*growth.batch.values()]
     for count in [known(recipe.batch), recipe.g_batch or known(recipe.batch), *later] if world.size > 1 else ():
-        if count % (world.size * recipe.pieces):
-            pieces = f" of {recipe.pieces} pieces each" if recipe.pieces > 1 else ""
+        if count % (world.size * (recipe.pieces or 1)):
+            pieces = f" of {recipe.pieces} pieces each" if (recipe.pieces or 1) > 1 else ""
             raise ValueError(f"a batch of {count} images cannot be shared equally by {world.size} processes{pieces}")
 
 

@@ -11,7 +11,6 @@ import torch
 
 from ..runs import Session
 from ..runs.real_images import find
-from ..trees import leaves
 from .grid import Cell, Study
 from .plan import setting
 
@@ -89,6 +88,5 @@ def _cost(study: Study, cell: Cell, device: torch.device | str) -> Cost:
     timed, mark = recipe.minutes is not None and recipe.images is None, time.perf_counter()
     session = Session(recipe if not timed else replace(recipe, images=10_000), Path("unwritten") / cell.slug, device)
     starts = time.perf_counter() - mark
-    tensors = [part for part in leaves(session.state.state_dict()) if isinstance(part, torch.Tensor)]
-    size = (session.recipe.keep + 1) * sum(part.numel() * part.element_size() for part in tensors)
-    return Cost(cell, starts + (60 * float(recipe.minutes or 0) if timed else session.forecast()), size)
+    seconds = 60 * float(recipe.minutes or 0) if timed else session.forecast()
+    return Cost(cell, starts + seconds, session.disk())
