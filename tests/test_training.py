@@ -365,7 +365,7 @@ def test_the_precision_is_what_the_hardware_has():
     assert len({choose(torch.device("cpu")) for _ in range(3)}) == 1
     precision, reason = choose(torch.device("cpu"))
     assert precision in PRECISIONS.values()
-    assert "units for" in reason
+    assert "products of bfloat16" in reason
 
 
 @pytest.mark.parametrize("name", PRECISIONS)

@@ -85,6 +85,8 @@ def chosen(run: Session) -> None:
     """What a new run chose for the data and the machine, and why; how long it takes."""
     for name, reason in run.reasons.items():
         print(f"{name} {_typed(getattr(run.recipe, name))}: {reason}")
+    if run.certificate:
+        print(run.certificate)
     print(f"training takes {_lasts(run)}")
 
 

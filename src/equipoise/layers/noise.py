@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from ..checks import check_range
 from ..critic import Logits, mean
+from ..numerics import wide_dtype
 from ..schedules import Rate, at
 
 
@@ -40,8 +41,10 @@ class InstanceNoise(nn.Module):
         self.std.fill_(at(self.rate, seen))
 
     def forward(self, x: Float[Tensor, "b *rest"]) -> Float[Tensor, "b *rest"]:
-        """Noisier images in training mode."""
-        return x + self.std.to(x.dtype) * torch.randn_like(x) if self.training else x
+        """Noisier images in training mode; the same noise in every precision."""
+        if not self.training:
+            return x
+        return x + self.std.to(x.dtype) * torch.randn_like(x, dtype=wide_dtype(x)).to(x.dtype)
 
 
 class AdaptiveNoise(nn.Module):
@@ -72,7 +75,7 @@ class AdaptiveNoise(nn.Module):
         """Each channel of each sample louder or quieter as a whole."""
         if not self.training:
             return x
-        draws = torch.randn(*x.shape[:2], *[1] * (x.dim() - 2), dtype=x.dtype, device=x.device)
+        draws = torch.randn(*x.shape[:2], *[1] * (x.dim() - 2), dtype=wide_dtype(x), device=x.device).to(x.dtype)
         return x * (1 + (self.strength() * x.shape[1] ** 0.5).to(x.dtype) * draws)
 
     def strength(self) -> Float[Tensor, ""]:

@@ -21,6 +21,7 @@ from ..recipe import Recipe, differences, known
 from ..training import State, Stats
 from ..watching import Watch, unwatched
 from .assemble import Assembled, assemble, rounds
+from .certificate import TOLERANCE, Certificate, certify, probe_of
 from .choices import choose
 from .folder import RunFolder, Unusable, append_row, load_checkpoint, read_rows, write_whole
 from .forecast import Pace, measured
@@ -74,6 +75,8 @@ class Session:
 
     recipe: Recipe
     reasons: dict[str, str]
+    certificate: Certificate | None = None
+    """Whether gradients are those of plain float32, where a new run computes in another way."""
 
     def __init__(
         self,
@@ -99,11 +102,13 @@ class Session:
         labels = self.dataset.meaning.space
         if not self.folder.recipe_file.exists():
             rehearse(self.recipe, labels, self.device)
+            self.certify(recipe)
             depends = recipe.score_every is None or (recipe.images is None and recipe.minutes is not None)
             if depends or self.device.type == "cuda":
                 self.fit(recipe)
-                self.recipe, self.reasons = self.resolve(replace(recipe, pieces=self.recipe.pieces), self.pace)
-                self.reasons |= self.fitting
+                found = replace(recipe, precision=self.recipe.precision, pieces=self.recipe.pieces)
+                self.recipe, reasons = self.resolve(found, self.pace)
+                self.reasons |= reasons
 
     def build(self) -> None:
         """Makes the networks and all that measures them."""
@@ -124,9 +129,19 @@ class Session:
         """How fast this machine trains and scores."""
         return measured(self.recipe, self.dataset.meaning.space, self.device).shared(self.world.size)
 
+    def certify(self, recipe: Recipe) -> None:
+        """Compares gradients with those in float32, which takes the place of a precision that was left open."""
+        if self.recipe.precision not in TOLERANCE:
+            return
+        probe, labels = probe_of(self.recipe), self.dataset.meaning.space
+        batch = next(training_batches(self.dataset, probe, known(probe.batch), 0, self.device))
+        self.certificate = certify(probe, labels, self.device, batch)
+        if not self.certificate.agrees and recipe.precision is None:
+            self.recipe = replace(self.recipe, precision="float32")
+            self.reasons["precision"] = str(self.certificate)
+
     def fit(self, recipe: Recipe) -> None:
         """Times some rounds; in more pieces where a batch needs more memory than there is, if they are left open."""
-        self.fitting: dict[str, str] = {}
         while "pace" not in vars(self):
             try:
                 with explained(self.recipe):
@@ -135,7 +150,7 @@ class Session:
                 pieces = more_pieces(self.recipe)
                 if recipe.pieces is not None or pieces is None:
                     raise
-                self.fitting = {"pieces": "a larger part of a batch needs more memory than there is"}
+                self.reasons["pieces"] = "a larger part of a batch needs more memory than there is"
                 self.recipe = replace(self.recipe, pieces=pieces)
 
     def disk(self) -> int:
@@ -182,6 +197,8 @@ class Session:
             context["players"] = {name: list(player.nets) for name, player in self.assembled.players.items()}
             context["generators"] = [output.net for output in self.outputs]
             context |= {"hardware": hardware(self.device), "processes": self.world.size, "versions": versions()}
+            if self.certificate is not None:
+                context["certificate"] = self.certificate._asdict()
             if "pace" in vars(self):
                 training = known(self.recipe.images) * self.pace.image
                 context["forecast"] = {"seconds": training, "memory": self.pace.memory, "disk": self.disk()}

@@ -60,12 +60,12 @@ def choose(device: torch.device) -> tuple[Precision, str]:
         if torch.cuda.get_device_capability(device) >= (8, 0):
             return BFLOAT16, "this GPU has units for bfloat16"
         return FLOAT32, "this GPU has no units for bfloat16"
-    if device.type == "cpu" and torch.backends.mkldnn.is_available() and has_bfloat16_units():
-        return BFLOAT16, "this CPU has units for bfloat16 (AMX)"
-    return FLOAT32, "this processor has no units for products of bfloat16"
+    if device.type == "cpu" and torch.backends.mkldnn.is_available() and multiplies_bfloat16():
+        return BFLOAT16, "this CPU has instructions for products of bfloat16"
+    return FLOAT32, "this processor has no instructions for products of bfloat16"
 
 
-def has_bfloat16_units() -> bool:
-    """Whether the CPU multiplies matrices of bfloat16 in tiles of its own (AMX); vectors alone do not pay."""
-    asked = getattr(torch.cpu, "_is_amx_tile_supported", None)
-    return bool(asked and asked())
+def multiplies_bfloat16() -> bool:
+    """Whether the CPU has instructions for it, in tiles (AMX) or in vectors (AVX-512); else it would be emulated."""
+    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(asked() for name in names if (asked := getattr(torch.cpu, name, None)))

@@ -1,0 +1,105 @@
+"""Whether a faster way of computing gives the gradients that plain float32 gives, on one batch before a run."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from itertools import repeat
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
+
+from ..labels import LabelSpace
+from ..recipe import Recipe, known
+from ..training import Batch
+from .assemble import Assembled, assemble, rounds
+
+TOLERANCE = {"tf32": 0.05, "bfloat16": 0.5}
+"""|g - g'| / |g| that is let pass: rounding in bfloat16 makes 0.003 to 0.25 of most presets, a wrong factor of 2, 1."""
+MOST = 16  # images of a probe, for which there is memory in float32 too
+STILL = 1e-30  # a learning rate under which no weight moves
+
+
+class Certificate(NamedTuple):
+    """How far the gradients of each player are from those in float32."""
+
+    precision: str
+    errors: dict[str, float]
+    """|g - g'| / |g| over all weights of a player, by its name."""
+
+    @property
+    def agrees(self) -> bool:
+        """Whether all are as near as the rounding of this precision explains."""
+        return all(error <= TOLERANCE[self.precision] for error in self.errors.values())
+
+    def __str__(self) -> str:
+        found = ", ".join(f"{name} {error:.2g}" for name, error in self.errors.items())
+        verb = "agree" if self.agrees else "do not agree"
+        return f"gradients in {self.precision} {verb} with those in float32: relative errors {found}"
+
+
+def probe_of(recipe: Recipe) -> Recipe:
+    """The recipe with a small batch and one step of each player, in which nothing moves."""
+    fewer = lambda batch: batch and min(batch, MOST)
+    return replace(
+        recipe,
+        batch=fewer(recipe.batch),
+        g_batch=fewer(recipe.g_batch),
+        pieces=1,
+        d_steps=1,
+        lr_g=STILL,
+        lr_d=STILL,
+    )
+
+
+def certify(probe: Recipe, labels: LabelSpace, device: torch.device, batch: Batch) -> Certificate:
+    """Plays one round of a probe in its precision and in float32, with the same batch, latents, dropout and noise."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        fast = gradients(probe, labels, device, batch)
+        plain = gradients(replace(probe, precision="float32"), labels, device, batch)
+    return Certificate(known(probe.precision), {name: distance(fast[name], plain[name]) for name in plain})
+
+
+def gradients(recipe: Recipe, labels: LabelSpace, device: torch.device, batch: Batch) -> dict[str, Tensor]:
+    """The gradient of each player after a round, in one vector."""
+    assembled = assemble(recipe, labels, device)
+    for net in assembled.state.nets.values():
+        draw_alike(net)
+    next(rounds(assembled, repeat(batch), recipe))
+    return {name: torch.cat([*of_player(assembled, name)]) for name in assembled.state.optimizers}
+
+
+def of_player(assembled: Assembled, name: str) -> Iterable[Tensor]:
+    """The gradients of a player's weights, 0 where there is none."""
+    for group in assembled.state.optimizers[name].param_groups:
+        for weight in group["params"]:
+            gradient = torch.zeros_like(weight) if weight.grad is None else weight.grad
+            yield gradient.detach().float().flatten()
+
+
+def distance(found: Tensor, wanted: Tensor) -> float:
+    """|g - g'| / |g|; infinite where a number is not finite, 0 for 0."""
+    error, scale = (found - wanted).norm().item(), wanted.norm().item()
+    return error / scale if scale > 0 and error < float("inf") else (0.0 if error == 0 else float("inf"))
+
+
+def draw_alike(net: nn.Module) -> None:
+    """Lets dropout drop the same values in every run of the network, in every precision."""
+    for module in net.modules():
+        if isinstance(module, _DropoutNd):
+            module.forward = dropping(module)
+
+
+def dropping(module: _DropoutNd) -> Callable[[Tensor], Tensor]:
+    """x / (1 - p) with probability 1 - p, else 0; whole channels of those that drop channels."""
+    of_channels = not isinstance(module, nn.Dropout)
+
+    def forward(x: Tensor) -> Tensor:
+        if not module.training:
+            return x
+        torch.rand(1, device=x.device)  # consistency_term asks whether there was a draw
+        shape = (*x.shape[:2], *[1] * (x.ndim - 2)) if of_channels else x.shape
+        kept = torch.rand(shape, device=x.device, generator=torch.Generator(x.device).manual_seed(0)) >= module.p
+        return x * kept.to(x.dtype) / (1 - module.p)
+
+    return forward
