@@ -25,7 +25,7 @@ class Wrong(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient):
-        return gradient * {factor} if gradient.dtype == torch.bfloat16 else gradient
+        return gradient * float("{factor}") if gradient.dtype == torch.bfloat16 else gradient
 
 
 class G(nn.Module):
