@@ -46,9 +46,9 @@ NOTES = {  # what the numbers of a page say beside its scores
     "weight-normalization": """
         Weight normalisation is ahead of the vanilla model in every seed, by 4 per cent (the paper: 10), and falls
         fastest of all at first. Batch normalisation, though, reconstructs best here, by 15 per cent, which is the
-        contrary of the paper: it compares after hundreds of times as many images, of faces at 160x160, where the error
-        of batch normalisation has risen again. Of such a rise nothing is seen in these 1,000 updates. Looked at, all
-        three draw coarse garments, those of batch normalisation the smoothest.
+        contrary of the paper: there the error of batch normalisation rises again from about iteration 30,000 on, while
+        weight normalisation still falls after 140,000; of such a rise nothing is seen in these 1,000 updates. Looked
+        at, all three draw coarse garments, those of batch normalisation the smoothest.
     """,
     "ttur": """
         At this length one rate for both is best, and a discriminator of half the rate is nearly as good; five times
