@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: train test check format docs clean
 
 train: .venv.stamp
-	$(BIN)/equipoise train --out runs/first
+	$(BIN)/equipoise train --minutes 5 --out runs/first
 	$(BIN)/equipoise evaluate runs/first
 	$(BIN)/equipoise report runs/first
 

@@ -24,7 +24,7 @@ from equipoise.runs import train
 ROOT = Path(__file__).parent.parent
 TESTED = {
     "benchmarks": {
-        *("features.py", "gallery.py", "growth.py", "iteration.py", "metrics.py"),
+        *("features.py", "gallery.py", "growth.py", "training.py", "metrics.py"),
         *("spectral_norm.py", "translation.py"),
     },
     "scripts": {
@@ -49,10 +49,11 @@ def test_no_script_is_left_out(folder):
     assert {path.name for path in (ROOT / folder).glob("*.py")} == TESTED[folder]
 
 
-def test_the_iteration_is_compared_with_plain_pytorch():
-    lines = run("benchmarks/iteration.py", "--batch", 2, "--rounds", 1, "--scale", 0.125).splitlines()
-    assert [line.split()[0] for line in lines[1:]] == ["plain", "equipoise", "ratio"]
-    assert float(lines[-1].split()[1]) > 0
+def test_every_system_is_compared_with_plain_pytorch():
+    lines = run("benchmarks/training.py", "--batch", 4, "--rounds", 1, "--width", 0.125).splitlines()
+    systems = ["dcgan", "sngan-resnet", "wgan-gp", "biggan", "r3gan", "pggan"]
+    assert [line.split(" | ")[0] for line in lines[4:]] == [f"| {name}" for name in systems]
+    assert all(float(line.split("|")[-2]) > 0 for line in lines[4:])
 
 
 def test_features_are_timed_beside_those_of_torch_fidelity():
