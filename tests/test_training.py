@@ -16,7 +16,8 @@ from equipoise.networks import ImageShape
 from equipoise.randomness import STEPS, mixed
 from equipoise.ranges import BYTES
 from equipoise.training import FLOAT32, State, seeded, steps
-from equipoise.training.precision import BFLOAT16, PRECISIONS, choose
+from equipoise.training.loss_scale import PATIENCE, LossScale
+from equipoise.training.precision import BFLOAT16, FLOAT16, PRECISIONS, choose
 from equipoise.training.state import update_average
 
 SHAPE = ImageShape(1, 8, 8)
@@ -76,7 +77,7 @@ def test_every_loss_trains_every_network(network, loss, penalty):
 
 
 @pytest.mark.parametrize("network", NETS)
-@pytest.mark.parametrize("precision", [FLOAT32, BFLOAT16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", [FLOAT32, BFLOAT16, FLOAT16], ids=["float32", "bfloat16", "float16"])
 def test_resuming_is_exact(network, precision):
     def make():
         placed = {name: precision.place(net, torch.device("cpu")) for name, net in nets(network).items()}
@@ -175,6 +176,68 @@ def test_penalties_run_in_float32_under_bfloat16():
     )
     run.steps(1, precision=BFLOAT16)
     assert seen == [(True, torch.bfloat16), (True, torch.bfloat16), (False, torch.float32), (True, torch.bfloat16)]
+
+
+class TestFloat16:
+    """The loss of each player is scaled, so that small gradients are not rounded to 0; too large ones are no update."""
+
+    def test_gradients_are_those_of_float32(self):
+        found = {}
+        for precision in (FLOAT32, FLOAT16):
+            run = Run(None, [penalties.r1()], networks=nets("dcgan(g_width=4, d_width=4, d_feature_norm='none')"))
+            (stats,) = run.steps(1, precision=precision, seed=3)
+            found[precision.name] = stats
+        for name in ("d.loss", "d.gradient", "g.loss", "g.gradient", "d.r1"):
+            assert found["float16"][name].item() == pytest.approx(found["float32"][name].item(), rel=0.02)
+        assert found["float16"]["d.loss_scale"] == found["float16"]["g.loss_scale"] == 2**16
+        assert "d.loss_scale" not in found["float32"]
+
+    def test_small_gradients_are_not_lost(self):
+        """A weight of 1e-6 in front of the loss: without a scale its gradients are below the least number."""
+        small = lambda real, fake: 1e-6 * (fake.mean() - real.mean())
+        for scaled in (True, False):
+            run = Run(losses.Loss(small, lambda real, fake: -1e-6 * fake.mean()), networks=nets(NETS[1], norm="none"))
+            run.state.scale_losses()
+            if not scaled:
+                for scale in run.state.scales.values():
+                    scale.scale.fill_(1.0)
+            (stats,) = run.steps(1, precision=FLOAT16)
+            lost = sum((weight.grad == 0).float().mean().item() for weight in run.D.parameters())
+            assert (lost < 0.5) == scaled
+            assert stats["d.gradient"] > 0
+
+    def test_an_overflow_is_no_update_and_halves_the_factor_of_its_player_alone(self):
+        run = Run(networks=nets(norm="none"))
+        run.state.scale_losses()
+        run.state.scales["d"].scale.fill_(2.0**40)
+        before = {name: weight.clone() for name, weight in run.D.named_parameters()}
+        (stats,) = run.steps(1, precision=FLOAT16)
+        assert all(torch.equal(weight, before[name]) for name, weight in run.D.named_parameters())
+        assert stats["d.loss_scale"] == 2**39
+        assert "d.gradient" not in stats
+        assert stats["g.loss_scale"] == 2**16
+        assert all(value.isfinite() for value in stats.values())
+
+    def test_a_gradient_that_is_no_number_is_reported_in_the_end(self):
+        run = Run(
+            losses.Loss(lambda real, fake: (0 * real.mean()).sqrt() + fake.mean(), lambda real, fake: -fake.mean())
+        )
+        *_, last = run.steps(18, precision=FLOAT16)
+        assert not last["d.gradient"].isfinite()
+
+    def test_the_factor_doubles_after_a_while_and_is_in_checkpoints(self):
+        scale = LossScale()
+        for _ in range(PATIENCE):
+            assert scale.unscale([torch.ones(3)])
+        assert (scale.scale, scale.since) == (2**17, 0)
+        assert not scale.unscale([torch.tensor([1.0, float("inf")])])
+        assert (scale.scale, scale.since) == (2**16, 0)
+        run, other = Run(), Run()
+        run.steps(1, precision=FLOAT16)
+        run.state.scales["g"].scale.fill_(8.0)
+        other.state.load_state_dict(run.state.state_dict())
+        assert other.state.scales["g"].scale == 8
+        assert not Run().state.state_dict()["scales"]
 
 
 def test_each_player_moves_only_itself():

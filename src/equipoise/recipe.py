@@ -22,7 +22,7 @@ CHOICES = {
     "domains": ("none", "unpaired", "a_to_b", "b_to_a"),
     "g_condition": ("batch_norm", "concat", "self_modulation"),
     "d_condition": ("projection", "auxiliary", "concat"),
-    "precision": ("float32", "tf32", "bfloat16"),
+    "precision": ("float32", "tf32", "bfloat16", "float16"),
 }
 AT_LEAST = {
     **dict.fromkeys(("images", "batch", "g_batch", "pieces", "keep", "channels"), 1),
@@ -144,7 +144,7 @@ class Optimisation:
 class Machine:
     """How the machine is used."""
 
-    precision: Auto[Literal["float32", "tf32", "bfloat16"]] = None
+    precision: Auto[Literal["float32", "tf32", "bfloat16", "float16"]] = None
     """The precision of networks; penalties, power iteration, averages and metrics are float32 in any case."""
     pieces: Auto[int] = None
     """Equal parts that a batch is split into, processed one after the other, to save memory."""

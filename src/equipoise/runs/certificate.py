@@ -14,9 +14,10 @@ from ..recipe import Recipe, known
 from ..training import Batch
 from .assemble import Assembled, assemble, rounds
 
-TOLERANCE = {"tf32": 0.05, "bfloat16": 0.5}
+TOLERANCE = {"tf32": 0.05, "float16": 0.2, "bfloat16": 0.5}
 """|g - g'| / |g| that is let pass: rounding in bfloat16 makes 0.003 to 0.25 of most presets, a wrong factor of 2, 1."""
 MOST = 16  # images of a probe, for which there is memory in float32 too
+FACTORS = (2.0**16, 2.0**12, 2.0**8, 2.0**4, 1.0)  # of losses in float16
 STILL = 1e-30  # a learning rate under which no weight moves
 
 
@@ -61,12 +62,22 @@ def certify(probe: Recipe, labels: LabelSpace, device: torch.device, batch: Batc
 
 
 def gradients(recipe: Recipe, labels: LabelSpace, device: torch.device, batch: Batch) -> dict[str, Tensor]:
-    """The gradient of each player after a round, in one vector."""
-    assembled = assemble(recipe, labels, device)
-    for net in assembled.state.nets.values():
-        draw_alike(net)
-    next(rounds(assembled, repeat(batch), recipe))
-    return {name: torch.cat([*of_player(assembled, name)]) for name in assembled.state.optimizers}
+    """The gradient of each player after a round, in one vector; in float16 with the first factor without overflow.
+
+    A run would find that factor too, by some rounds without an update.
+    """
+    found: dict[str, Tensor] = {}
+    for factor in FACTORS if recipe.precision == "float16" else FACTORS[:1]:
+        assembled = assemble(recipe, labels, device)
+        for net in assembled.state.nets.values():
+            draw_alike(net)
+        if assembled.precision.needs_scale:
+            assembled.state.scale_losses(factor)
+        next(rounds(assembled, repeat(batch), recipe))
+        found = {name: torch.cat([*of_player(assembled, name)]) for name in assembled.state.optimizers}
+        if all(bool(gradient.isfinite().all()) for gradient in found.values()):
+            break
+    return found
 
 
 def of_player(assembled: Assembled, name: str) -> Iterable[Tensor]:

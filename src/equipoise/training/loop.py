@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
-from torch.optim import Optimizer
 
 from ..checks import check_range
 from ..layers.whole_batch import synchronize
@@ -16,10 +15,13 @@ from ..randomness import STEPS, mixed, seeded
 from ..schedules import Rate, at
 from ..trees import first, size
 from .hidden import check_kept
+from .loss_scale import LossScale
 from .player import Batch, Player, Players, Turn
 from .precision import FLOAT32, Precision
 from .state import State
 from .statistics import Means, Stats, adapted
+
+OWN = ("gradient", "loss_scale")  # statistics of every player
 
 
 def steps(
@@ -48,6 +50,8 @@ def steps(
     check_range(at_least=0, ema_images=ema_images)
     check_players(players)
     check_kept(state, players)
+    if precision.needs_scale:
+        state.scale_losses()
     if world.size > 1:
         synchronize(state.nets)
         world.agree(state.tensors())
@@ -73,7 +77,7 @@ def steps(
                 batch = next(unseen) if player.fresh else batch
                 turn = Turn(state.nets, batch, begin, seed=mixed(seed, begin, STEPS, number), world=world)
                 with span(f"{name}: forward"):
-                    means.add(move(player, state.optimizers[name], turn, kept, precision, name), f"{name}.")
+                    means.add(move(player, name, state, turn, kept, precision), f"{name}.")
                 with span(f"{name}: after"):
                     player.after(turn.as_whole(kept))
                 state.seen += player.fresh * size(batch) * world.size
@@ -84,12 +88,15 @@ def steps(
 
 
 def move(
-    player: Player, optimizer: Optimizer, turn: Turn, kept: Sequence[dict[str, Any]], precision: Precision, name: str
+    player: Player, name: str, state: State, turn: Turn, kept: Sequence[dict[str, Any]], precision: Precision
 ) -> Stats:
     """One update of a player of that name; its terms and the norm of its gradient.
 
-    Gradients reach the player's own weights alone, so that no other network has to be frozen.
+    Gradients reach the player's own weights alone, so that no other network has to be frozen. Those that overflow in
+    float16 are no update and have no norm.
     """
+    optimizer = state.optimizers[name]
+    scale = cast(LossScale, state.scales[name]) if precision.needs_scale else None
     weights = [weight for group in optimizer.param_groups for weight in group["params"] if weight.requires_grad]
     optimizer.zero_grad(set_to_none=True)
     means = Means()
@@ -99,18 +106,23 @@ def move(
         total = torch.stack([*terms.values()]).sum() if terms else torch.zeros(())
         if total.requires_grad:
             with span(f"{name}: backward"):
-                (total / len(kept)).backward(inputs=weights)
-        if {"gradient", *piece.notes} & {*terms} or "gradient" in piece.notes:
+                mean = total / len(kept)
+                (mean if scale is None else scale(mean)).backward(inputs=weights)
+        if {*OWN, *piece.notes} & {*terms} or {*OWN} & {*piece.notes}:
             raise ValueError(
-                f"terms and notes need names of their own, other than 'gradient': {[*terms, *piece.notes]}"
+                f"terms and notes need names of their own, other than {' and '.join(OWN)}: {[*terms, *piece.notes]}"
             )
         means.add(dict(terms) | piece.notes)
     turn.world.average_gradients(weights)
     gradients = [weight.grad for weight in weights if weight.grad is not None]
     with span(f"{name}: optimizer"):
-        if gradients:
+        usable = scale is None or scale.unscale(gradients)
+        if gradients and usable:
             optimizer.step()
-    return {**means.means(), "gradient": nn.utils.get_total_norm(gradients).to(turn.device)}
+    norm = {"gradient": nn.utils.get_total_norm(gradients).to(turn.device)}
+    if scale is not None:  # an overflow has no norm, unless it is none of the factor's
+        norm = (norm if usable or scale.exhausted else {}) | {"loss_scale": scale.scale.clone()}
+    return means.means() | norm
 
 
 def train(module: nn.Module) -> None:

@@ -13,14 +13,19 @@ class Precision(NamedTuple):
 
     Penalties, power iteration, averages and metrics are float32 in any case. On a GPU the products of float32 numbers
     in training are rounded to TensorFloat-32's ten bits where `tf32` says so, and only there: with `float32` nothing
-    is, with `tf32` and `bfloat16` what is left in float32, penalties and their double backward among it. Metrics and
-    the decompositions of norms and constraints never are.
+    is, with `tf32`, `bfloat16` and `float16` what is left in float32, penalties and their double backward among it.
+    Metrics and the decompositions of norms and constraints never are.
     """
 
     name: str = "float32"
     dtype: torch.dtype = torch.float32
     channels_last: bool = False
     tf32: bool = False
+
+    @property
+    def needs_scale(self) -> bool:
+        """Whether small gradients are rounded to 0 unless losses are scaled."""
+        return self.dtype == torch.float16
 
     def autocast(self, device: torch.device) -> AbstractContextManager[None]:
         """The context in which networks run for the losses."""
@@ -51,7 +56,8 @@ class Precision(NamedTuple):
 FLOAT32 = Precision()
 TF32 = Precision("tf32", tf32=True)
 BFLOAT16 = Precision("bfloat16", torch.bfloat16, channels_last=True, tf32=True)
-PRECISIONS = {precision.name: precision for precision in (FLOAT32, TF32, BFLOAT16)}
+FLOAT16 = Precision("float16", torch.float16, channels_last=True, tf32=True)
+PRECISIONS = {precision.name: precision for precision in (FLOAT32, TF32, BFLOAT16, FLOAT16)}
 
 
 def choose(device: torch.device) -> tuple[Precision, str]:
@@ -59,7 +65,9 @@ def choose(device: torch.device) -> tuple[Precision, str]:
     if device.type == "cuda":
         if torch.cuda.get_device_capability(device) >= (8, 0):
             return BFLOAT16, "this GPU has units for bfloat16"
-        return FLOAT32, "this GPU has no units for bfloat16"
+        if torch.cuda.get_device_capability(device) >= (7, 0):
+            return FLOAT16, "this GPU has units for float16, and none for bfloat16"
+        return FLOAT32, "this GPU has units for neither bfloat16 nor float16"
     if device.type == "cpu" and torch.backends.mkldnn.is_available() and multiplies_bfloat16():
         return BFLOAT16, "this CPU has instructions for products of bfloat16"
     return FLOAT32, "this processor has no instructions for products of bfloat16"

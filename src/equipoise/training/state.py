@@ -19,6 +19,7 @@ from ..networks.growing import Growing, growing
 from ..optimizers import Optimizing
 from ..schedules import Rate
 from ..spec import named
+from .loss_scale import FIRST, LossScale
 from .player import Player, Players
 
 Follower = Callable[[int], None]
@@ -47,6 +48,8 @@ class State:
     """Real images seen: the unit of time."""
     begun: int = -1
     """Real images that were seen when the last round began."""
+    scales: nn.ModuleDict = field(default_factory=nn.ModuleDict)
+    """The factors of losses in float16, by the player's name."""
 
     @classmethod
     def start(
@@ -105,6 +108,11 @@ class State:
             if own and growth.reset:
                 self.followers.append(partial(reset_at_new_level, self.optimizers[name], own[0], growth))
 
+    def scale_losses(self, factor: float = FIRST) -> None:
+        """From now on each player has a factor for its loss, as float16 needs it."""
+        for name in self.optimizers.keys() - self.scales.keys():
+            self.scales[name] = LossScale(factor).to(device_of(self.nets))
+
     def following(self) -> list[Follower]:
         """What follows the images seen: settings of optimizers, and all parts that have a method `follow_images`."""
         modules = chain(self.nets.modules(), self.averages.modules(), self.components.modules())
@@ -123,6 +131,8 @@ class State:
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Takes over what `state_dict` gave."""
+        if saved.get("scales"):
+            self.scale_losses()
         for name, parts in self._parts().items():
             for key, part in parts.items():
                 part.load_state_dict(saved[name][key])
@@ -130,7 +140,7 @@ class State:
 
     def tensors(self) -> list[Tensor]:
         """All weights, buffers and moments of optimizers."""
-        modules = (*self.nets.values(), *self.averages.values(), self.components)
+        modules = (*self.nets.values(), *self.averages.values(), self.components, self.scales)
         held = [x for module in modules for x in (*module.parameters(), *module.buffers())]
         moments = (x for made in self.optimizers.values() for own in made.state.values() for x in own.values())
         return [x.detach() for x in (*held, *(x for x in moments if isinstance(x, Tensor)))]
@@ -141,6 +151,7 @@ class State:
             "optimizers": self.optimizers,
             "averages": dict(self.averages.items()),
             "components": dict(self.components.items()),
+            "scales": dict(self.scales.items()),
         }
 
 
