@@ -57,6 +57,14 @@ def test_accelerate_loop_comes_closer_to_the_data(capsys):
     assert len(capsys.readouterr().out.splitlines()) == 4
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning:lightning")
+def test_lightning_module_comes_closer_to_the_data(capsys):
+    pytest.importorskip("lightning", reason="needs lightning: pip install '.[examples]'")
+    first, last = load("lightning_module").main(steps=60)
+    assert first > 30
+    assert last < 0.6 * first
+
+
 @pytest.fixture(scope="module")
 def reconstructions():
     """The first and the last quality of an autoencoder, with the discriminator and without."""
@@ -87,11 +95,16 @@ def test_the_discriminator_answers_with_a_map():
     assert example.patch_discriminator()(images).shape == (2, 1, 7, 7)
 
 
+def loops_of(path):
+    """The training loop of an example: a `training_step`, else what repeats in `main`."""
+    steps = [node for node in ast.walk(ast.parse(path.read_text())) if getattr(node, "name", "") == "training_step"]
+    return steps or [node for node in ast.walk(functions_of(path)["main"]) if isinstance(node, ast.For)][:1]
+
+
 @every_example
 def test_the_loop_is_short(path):
-    loops = [node for node in ast.walk(functions_of(path)["main"]) if isinstance(node, ast.For)]
-    assert len(loops) == 1
-    assert loops[0].end_lineno - loops[0].lineno + 1 <= 25
+    (loop,) = loops_of(path)
+    assert loop.end_lineno - loop.lineno + 1 <= 25
 
 
 @every_loop
@@ -99,7 +112,18 @@ def test_the_loop_is_its_own(path):
     tree = ast.parse(path.read_text())
     ours = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and "equipoise" in node.module]
     taken = {name for node in ours for name in [*node.module.split(".")[1:2], *(alias.name for alias in node.names)]}
-    assert taken <= {"augment", "data", "games", "losses", "metrics", "norms", "penalties", "features", "fd"}
+    assert taken <= {
+        "augment",
+        "data",
+        "games",
+        "losses",
+        "metrics",
+        "networks",
+        "norms",
+        "penalties",
+        "features",
+        "fd",
+    }
     assert "equipoise.games" not in {node.module for node in ours}  # `games` is for `adaptive_weight` alone
 
 
