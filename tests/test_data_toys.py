@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from equipoise import metrics
-from equipoise.data import Format, batches, inspect, is_toy, load, toys
+from equipoise.data import Format, batches, inspect, load, toys
+from equipoise.data.sources import is_toy
 from equipoise.metrics import features, modes, wasserstein
 from equipoise.metrics.generation import to_uint8
 from equipoise.metrics.polygon import distances

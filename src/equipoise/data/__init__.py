@@ -16,4 +16,4 @@ from .label_tables import LabelTable as LabelTable
 from .label_tables import Meaning as Meaning
 from .sources import Source as Source
 from .sources import inspect as inspect
-from .sources import is_toy as is_toy
+from .sources import is_named as is_named

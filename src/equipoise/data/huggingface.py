@@ -10,7 +10,7 @@ from .convert import one_line
 from .label_tables import LabelTable, classes, named_classes
 
 HUB = "hf://"
-SAVED = ("state.json", "dataset_dict.json")  # of one part, and of several
+SAVED = ("state.json", "dataset_info.json")
 TRAINING, HELD_OUT = "train", ("test", "validation", "valid")
 LABELS = ("label", "labels", "fine_label", "class")
 
@@ -19,12 +19,13 @@ class Rows:
     """The encoded images of one part of a data set, by the names "row 0", "row 1"...; nothing is decoded here."""
 
     def __init__(self, part: Any, where: str) -> None:
-        self.where = where
         kinds = _library().Image
         column = next((name for name, feature in part.features.items() if isinstance(feature, kinds)), None)
         if column is None:
             raise ValueError(f"{where} has no column of images: {', '.join(part.features)}")
-        self.part, self.column = part.cast_column(column, kinds(decode=False)), column
+        whole = part if part._indices is None else part.flatten_indices()  # columns are read without the selection
+        self.where, self.column, self.table = where, column, whole
+        self.part = whole.select_columns([column]).cast_column(column, kinds(decode=False))
 
     def __len__(self) -> int:
         return len(self.part)
@@ -51,22 +52,28 @@ class Rows:
         return sizes
 
     def labels(self) -> LabelTable | None:
-        """The first column of class labels, with their names; else whole numbers or texts in a column named "label"."""
-        features = self.part.features
+        """The first column of class labels, with their names; else whole numbers or texts in a column named "label".
+
+        None for a part whose class labels are kept secret: all -1.
+        """
+        features = self.table.features
         known = [name for name, feature in features.items() if isinstance(feature, _library().ClassLabel)]
         if known:
-            return classes(self._column(known[0]), features[known[0]].names)
+            numbers = self._column(known[0], missing=(None, -1))
+            return classes(numbers, features[known[0]].names) if numbers else None
         named = [
             name for name in LABELS if getattr(features.get(name), "dtype", "").startswith(("int", "uint", "string"))
         ]
-        return named_classes(self._column(named[0])) if named else None
+        texts = self._column(named[0]) if named else []
+        return named_classes(texts) if texts else None
 
-    def _column(self, name: str) -> list[Any]:
-        values: list[Any] = self.part.data.column(name).to_pylist()
-        missing = next((number for number, value in enumerate(values) if value in (None, -1)), None)
-        if missing is not None:
-            raise ValueError(f"row {missing} has no label in the column {name!r}")
-        return values
+    def _column(self, name: str, missing: tuple[int | None, ...] = (None,)) -> list[Any]:
+        """The values of a column, none where all are missing; raises ValueError where some are."""
+        values: list[Any] = self.table.data.column(name).to_pylist()
+        without = [number for number, value in enumerate(values) if value in missing]
+        if without and len(without) < len(values):
+            raise ValueError(f"row {without[0]} has no label in the column {name!r}")
+        return [] if without else values
 
 
 class Parts(NamedTuple):
@@ -77,8 +84,8 @@ class Parts(NamedTuple):
 
 
 def is_saved(folder: Path) -> bool:
-    """Whether a folder was written by `save_to_disk`."""
-    return any((folder / name).is_file() for name in SAVED)
+    """Whether a folder was written by `save_to_disk`, of one part or of several."""
+    return (folder / "dataset_dict.json").is_file() or all((folder / name).is_file() for name in SAVED)
 
 
 def open_saved(folder: Path) -> Parts:
@@ -103,6 +110,8 @@ def _parts(where: str, load: Callable[[Any], Any]) -> Parts:
     except Exception as error:  # what is no data set, or a broken one, can raise nearly anything
         raise ValueError(f"{where} cannot be read: {one_line(error)}") from None
     parts = found if isinstance(found, dict) else {TRAINING: found}
+    if not parts:
+        raise ValueError(f"{where} has no part")
     training = parts.get(TRAINING, next(iter(parts.values())))
     rest = next((parts[name] for name in HELD_OUT if name in parts and parts[name] is not training), None)
     return Parts(Rows(training, where), None if rest is None else Rows(rest, where))

@@ -189,7 +189,12 @@ Reader = Arrays | Files | Halves
 
 def image_names(names: Iterable[str]) -> tuple[str, ...]:
     """The sorted names of the images among files; hidden ones and those in __MACOSX are left out."""
-    return tuple(sorted(name for name in names if name.lower().endswith(SUFFIXES) and not _is_hidden(name)))
+    return shown(names, SUFFIXES)
+
+
+def shown(names: Iterable[str], endings: tuple[str, ...]) -> tuple[str, ...]:
+    """The sorted names of files with such endings; hidden ones and those in __MACOSX are left out."""
+    return tuple(sorted(name for name in names if name.lower().endswith(endings) and not _is_hidden(name)))
 
 
 def _is_hidden(name: str) -> bool:

@@ -5,38 +5,41 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from .convert import one_line
 from .label_tables import LabelTable, named_classes
-from .readers import Files
+from .readers import SUFFIXES, Files
 
 CLASS = ".cls"
+KEPT = (*SUFFIXES, CLASS, ".json", ".csv")
 
 
 class Place(NamedTuple):
-    """Where a file lies: in which .tar, from which byte on, and how many of them."""
+    """Where a file lies: in which .tar, from which byte on, how many of them; where its own name begins in ours."""
 
     shard: Path
     start: int
     size: int
+    own: int
 
 
 @dataclass(frozen=True)
 class Shards:
-    """The files in .tar files, named "shard.tar/file"; a shard is open only while it is read, by any process."""
+    """The images and labels in .tar files, by name; a shard is open only while it is read, by any process."""
 
     places: dict[str, Place] = field(repr=False)
 
     def read(self, name: str) -> bytes:
         """The content of one file."""
-        shard, start, size = self.places[name]
-        with shard.open("rb") as file:
-            file.seek(start)
-            content = file.read(size)
-        if len(content) < size:
-            raise ValueError(f"the shard ends after {len(content)} of {size} bytes")
+        place = self.places[name]
+        with place.shard.open("rb") as file:
+            file.seek(place.start)
+            content = file.read(place.size)
+        if len(content) < place.size:
+            raise ValueError(f"the shard ends after {len(content)} of {place.size} bytes")
         return content
 
     def size(self, name: str) -> int:
@@ -44,33 +47,42 @@ class Shards:
         return self.places[name].size
 
     def names(self) -> Iterator[str]:
-        """All files."""
+        """All files: of one .tar as they are called in it, of several behind the name of their .tar."""
         return iter(self.places)
 
+    def inside(self, name: str) -> str:
+        """What a file is called in its .tar."""
+        return name[self.places[name].own :]
 
-def find(paths: Sequence[Path]) -> Shards:
-    """What some .tar files hold, found by their headers alone; raises ValueError for one that is no whole .tar."""
+
+def find(folder: Path, packed: Sequence[str]) -> Shards:
+    """What the .tar files of a folder hold, found by their headers alone; raises ValueError for one that is no .tar."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return Shards({name: place for part in pool.map(_index, sorted(paths)) for name, place in part.items()})
+        parts = pool.map(partial(_index, folder, alone=len(packed) == 1), sorted(packed))
+        return Shards({name: place for part in parts for name, place in part.items()})
 
 
-def _index(path: Path) -> dict[str, Place]:
+def _index(folder: Path, name: str, alone: bool) -> dict[str, Place]:
+    path, before = folder / name, "" if alone else f"{name}/"
     if path.suffix.lower() != ".tar":
         raise ValueError(f"{path} is compressed: unpack it, as with gunzip, since images are read where they lie")
+    found: dict[str, Place] = {}
     try:
         with tarfile.open(path, "r:") as archive:
-            files = (member for member in archive if member.isfile() and not member.issparse())
-            return {f"{path.name}/{member.name}": Place(path, member.offset_data, member.size) for member in files}
+            for member in archive:
+                if member.isfile() and not member.issparse() and member.name.lower().endswith(KEPT):
+                    own = member.name.removeprefix("./")
+                    found[before + own] = Place(path, member.offset_data, member.size, len(before))
     except (tarfile.TarError, OSError, EOFError) as error:
         raise ValueError(f"{path} is no .tar file that can be read: {one_line(error)}") from None
+    return found
 
 
 def labels(files: Files) -> LabelTable | None:
-    """The classes in files "key.cls" beside "key.jpg", texts or numbers; else the folders in the shards, if any."""
+    """The classes in files "key.cls" beside "key.jpg", texts or numbers; None where there are none."""
     classes = {key(name): name for name in files.store.names() if name.lower().endswith(CLASS)}
     if not classes:
-        inside = [PurePosixPath(name).parts[1:] for name in files.names]
-        return named_classes([parts[0] for parts in inside]) if min(map(len, inside)) > 1 else None
+        return None
     missing = next((name for name in files.names if key(name) not in classes), None)
     if missing:
         raise ValueError(f"{missing} has no label, a file {key(missing)}{CLASS}, as others have")

@@ -15,7 +15,7 @@ from ..spec import build, kind, names
 from . import arrays, cifar, huggingface, idx, label_files, shards, toys
 from .convert import BrokenImage, Look
 from .label_tables import LabelTable, classes, named_classes
-from .readers import SUFFIXES, Archive, Arrays, Files, Folder, Reader, Store, image_names
+from .readers import SUFFIXES, Archive, Arrays, Files, Folder, Reader, Store, image_names, shown
 from .stacks import read_stack
 
 SAMPLE = 64
@@ -83,6 +83,11 @@ def require_labels(source: Source) -> None:
     raise ValueError(f"{source.name} cannot be used with labels: {reason}")
 
 
+def is_named(data: str) -> bool:
+    """Whether data are no path: the built-in images, a toy set, or a set of the hub."""
+    return data == "builtin" or data.startswith(huggingface.HUB) or is_toy(data)
+
+
 def is_toy(data: str) -> bool:
     """Whether data are named by a component, not by a path.
 
@@ -123,18 +128,16 @@ def _folder(path: Path, strict: bool) -> Source:
     train = idx.images_file(path)
     if train:
         return _idx(train)
-    folder = Folder(path)
-    names = tuple(folder.names())
     if huggingface.is_saved(path):
         return _parts(path.resolve().name, huggingface.open_saved(path), strict)
-    if not image_names(names) and any(name.lower().endswith(".parquet") for name in names):
+    folder = Folder(path)
+    names = tuple(folder.names())
+    images, packed, tables = (shown(names, endings) for endings in (SUFFIXES, (".tar",), (".parquet",)))
+    if len(tables) > len(images):
         return _parts(path.resolve().name, huggingface.open_parquet(path), strict)
-    packed = [path / name for name in names if name.lower().endswith(".tar")]
-    return (
-        _tar(path, packed, strict)
-        if packed and not image_names(names)
-        else _files("folder", path, folder, names, strict)
-    )
+    if len(packed) > len(images):
+        return _tar(path, path, packed, strict)
+    return _files("folder", path, folder, names, strict)
 
 
 def _file(path: Path, strict: bool) -> Source:
@@ -152,7 +155,7 @@ def _file(path: Path, strict: bool) -> Source:
     if kind:
         return _cifar(path, kind)
     if suffix in (".tar", ".gz", ".tgz"):
-        return _tar(path, [path], strict)
+        return _tar(path, path.parent, (path.name,), strict)
     what = "a single image" if suffix in SUFFIXES else "a file of unknown kind"
     raise ValueError(f"{path} is {what}; possible: {KINDS}")
 
@@ -167,13 +170,24 @@ def _files(kind: str, path: Path, store: Store, names: tuple[str, ...], strict: 
     return Source(kind, path.resolve().name, files, survey(files, str(path), strict), find_labels)
 
 
-def _tar(path: Path, packed: list[Path], strict: bool) -> Source:
-    store = shards.find(packed)
-    images = image_names(store.names())
+def _tar(path: Path, folder: Path, packed: tuple[str, ...], strict: bool) -> Source:
+    store = shards.find(folder, packed)
+    names = tuple(store.names())
+    images = image_names(names)
     if not images:
         raise ValueError(f"{path} has no image: no file in it ends in {', '.join(SUFFIXES)}; possible: {KINDS}")
     files = Files(store, images)
-    return Source("tar", path.resolve().name, files, survey(files, str(path), strict), partial(shards.labels, files))
+    described = label_files.labels_file(names, images, True) if len(packed) == 1 else None
+    find_labels = partial(_labels_in_shards, files, store, described, str(path))
+    return Source("tar", path.resolve().name, files, survey(files, str(path), strict), find_labels)
+
+
+def _labels_in_shards(files: Files, store: shards.Shards, described: str | None, where: str) -> LabelTable | None:
+    """Those beside the images, or in a file, else the classes that are folders in the shards."""
+    found = shards.labels(files)
+    if found is None and described:
+        found = label_files.read(files, described, where)
+    return _classes(tuple(map(store.inside, files.names)), True) if found is None else found
 
 
 def _rows(name: str, rows: huggingface.Rows, strict: bool, held_out: Callable[[], Source | None] = nothing) -> Source:

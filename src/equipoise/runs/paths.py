@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from ..data import is_toy
+from ..data import is_named
 from ..recipe import Recipe
 from ..spec import listed
 
@@ -32,5 +32,5 @@ def absolute(choices: Mapping[str, Any]) -> dict[str, Any]:
         if words := choices.get(name):
             found[name] = tuple(map(own, listed((words,) if isinstance(words, str) else words)))
     if data := choices.get("data"):
-        found["data"] = own(data) if data == "builtin" or is_toy(data) else whole(data)
+        found["data"] = own(data) if is_named(data) else whole(data)
     return found
