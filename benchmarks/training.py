@@ -71,10 +71,16 @@ def recipe(name, batch, scale, device):
         "channels": 3,
         "range": "bytes",
     }
-    plain = {"lr_g": 2e-4, "lr_d": 2e-4, "optimizer": "adam(beta1=0.0, beta2=0.9)", "growth": "none", "augment": "none"}
+    simple = {
+        "lr_g": 2e-4,
+        "lr_d": 2e-4,
+        "optimizer": "adam(beta1=0.0, beta2=0.9)",
+        "growth": "none",
+        "augment": "none",
+    }
     if "r1" in system.penalties:
-        plain["penalties"] = ("r1(weight=1.0)", "r2(weight=1.0)")
-    return replace(preset, network=system.network(scale), precision=choose(device)[0].name, **few, **plain)
+        simple["penalties"] = ("r1(weight=1.0)", "r2(weight=1.0)")
+    return replace(preset, network=system.network(scale), precision=choose(device)[0].name, **few, **simple)
 
 
 def ours(asked, labels, batch, device):
@@ -97,18 +103,18 @@ def plain(name, asked, labels, batch, scale, device):
     loss, z_dim = build(asked.loss, losses), getattr(G, "z_dim", 128)
     also = () if classes is None else (classes,)
 
-    def slope(images):
+    def gradient(images):
         images = images.detach().requires_grad_()
-        (gradient,) = torch.autograd.grad(D(images, *also).sum(), images, create_graph=True)
-        return gradient.flatten(1)
+        (found,) = torch.autograd.grad(D(images, *also).sum(), images, create_graph=True)
+        return found.flatten(1)
 
     def between(fake):
         return torch.lerp(fake, real, torch.rand(len(real), 1, 1, 1, device=device))
 
     penalties = {
-        "gp": lambda fake: 10 * (slope(between(fake)).norm(dim=1) - 1).square().mean(),
-        "r1": lambda fake: slope(real).square().sum(1).mean() / 2,
-        "r2": lambda fake: slope(fake).square().sum(1).mean() / 2,
+        "gp": lambda fake: 10 * (gradient(between(fake)).norm(dim=1) - 1).square().mean(),
+        "r1": lambda fake: gradient(real).square().sum(1).mean() / 2,
+        "r2": lambda fake: gradient(fake).square().sum(1).mean() / 2,
         "drift": lambda fake: 1e-3 * D(real, *also).square().mean(),
     }
 

@@ -14,6 +14,7 @@ import argparse
 import gzip
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -134,11 +135,14 @@ PARTS = {"inverted": parts_of_inverted, "edges": parts_of_edges, "horses": parts
 
 
 def write(parts, folder):
-    """The images of each part in a folder of its own."""
+    """The images of each part in a folder of its own; all of them or none."""
+    beside = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(beside, ignore_errors=True)
     for part, images in parts.items():
-        (folder / part).mkdir(parents=True)
+        (beside / part).mkdir(parents=True)
         for number, image in enumerate(images):
-            Image.fromarray(image).save(folder / part / f"{number:05d}.png")
+            Image.fromarray(image).save(beside / part / f"{number:05d}.png")
+    beside.rename(folder)
 
 
 def command(name):

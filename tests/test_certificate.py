@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from equipoise.presets.published import published
-from equipoise.runs import Session, choices
+from equipoise.runs import Session, certificate, choices
 from equipoise.runs.certificate import Certificate, distance, dropping
+from equipoise.runs.folder import read_rows
 from equipoise.training.precision import BFLOAT16
 
 OWN = '''
@@ -100,6 +101,30 @@ def test_a_precision_that_was_left_open_falls_back(asked, tmp_path, monkeypatch)
         wrong = Session(replace(asked(factor=float("nan")), **changes), tmp_path / "x")
         assert wrong.recipe.precision == "float32"
         assert wrong.reasons["precision"].endswith("relative errors d inf, g inf")
+        assert wrong.certificate.to_json()["errors"] == {"d": None, "g": None}
+
+
+def test_float16_has_a_factor_for_its_losses(asked, tmp_path):
+    session = Session(asked(dropout=0.0, precision="float16"), tmp_path / "x")
+    assert session.certificate.agrees
+    [*session.train()]
+    (row, *_) = read_rows(tmp_path / "x" / "stats.jsonl")
+    assert 0 < row["d.loss_scale"] <= row["g.loss_scale"] == 2**16
+
+
+def test_where_there_is_no_memory_for_float32_nothing_is_compared(asked, tmp_path, monkeypatch):
+    def fail(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(certificate, "gradients", fail)
+    session = Session(asked(precision="bfloat16"), tmp_path / "x")
+    assert session.certificate is None
+    assert session.recipe.precision == "bfloat16"
+
+
+def test_a_probe_is_no_larger_than_a_piece():
+    probe = certificate.probe_of(published(batch=64, g_batch=32, pieces=16))
+    assert (probe.batch, probe.g_batch, probe.pieces) == (4, 2, 1)
 
 
 def test_float32_needs_none(asked, tmp_path):

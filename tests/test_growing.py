@@ -12,6 +12,7 @@ from test_translation import recipe_of, write
 from torch import nn
 
 from equipoise import games, losses, networks, penalties, presets, runs, spec
+from equipoise.cli import display
 from equipoise.growth import Phase, progressive
 from equipoise.networks import ImageShape
 from equipoise.networks.growing import Growing, first_grid, growing, shown
@@ -299,6 +300,13 @@ class TestRuns:
         assert next(growing(sampler.net)).level == 0.0
         blocks = early.unflatten(3, (5, 4)).unflatten(2, (4, 4))
         assert (blocks == blocks[:, :, :, :1, :, :1]).all()  # each pixel of the first level sixteen times
+        coarse = next(runs.Sampler(tmp_path / "x", level=8)(4))  # of the last checkpoint
+        blocks = coarse.unflatten(3, (10, 2)).unflatten(2, (8, 2))
+        assert (blocks == blocks[:, :, :, :1, :, :1]).all()
+        assert not torch.equal(next(runs.Sampler(tmp_path / "x", level=16)(4)), coarse)
+        assert torch.equal(next(runs.Sampler(tmp_path / "x", level=16)(4)), next(runs.Sampler(tmp_path / "x")(4)))
+        with pytest.raises(ValueError, match="has no level of 8 pixels that has faded in; choices: 4"):
+            runs.Sampler(tmp_path / "x", checkpoint=str(files[0]), level=8)
 
     def test_what_each_level_costs_is_known_before(self, pictures, tmp_path):
         run = Session(self.recipe(pictures, "progressive(hold=8, fade=8)"), tmp_path / "x")
@@ -307,6 +315,15 @@ class TestRuns:
         took = sum(image * (phase.end - phase.begin) for phase, image in pace.phases)
         assert took == pytest.approx(96 * pace.image)
         assert all(image > 0 for _, image in pace.phases)
+
+    def test_a_table_of_phases_has_the_batches_that_they_are_trained_with(self, pictures, tmp_path, capsys):
+        run = Session(self.recipe(pictures, "progressive(hold=8, fade=8, batch={8: 2, 16: 3})"), tmp_path / "x")
+        display.plan(run)
+        table = [line.split()[:5] for line in capsys.readouterr().out.splitlines()]
+        batches = [
+            row[row.index("held" if "held" in row else "in") + 1] for row in table if {"held", "in"} & {*row[2:4]}
+        ]
+        assert batches == ["4", "2", "2", "3", "3"]
 
     @pytest.mark.parametrize(
         ("growth", "message"),

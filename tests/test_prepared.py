@@ -134,4 +134,19 @@ def test_decoding_is_watched(tmp_path):
     assert shown == [("images", 130, 64), ("images", 130, 64), ("images", 130, 2)]
     shown.clear()
     runs.prepare(data, tmp_path / "x.zip", size="8", watch=watch)
-    assert shown == [("images", 130, 130)]
+    assert shown == [("images", 130, 64), ("images", 130, 64), ("images", 130, 2)]
+
+
+def test_numbered_classes_stay_what_they_are(tmp_path):
+    for folders in (["01", "1", "10", "2"], [str(number) for number in range(11)]):
+        data = photos(tmp_path / folders[0] / "x", [f"{name}/1.png" for name in folders])
+        runs.prepare(data, tmp_path / folders[0] / "x.zip", size="8")
+        first, second = (inspect(path).labels for path in (data, tmp_path / folders[0] / "x.zip"))
+        assert first.meaning.names == second.meaning.names
+        assert first.values.tolist() == second.values.tolist()
+
+
+def test_names_that_cannot_be_told_apart_are_refused(tmp_path):
+    data = photos(tmp_path / "x", ["a.png", "a.bmp", "a.png.bmp"])
+    with pytest.raises(ValueError, match="names differ by their endings alone"):
+        runs.prepare(data, tmp_path / "x.zip", size="8")

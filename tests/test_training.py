@@ -225,6 +225,12 @@ class TestFloat16:
         *_, last = run.steps(18, precision=FLOAT16)
         assert not last["d.gradient"].isfinite()
 
+    def test_a_player_without_a_gradient_is_not_moved(self):
+        constant = lambda real, fake: 0 * fake.detach().mean()
+        run = Run(losses.Loss(constant, lambda real, fake: -fake.mean()))
+        (stats,) = run.steps(1, precision=FLOAT16)
+        assert (stats["d.gradient"], stats["d.loss_scale"]) == (0, 2**16)
+
     def test_the_factor_doubles_after_a_while_and_is_in_checkpoints(self):
         scale = LossScale()
         for _ in range(PATIENCE):

@@ -420,6 +420,13 @@ class TestOwnImages:
         assert "skipped broken.png: not an image of a known kind" in caplog.text
         assert len([*(tmp_path / "out").rglob("*.*")]) == len(sizes)
 
+    def test_a_picture_that_is_too_thin_is_named_and_left_out(self, trained, photos, tmp_path, caplog):
+        folder, sizes = photos
+        Image.new("RGB", (3, 200)).save(folder / "thin.png")
+        assert self.sample(trained["cyclegan"], "--input", folder, "--out", tmp_path / "out") == 0
+        assert "skipped thin.png: 3x200 pixels are too few for this network" in caplog.text
+        assert len([*(tmp_path / "out").rglob("*.*")]) == len(sizes)
+
     def test_one_image_becomes_one_image(self, trained, photos, tmp_path):
         (folder, _), out = photos, tmp_path / "new" / "one.png"
         run, pixels = trained["cyclegan"], torch.randint(0, 256, (3, 21, 33), dtype=torch.uint8)

@@ -19,6 +19,11 @@ class Phase(NamedTuple):
     side: int
     fading: bool
 
+    @property
+    def middle(self) -> int:
+        """How many images were seen in the middle of it."""
+        return (self.begin + self.end) // 2
+
 
 @dataclass(frozen=True)
 class Growth:

@@ -130,7 +130,7 @@ def _phases(run: Session) -> Table:
     table = plain_table("from image", "shorter side", "", "batch", "images a second", "takes about")
     phases = run.assembled.growth.phases(run.assembled.sides, known(run.recipe.images)) if run.assembled.growth else []
     for phase, (_, image) in zip(phases, run.pace.phases, strict=True):
-        batch, took = round(at(run.assembled.batch, phase.begin)), duration(image * (phase.end - phase.begin))
+        batch, took = round(at(run.assembled.batch, phase.middle)), duration(image * (phase.end - phase.begin))
         how = "fades in" if phase.fading else "held"
         table.add_row(f"{phase.begin:,}", str(phase.side), how, str(batch), f"{1 / image:,.0f}", took)
     return table

@@ -11,8 +11,9 @@ def pggan() -> Recipe:
     0.05 on CIFAR-10 without labels, the best of ten runs.
 
     Held and faded for 600,000 images each at 1024x1024, of 12 million in all, as in the authors' TensorFlow code;
-    batches of 16, of 14, 6 and 3 from 256 pixels on, as on one GPU. Phases last as long as a run of another length lets
-    them: small images on a CPU want --images 200000 and narrower networks, pggan(fmap_base=512, fmap_max=64, z_dim=64).
+    batches of 16, of 14, 6 and 3 from 256 pixels on, as on one GPU; an average of half-life 11,000 images. Phases last
+    as long as a run of another length lets them: small images on a CPU want --images 200000 and narrower networks,
+    pggan(fmap_base=512, fmap_max=64, z_dim=64).
     """
     return published(
         network="pggan",
@@ -24,7 +25,7 @@ def pggan() -> Recipe:
         optimizer="adam(beta1=0.0, beta2=0.99)",
         lr_g=1e-3,
         lr_d=1e-3,
-        ema_images=11_000,
+        ema_images=None,
     )
 
 

@@ -1,13 +1,13 @@
 """Whether a faster way of computing gives the gradients that plain float32 gives, on one batch before a run."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import repeat
-from typing import NamedTuple
+from math import isfinite
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.dropout import _DropoutNd
 
 from ..labels import LabelSpace
 from ..recipe import Recipe, known
@@ -16,8 +16,10 @@ from .assemble import Assembled, assemble, rounds
 
 TOLERANCE = {"tf32": 0.05, "float16": 0.2, "bfloat16": 0.5}
 """|g - g'| / |g| that is let pass: rounding in bfloat16 makes 0.003 to 0.25 of most presets, a wrong factor of 2, 1."""
-MOST = 16  # images of a probe, for which there is memory in float32 too
+MOST = 16  # images of a probe
 FACTORS = (2.0**16, 2.0**12, 2.0**8, 2.0**4, 1.0)  # of losses in float16
+Dropping = nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Dropout3d
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 STILL = 1e-30  # a learning rate under which no weight moves
 
 
@@ -27,6 +29,10 @@ class Certificate(NamedTuple):
     precision: str
     errors: dict[str, float]
     """|g - g'| / |g| over all weights of a player, by its name."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, as written to recipe.json; an error without bounds is None."""
+        return {"precision": self.precision, "errors": {n: e if isfinite(e) else None for n, e in self.errors.items()}}
 
     @property
     def agrees(self) -> bool:
@@ -41,7 +47,7 @@ class Certificate(NamedTuple):
 
 def probe_of(recipe: Recipe) -> Recipe:
     """The recipe with a small batch and one step of each player, in which nothing moves."""
-    fewer = lambda batch: batch and min(batch, MOST)
+    fewer = lambda batch: batch and min(batch // (recipe.pieces or 1), MOST)
     return replace(
         recipe,
         batch=fewer(recipe.batch),
@@ -80,7 +86,7 @@ def gradients(recipe: Recipe, labels: LabelSpace, device: torch.device, batch: B
     return found
 
 
-def of_player(assembled: Assembled, name: str) -> Iterable[Tensor]:
+def of_player(assembled: Assembled, name: str) -> Iterator[Tensor]:
     """The gradients of a player's weights, 0 where there is none."""
     for group in assembled.state.optimizers[name].param_groups:
         for weight in group["params"]:
@@ -95,13 +101,16 @@ def distance(found: Tensor, wanted: Tensor) -> float:
 
 
 def draw_alike(net: nn.Module) -> None:
-    """Lets dropout drop the same values in every run of the network, in every precision."""
+    """Lets dropout drop the same values in every run of the network, in every precision.
+
+    What compares two runs, as `consistency_term` does, so sees none of its part of the gradient.
+    """
     for module in net.modules():
-        if isinstance(module, _DropoutNd):
-            module.forward = dropping(module)
+        if isinstance(module, DROPOUTS):
+            module.forward = dropping(module)  # type: ignore[method-assign, assignment]
 
 
-def dropping(module: _DropoutNd) -> Callable[[Tensor], Tensor]:
+def dropping(module: Dropping) -> Callable[[Tensor], Tensor]:
     """x / (1 - p) with probability 1 - p, else 0; whole channels of those that drop channels."""
     of_channels = not isinstance(module, nn.Dropout)
 

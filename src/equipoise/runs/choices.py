@@ -165,8 +165,10 @@ def _mirror(recipe: Recipe, source: Source) -> Choice:
 
 def _average(recipe: Recipe) -> Choice:
     longest, usual = max(1, known(recipe.images) // 30), known(recipe.batch) * 10_000 // 32
-    reason = "10,000 for each 32 of a batch (Karras 2020)" if usual < longest else "a thirtieth of the run"
-    return Choice(min(longest, usual), reason)
+    reason = "10,000 for each 32 of a batch (Karras 2020)"
+    if recipe.growth != "none":
+        usual, reason = 11_000, "0.999 a step of 16 (Karras 2018)"
+    return Choice(min(longest, usual), reason if usual < longest else "a thirtieth of the run")
 
 
 def _takes(recipe: Recipe, argument: str) -> bool:

@@ -66,7 +66,7 @@ def measured(
             return Pace(image, _of_scores(assembled, recipe, labels, now), (), memory(device), _size(assembled))
         phases = assembled.growth.phases(assembled.sides, images)
         most = max(SECONDS / len(phases), SHORTEST)
-        each = [(phase, of_images((phase.begin + phase.end) // 2, most)) for phase in phases]
+        each = [(phase, of_images(phase.middle, most)) for phase in phases]
         mean = sum(image * (phase.end - phase.begin) for phase, image in each) / images
         return Pace(mean, _of_scores(assembled, recipe, labels, now), tuple(each), memory(device), _size(assembled))
 

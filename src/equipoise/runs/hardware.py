@@ -1,5 +1,6 @@
 """The machine that a run is on."""
 
+import gc
 import os
 import platform
 from typing import Any
@@ -11,6 +12,14 @@ def hardware(device: torch.device) -> dict[str, Any]:
     """What the run runs on."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {"device": device.type, "name": name, "threads": torch.get_num_threads(), "cores": os.cpu_count()}
+
+
+def forget_peak(device: torch.device) -> None:
+    """What a GPU has held until now does not count any more."""
+    if device.type == "cuda":
+        gc.collect()
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
 
 
 def memory(device: torch.device) -> int:

@@ -20,7 +20,12 @@ from .sampling import Sampler
 
 QUALITY = 95  # of JPEG and WebP
 OVERLAP = 4  # tiles share a fourth of their side with the next one
+SMALLEST = 32  # pixels of a side that any network takes
 log = logging.getLogger("equipoise.runs")
+
+
+class Unfit(ValueError):
+    """An image that a network cannot take."""
 
 
 def translate_files(
@@ -43,11 +48,16 @@ def translate_files(
     written = 0
     for name, image in read(reader, known(sampler.recipe.channels)):
         file = out if is_one and out.suffix else out / name
+        try:
+            made = translated_whole(G, image, name, tile)
+        except Unfit as error:
+            log.warning("skipped %s", error)
+            continue
         file.parent.mkdir(parents=True, exist_ok=True)
-        save(translated_whole(G, image, name, tile), file)
+        save(made, file)
         written += 1
     if not written:
-        raise ValueError(f"{inputs} has no image that can be read")
+        raise ValueError(f"{inputs} has no image that can be translated")
     return f"{written} images in {out}"
 
 
@@ -84,15 +94,17 @@ def save(image: UInt8[Tensor, "c h w"], file: Path) -> None:
 def translated_whole(
     G: nn.Module, image: UInt8[Tensor, "c h w"], name: str, tile: int | None
 ) -> UInt8[Tensor, "c h w"]:
-    """What becomes of one image in its full size; raises ValueError where memory is short."""
+    """What becomes of one image in its full size; raises ValueError where memory is short, Unfit for a thin one."""
     device = next(G.parameters()).device
     try:
         with exact(device):
             return to_uint8(in_tiles(G, image[None].to(device) / 127.5 - 1, tile))[0].cpu()
     except RuntimeError as error:
+        _, height, width = image.shape
+        if min(height, width) < SMALLEST and "memory" not in str(error):
+            raise Unfit(f"{name}: {width}x{height} pixels are too few for this network") from None
         if "memory" not in str(error):
             raise
-        _, height, width = image.shape
         smaller = (tile or max(height, width)) // 2
         raise ValueError(f"{name}, {width}x{height}, does not fit into memory: choose --tile {smaller}") from None
 

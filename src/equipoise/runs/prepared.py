@@ -21,13 +21,13 @@ from ..data import BrokenImage, Format, Source, inspect
 from ..data.convert import MODES
 from ..data.label_tables import LabelTable
 from ..data.readers import Files, Reader
-from ..ranges import Range
-from ..recipe import Recipe, known
+from ..recipe import Recipe
 from ..watching import Watch, unwatched
 from .choices import choose
 from .folder import write_whole
+from .real_images import format_of
 
-BLOCK = 1024  # images that wait to be written
+BLOCK = 64  # images that wait to be written
 LABELS = "labels.json"
 KEEPING_NAMES = ("folder", "zip")
 
@@ -62,8 +62,9 @@ def prepare(
     """Writes all images of a set into a .zip file, decoded, cut and scaled as `train` would, without any loss.
 
     `train` reads it as any other set, and makes of it what it would make of the original in this size; labels come
-    along. Size and channels are those that `train` would choose, where none are given. The same images give the same
-    hash. Raises ValueError where the file exists, and for what is no images of 8 bits.
+    along, a published part that is held out does not. Size and channels are those that `train` would choose, where none
+    are given. The same files give the same hash. Raises ValueError where the file exists, and for what is no images of
+    8 bits.
     """
     if out.exists():
         raise ValueError(f"{out} exists and was not touched; choose another --out")
@@ -71,9 +72,8 @@ def prepare(
         raise ValueError(f"images are prepared in a .zip file, not in {out}")
     source = inspect(data, strict=strict)
     recipe, _ = choose(Recipe(data=str(data), size=size, channels=channels, fit=fit), source, torch.device("cpu"))
-    range = Range.parse(known(recipe.range))
-    format = Format(known(recipe.channels), *known(recipe.height_width()), fit, range)
-    if not range.is_bytes or format.channels not in MODES or format.is_point:
+    format = format_of(recipe)
+    if not format.range.is_bytes or format.channels not in MODES or format.is_point:
         raise ValueError(f"{source.name} holds no images of 8 bits with 1 to 4 channels: it is read as it is")
     written: list[Prepared] = []
     write_whole(out, lambda beside: written.append(_write(source, format, beside, strict, watch)))
@@ -129,15 +129,20 @@ def picture_names(source: Source) -> list[str]:
     stems = [PurePosixPath(name).with_suffix(".png").as_posix() for name in source.reader.names]
     times = Counter(stem.lower() for stem in stems)
     pairs = zip(stems, source.reader.names, strict=True)
-    return [stem if times[stem.lower()] == 1 else f"{name}.png" for stem, name in pairs]
+    names = [stem if times[stem.lower()] == 1 else f"{name}.png" for stem, name in pairs]
+    if len({name.lower() for name in names}) < len(names):
+        raise ValueError(f"{source.name} has files whose names differ by their endings alone: rename some")
+    return names
 
 
 def as_json(labels: LabelTable, names: list[str]) -> str:
     """What a labels.json says of the files: a class, or booleans or numbers by name."""
     known_as, kind = labels.meaning.names, labels.meaning.kind
     if kind == "classes":
-        numbers = all(name.isdecimal() for name in known_as)
-        told = [int(known_as[value]) if numbers else known_as[value] for value in labels.values.tolist()]
+        numbered = all(name.isdecimal() for name in known_as) and [str(n) for n in sorted(map(int, known_as))] == [
+            *known_as
+        ]
+        told = [int(known_as[value]) if numbered else known_as[value] for value in labels.values.tolist()]
     else:
         told = [dict(zip(known_as, row, strict=True)) for row in labels.values.tolist()]
     return json.dumps(dict(zip(names, told, strict=True)), indent=0)

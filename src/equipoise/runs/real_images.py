@@ -30,10 +30,15 @@ def find(recipe: Recipe) -> Source | DomainSources:
     return inspect(recipe.data, bool(recipe.labels), recipe.strict)
 
 
+def format_of(recipe: Recipe) -> Format:
+    """What the images of a complete recipe are."""
+    range = Range.parse(known(recipe.range))
+    return Format(known(recipe.channels), *known(recipe.height_width()), recipe.fit, range)
+
+
 def load_dataset(recipe: Recipe, watch: Watch = unwatched) -> Dataset | Domains:
     """The images of a complete recipe, in its format."""
-    range = Range.parse(known(recipe.range))
-    format, found = Format(known(recipe.channels), *known(recipe.height_width()), recipe.fit, range), find(recipe)
+    format, found = format_of(recipe), find(recipe)
     if recipe.dequantize:
         check_dequantize(format)
     if isinstance(found, DomainSources):

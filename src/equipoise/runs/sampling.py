@@ -1,15 +1,18 @@
 """Images from a trained generator."""
 
 from collections.abc import Iterator, Sequence
+from math import floor
 from pathlib import Path
 
 import torch
 from jaxtyping import Float, Real
 from torch import Tensor
 
+from ..checks import check_choice
 from ..data.label_tables import UserLabels
 from ..labels import in_turn
 from ..metrics.generation import generate, latents
+from ..networks.growing import growing
 from ..ranges import Range
 from ..recipe import known
 from ..training import role
@@ -20,11 +23,17 @@ from .folder import RunFolder, load_checkpoint
 class Sampler:
     """The generators of a run, most often one: the EMA generators, or with `raw` those that are trained.
 
-    `checkpoint` is "latest", "best" (by score) or a file.
+    `checkpoint` is "latest", "best" (by score) or a file. `level` is the shorter side of a level of growing generators,
+    which the checkpoint has reached; its images are doubled to their full size.
     """
 
     def __init__(
-        self, run: str | Path, raw: bool = False, checkpoint: str = "latest", device: torch.device | str = "cpu"
+        self,
+        run: str | Path,
+        raw: bool = False,
+        checkpoint: str = "latest",
+        device: torch.device | str = "cpu",
+        level: int | None = None,
     ) -> None:
         self.folder, self.device = RunFolder(run), torch.device(device)
         self.recipe, self.meaning = self.folder.recipe(), self.folder.meaning()
@@ -40,6 +49,8 @@ class Sampler:
                 net.to(self.device).eval()
         except (KeyError, TypeError, RuntimeError):
             raise ValueError(f"{self.checkpoint} is not a checkpoint of {run}") from None
+        if level is not None:
+            self._set_level(level)
         self.first = next(iter(self.nets))
         self.net = self.nets[self.first]
         self.range = Range.parse(known(self.recipe.range))
@@ -47,6 +58,13 @@ class Sampler:
     def _file(self, checkpoint: str) -> Path:
         named = {"latest": self.folder.newest_checkpoint, "best": lambda: self.folder.best_file}
         return named[checkpoint]() if checkpoint in named else Path(checkpoint)
+
+    def _set_level(self, side: int) -> None:
+        parts = [part for net in self.nets.values() for part in growing(net)]
+        reached = [str(s) for part in parts[:1] for s in part.sides[: floor(part.level) + 1]]
+        check_choice(str(side), reached, f"{self.checkpoint} has no level of {side} pixels that has faded in")
+        for part in parts:
+            part.level = float(part.sides.index(side))
 
     def __call__(
         self, count: int, seed: int = 0, labels: Tensor | None = None, truncation: float | None = None

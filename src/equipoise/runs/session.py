@@ -25,7 +25,7 @@ from .certificate import TOLERANCE, Certificate, certify, probe_of
 from .choices import choose
 from .folder import RunFolder, Unusable, append_row, load_checkpoint, read_rows, write_whole
 from .forecast import Pace, measured
-from .hardware import hardware, memory
+from .hardware import forget_peak, hardware, memory
 from .levels import BESIDE, level_of
 from .measuring import Bench
 from .outputs import drawn, outputs
@@ -34,7 +34,7 @@ from .real_images import find, load_dataset, sets_in, training_batches
 from .references import identity
 from .rehearsal import rehearse
 from .scoreboard import Scoreboard
-from .shortage import explained, more_pieces
+from .shortage import explained, more_pieces, out_of_memory
 
 ROWS = 400  # lines of statistics in a run
 
@@ -87,11 +87,11 @@ class Session:
         watch: Watch = unwatched,
     ) -> None:
         self.folder, self.device, self.world = RunFolder(out), torch.device(device), world
-        world.together(lambda: self.prepare(recipe, watch))
+        world.together(lambda: self.read(recipe, watch))
         self.recipe, self.reasons = world.from_first((self.recipe, self.reasons))  # a pace may have decided some of it
         world.together(self.build)
 
-    def prepare(self, recipe: Recipe, watch: Watch) -> None:
+    def read(self, recipe: Recipe, watch: Watch) -> None:
         """Completes the recipe and loads the images."""
         self.recipe, self.reasons = self.resolve(recipe)
         self.dataset = load_dataset(self.recipe, watch)
@@ -105,9 +105,9 @@ class Session:
             self.certify(recipe)
             depends = recipe.score_every is None or (recipe.images is None and recipe.minutes is not None)
             if depends or self.device.type == "cuda":
-                self.fit(recipe)
+                pace = self.fit(recipe)
                 found = replace(recipe, precision=self.recipe.precision, pieces=self.recipe.pieces)
-                self.recipe, reasons = self.resolve(found, self.pace)
+                self.recipe, reasons = self.resolve(found, pace)
                 self.reasons |= reasons
 
     def build(self) -> None:
@@ -127,7 +127,12 @@ class Session:
     @cached_property
     def pace(self) -> Pace:
         """How fast this machine trains and scores."""
-        return measured(self.recipe, self.dataset.meaning.space, self.device).shared(self.world.size)
+        return measured(self.share(self.recipe), self.dataset.meaning.space, self.device).shared(self.world.size)
+
+    def share(self, recipe: Recipe) -> Recipe:
+        """The recipe with this process's share of its batches, where they can be shared."""
+        of_one = lambda batch: batch and (batch if batch % self.world.size else batch // self.world.size)
+        return replace(recipe, batch=of_one(recipe.batch), g_batch=of_one(recipe.g_batch))
 
     def certify(self, recipe: Recipe) -> None:
         """Compares gradients with those in float32, which takes the place of a precision that was left open."""
@@ -135,23 +140,29 @@ class Session:
             return
         probe, labels = probe_of(self.recipe), self.dataset.meaning.space
         batch = next(training_batches(self.dataset, probe, known(probe.batch), 0, self.device))
-        self.certificate = certify(probe, labels, self.device, batch)
+        try:
+            self.certificate = certify(probe, labels, self.device, batch)
+        except RuntimeError as error:  # where there is no memory for float32, gradients are not compared
+            if not out_of_memory(error):
+                raise
+            return
         if not self.certificate.agrees and recipe.precision is None:
             self.recipe = replace(self.recipe, precision="float32")
             self.reasons["precision"] = str(self.certificate)
 
-    def fit(self, recipe: Recipe) -> None:
-        """Times some rounds; in more pieces where a batch needs more memory than there is, if they are left open."""
-        while "pace" not in vars(self):
-            try:
-                with explained(self.recipe):
-                    self.pace  # noqa: B018
-            except torch.OutOfMemoryError:
-                pieces = more_pieces(self.recipe)
-                if recipe.pieces is not None or pieces is None:
-                    raise
-                self.reasons["pieces"] = "a larger part of a batch needs more memory than there is"
-                self.recipe = replace(self.recipe, pieces=pieces)
+    def fit(self, recipe: Recipe) -> Pace:
+        """The pace; in more pieces where a batch needs more memory than there is, if they are left open."""
+        try:
+            with explained(self.share(self.recipe)):
+                return self.pace
+        except torch.OutOfMemoryError:
+            pieces = more_pieces(self.share(self.recipe))
+            if recipe.pieces is not None or pieces is None:
+                raise
+        forget_peak(self.device)
+        self.reasons["pieces"] = "a larger part of a batch needs more memory than there is"
+        self.recipe = replace(self.recipe, pieces=pieces)
+        return self.fit(recipe)
 
     def disk(self) -> int:
         """The bytes of the checkpoints that the run keeps, which is most of what it writes."""
@@ -198,7 +209,7 @@ class Session:
             context["generators"] = [output.net for output in self.outputs]
             context |= {"hardware": hardware(self.device), "processes": self.world.size, "versions": versions()}
             if self.certificate is not None:
-                context["certificate"] = self.certificate._asdict()
+                context["certificate"] = self.certificate.to_json()
             if "pace" in vars(self):
                 training = known(self.recipe.images) * self.pace.image
                 context["forecast"] = {"seconds": training, "memory": self.pace.memory, "disk": self.disk()}

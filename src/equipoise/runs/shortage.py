@@ -6,27 +6,35 @@ from math import gcd
 
 import torch
 
+from .. import growth
 from ..recipe import Recipe, known
+from ..spec import build
 
 ON_CPU = "can't allocate memory"  # what torch says where there is no exception of its own
 
 
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error says that there is not enough memory, of a GPU or for a CPU."""
+    return isinstance(error, torch.OutOfMemoryError) or ON_CPU in str(error)
+
+
 @contextmanager
-def explained(recipe: Recipe, also: Callable[[], str] = str) -> Iterator[None]:
+def explained(recipe: Recipe, also: Callable[[], str] = lambda: "") -> Iterator[None]:
     """Raises OutOfMemoryError with what would fit, and `also`, in place of what an allocator says."""
     try:
         yield
     except RuntimeError as error:
-        if not (isinstance(error, torch.OutOfMemoryError) or ON_CPU in str(error)):
+        if not out_of_memory(error):
             raise
         more, parts = more_pieces(recipe), f" in {recipe.pieces} pieces" if (recipe.pieces or 1) > 1 else ""
         what = f"out of memory with batches of {recipe.batch} images{parts}"
-        pieces = f"--pieces {more} makes the same updates with less, and " if more else ""
-        words = [f"{what}: {pieces}a smaller --batch or network needs less", also()]
+        pieces = f"--pieces {more}, one part of a batch after the other, and " if more else ""
+        words = [f"{what}: {pieces}a smaller --batch or network need{'' if more else 's'} less", also()]
         raise torch.OutOfMemoryError("; ".join(filter(None, words))) from error
 
 
 def more_pieces(recipe: Recipe) -> int | None:
-    """The next number of pieces that divides the batches of both players, if there is one."""
-    batch = gcd(known(recipe.batch), recipe.g_batch or known(recipe.batch))
+    """The next number of pieces that divides the batches of both players, also those of levels, if there is one."""
+    later = () if recipe.growth == "none" else build(recipe.growth, growth, images=known(recipe.images)).batch.values()
+    batch = gcd(known(recipe.batch), recipe.g_batch or known(recipe.batch), *later)
     return next((count for count in range((recipe.pieces or 1) + 1, batch + 1) if batch % count == 0), None)

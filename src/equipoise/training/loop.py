@@ -116,13 +116,15 @@ def move(
     turn.world.average_gradients(weights)
     gradients = [weight.grad for weight in weights if weight.grad is not None]
     with span(f"{name}: optimizer"):
-        usable = scale is None or scale.unscale(gradients)
+        usable = scale is None or not gradients or scale.unscale(gradients)
         if gradients and usable:
             optimizer.step()
-    norm = {"gradient": nn.utils.get_total_norm(gradients).to(turn.device)}
-    if scale is not None:  # an overflow has no norm, unless it is none of the factor's
-        norm = (norm if usable or scale.exhausted else {}) | {"loss_scale": scale.scale.clone()}
-    return means.means() | norm
+    stats = means.means()
+    if scale is not None:
+        stats["loss_scale"] = scale.scale.clone()
+    if scale is None or usable or scale.exhausted:  # an overflow has no norm, unless it is none of the factor's
+        stats["gradient"] = nn.utils.get_total_norm(gradients).to(turn.device)
+    return stats
 
 
 def train(module: nn.Module) -> None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 FIRST = 2.0**16
+MOST = 2.0**64  # beyond, no gradient is too small
 PATIENCE = 2_000  # updates without an overflow before it doubles
 
 
@@ -43,6 +44,6 @@ class LossScale(nn.Module):
         if not finite:
             self.scale.mul_(0.5)
         elif self.since == PATIENCE:
-            self.scale.mul_(2)
+            self.scale.mul_(2).clamp_(max=MOST)
             self.since.zero_()
         return finite

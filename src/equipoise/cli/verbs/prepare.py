@@ -40,7 +40,7 @@ class Prepare(Command):
             done = runs.prepare(self.data, self.out, self.size, self.channels, self.fit, self.strict, watch)
         for problem in done.left_out:
             print(f"left out {problem}")
-        look, taken = done.format, numbers.size(done.path.stat().st_size)
-        print(f"{done.images:,} images of {look.channels} x {look.height} x {look.width} in {done.path}, {taken}")
+        shape, taken = " x ".join(map(str, done.format.shape)), numbers.size(done.path.stat().st_size)
+        print(f"{done.images:,} images of {shape} in {done.path}, {taken}")
         print(f"pixels and labels have the hash {done.digest}")
         return 0

@@ -62,6 +62,9 @@ class Sample(Command):
     tile: Annotated[
         int | None, tyro.conf.arg(help="with --input, where memory is short: translate in blended tiles of this side")
     ] = None
+    level: Annotated[
+        int | None, tyro.conf.arg(help="generators that grow: the shorter side of a level, shown in full size")
+    ] = None
     raw: Raw = False
     checkpoint: Checkpoint = "latest"
     device: Device = "auto"
@@ -71,7 +74,7 @@ class Sample(Command):
         self.check()
         if self.out.exists():
             raise ValueError(f"{self.out} exists and was not touched; choose another --out")
-        sampler = runs.Sampler(self.run_folder, self.raw, self.checkpoint, chosen_device(self.device))
+        sampler = runs.Sampler(self.run_folder, self.raw, self.checkpoint, chosen_device(self.device), self.level)
         if self.input is not None:
             print(runs.translate_files(sampler, self.input, self.out, self.direction, self.tile))
             return 0
