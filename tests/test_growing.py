@@ -1,5 +1,6 @@
 """Networks that grow: continuity at every boundary, nothing paid for what is not used, exact resume."""
 
+import re
 from dataclasses import replace
 from itertools import pairwise
 
