@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import dropout
+from torch.nn.utils import parametrizations
 
 from equipoise import norms, penalties
 from equipoise.critic import Critic
@@ -260,7 +261,10 @@ def test_an_approximate_penalty_sees_the_same_network_twice():
     for critic in (Critic(dropping), dropped):
         assert penalties.approximate_r1(weight=2.0)(critic, x, y) < 100  # at most 4 |mask|^2 <= 64 on average
     D = norms.apply(norms.spectral(), nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 1)))
-    for module in (D, nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(4, 1)))):
+    of_torch = [
+        nn.Sequential(norm(nn.Linear(4, 1))) for norm in (parametrizations.spectral_norm, nn.utils.spectral_norm)
+    ]
+    for module in (D, *of_torch):
         kept = {name: buffer.clone() for name, buffer in module.named_buffers()}
         before = [buffer for _, buffer in module.named_buffers()]
         value = penalties.approximate_r1(weight=2.0, scale=1e-4)(Critic(module), x[:, :4], y)

@@ -35,3 +35,20 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 def normal(seed: int, count: int, size: int, device: torch.device) -> Tensor:
     """N(0, I), [count, size], a function of the seed alone."""
     return torch.randn(count, size, device=device, generator=torch.Generator(device).manual_seed(seed))
+
+
+def random_state(device: torch.device) -> list[Tensor]:
+    """The state of all generators that a network on this device may draw from: the CPU's, and that of a GPU."""
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
+
+
+def set_random_state(device: torch.device, states: list[Tensor]) -> None:
+    """Puts back what `random_state` gave."""
+    torch.set_rng_state(states[0])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states[1], device)
+
+
+def has_drawn(device: torch.device, before: list[Tensor]) -> bool:
+    """Whether a random number has been drawn since."""
+    return not all(map(torch.equal, before, random_state(device)))

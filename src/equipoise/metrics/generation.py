@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..checks import check_range
 from ..critic import ask
-from ..randomness import mixed, seeded
+from ..randomness import has_drawn, mixed, random_state, seeded
 from ..ranges import BYTES, Range
 from .full_precision import exact
 
@@ -51,9 +51,9 @@ def _images(G: nn.Module, z: Tensor, labels: Tensor | None, seed: int) -> Tensor
     """The images of at most a batch; where the generator draws noise, that of a whole batch is drawn."""
     device, count = next(G.parameters()).device, len(z)
     with seeded(seed, device), exact(device):
-        before = _random_state(device)
+        before = random_state(device)
         images = ask(G, z.to(device), None if labels is None else labels.to(device))
-        if count == BATCH or torch.equal(before, _random_state(device)):
+        if count == BATCH or not has_drawn(device, before):
             return images
     return _images(G, _padded(z), None if labels is None else _padded(labels), seed)[:count]
 
@@ -61,12 +61,6 @@ def _images(G: nn.Module, z: Tensor, labels: Tensor | None, seed: int) -> Tensor
 def _padded(rows: Tensor) -> Tensor:
     """As many rows as a batch has, the last one again and again."""
     return torch.cat([rows, rows[-1:].expand(BATCH - len(rows), *rows.shape[1:])])
-
-
-def _random_state(device: torch.device) -> Tensor:
-    """The state of all generators that a network on this device may draw from."""
-    states = [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
-    return torch.cat(states)
 
 
 def translate(G: nn.Module, images: UInt8[Tensor, "n c h w"], seed: int = 0) -> Iterator[UInt8[Tensor, "b c h w"]]:

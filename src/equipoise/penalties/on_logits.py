@@ -17,6 +17,7 @@ from ..checks import check_choice, check_range
 from ..critic import Critic, CriticLike, Fakes, Images, Logits, Scalar, heads, per_sample
 from ..numerics import without_autocast
 from ..processes import mean_of_all
+from ..randomness import has_drawn, random_state, set_random_state
 from ..schedules import Rate, at
 from .lazy import Penalty, Remembering, detached, lazily
 
@@ -92,9 +93,9 @@ def consistency_term(weight: Rate = 2.0, features: float = 0.1, margin: float = 
 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
         first = Critic.of(critic)
-        second, before = first.again(), _random_state(real)
+        second, before = first.again(), random_state(real.device)
         change = _squared_change(second(real), first(real))
-        if torch.equal(before, _random_state(real)):  # power iteration changes logits too, without any dropout
+        if not has_drawn(real.device, before):  # power iteration changes logits too, without any dropout
             raise ValueError("consistency_term compares two runs of a D with dropout, but this D draws nothing")
         if features:
             pairs = zip(first.features(real), second.features(real), strict=True)
@@ -143,7 +144,7 @@ def _latent_consistency(weight: Rate | None, noise: float) -> Penalty:
 
 
 def approximate_r1(weight: Rate = 10.0, scale: float = 0.01, every: int = 1) -> Penalty:
-    """w/(2 s^2) E (D(x) - D(x + s n))^2 on reals, n ~ N(0, I): `r1` without a second derivative (Lin 2025, 2501.08316).
+    """w/(2 s^2) E (D(x) - D(x + s n))^2 on reals, n ~ N(0, I): `r1` approximated (Lin 2025, arXiv:2501.08316).
 
     It tends to w/2 E |grad D(x)|^2 as s -> 0, so that `weight` means what it means in `r1`; s is the `scale`, in units
     of the images, which go from -1 to 1. The authors' lambda is w / (2 s^2): 100 at s = 0.01 is w = 0.02. For networks
@@ -182,21 +183,21 @@ def _approximate(weight: Rate, scale: float, every: int, side: Callable[[Images,
 
 def _change(critic: Critic, images: Images, moved: Images) -> Float[Tensor, "batch"]:
     """D(x) - D(x'), both with the same random numbers; where D draws none, D(x) is that of the loss."""
-    before = _random_state(images)
+    before = random_state(images.device)
     second = per_sample(critic.again()(moved), len(images))
-    if torch.equal(before, _random_state(images)):
+    if not has_drawn(images.device, before):
         return per_sample(critic(images), len(images)) - second
-    _set_random_state(images, before)
+    set_random_state(images.device, before)
     return per_sample(critic.again()(images), len(images)) - second
 
 
 @contextmanager
 def resting(net: Callable[..., Any]) -> Iterator[None]:
     """Inside, power iteration takes no step, so that normalised weights stay what they were in the run before."""
-    chains = (
-        [part for part in net.modules() if isinstance(part, ParametrizationList)] if isinstance(net, nn.Module) else []
-    )
-    moving = [part for chain in chains for part in chain.modules() if part.training]
+    modules = [*net.modules()] if isinstance(net, nn.Module) else []
+    chains = [part for part in modules if isinstance(part, ParametrizationList)]
+    hooked = [part for part in modules if hasattr(part, "weight_u")]  # by PyTorch's older spectral_norm
+    moving = [part for part in (*(part for chain in chains for part in chain.modules()), *hooked) if part.training]
     for part in moving:
         part.training = False
     try:
@@ -225,15 +226,3 @@ def _squared_change(one: Logits, other: Logits) -> Float[Tensor, "batch"]:
     """|D(x) - D(y)|^2 of each sample, the mean over a map, the sum over heads."""
     squares = [(a - b).square() for a, b in zip(heads(one), heads(other), strict=True)]
     return per_sample(squares, len(squares[0]))
-
-
-def _random_state(images: Tensor) -> Tensor:
-    cuda = images.device.type == "cuda"
-    return torch.cuda.get_rng_state(images.device) if cuda else torch.get_rng_state()
-
-
-def _set_random_state(images: Tensor, state: Tensor) -> None:
-    if images.device.type == "cuda":
-        torch.cuda.set_rng_state(state, images.device)
-    else:
-        torch.set_rng_state(state)

@@ -25,6 +25,7 @@ from .trial_batches import batch_of_noise
 
 SECONDS = 2.0  # of timing, of which the first round, which is slower, is left out
 SHORTEST = 0.3  # seconds for a phase of growth
+LARGE, FEW = 64, 4  # pixels of images that a CPU is timed with a few of
 ROUNDS = 20  # at most; lazy penalties come every few
 
 
@@ -82,6 +83,8 @@ def _of_images(
 ) -> float:
     """Seconds for an image, so many images into the run."""
     state, batch = assembled.state, round(at(assembled.batch, start))
+    if assembled.growth is not None and device.type == "cpu" and assembled.growth.side(start, assembled.sides) >= LARGE:
+        batch = min(batch, FEW)  # as fast for an image, and sooner known
     noise = batch_of_noise(replace(recipe, batch=batch), labels, device)
     stream = rounds(assembled, repeat(noise), recipe)
     state.seen, marks = start, [now()]

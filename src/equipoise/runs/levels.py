@@ -28,8 +28,9 @@ def level_of(G: nn.Module, output: Output) -> Level | None:
         return None
     made = next(iter(output.generated(G, BESIDE**2, seed=0)))
     generated = (made[0] if isinstance(made, tuple) else made).cpu()
+    generated = generated[: max(BESIDE, len(generated) // BESIDE * BESIDE)]  # whole rows
     range = output.real.format.range
-    real = range.to_networks(output.real.take(real_order(output.real)[: BESIDE**2]))
+    real = range.to_networks(output.real.take(real_order(output.real)[: len(generated)]))
     real = range.from_networks(parts[-1].whole(parts[-1].at_level(real)))
     pairs = zip(generated.split(BESIDE), real.split(BESIDE), strict=False)
     images = range.to_bytes(torch.cat([torch.cat(pair) for pair in pairs]))

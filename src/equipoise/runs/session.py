@@ -327,11 +327,12 @@ class Session:
         return growth is not None and growth.side(self.state.seen, sides) != growth.side(self.state.begun, sides)
 
     def picture_level(self) -> None:
-        """Writes generated beside real images of the level that a generator is at, where it grows."""
-        first = self.outputs[0]
-        if level := level_of(self.state.averages[first.net], first):
-            file = self.folder.levels / f"{level.side:04d}.png"
-            write_whole(file, lambda beside: grid(level.images, 2 * BESIDE).save(beside, "png"))
+        """Writes generated beside real images of the level that generators are at, where they grow."""
+        found = [level_of(self.state.averages[output.net], output) for output in self.outputs]
+        if levels := [level for level in found if level]:
+            images = torch.cat([level.images for level in levels])
+            file = self.folder.levels / f"{levels[0].side:04d}.png"
+            write_whole(file, lambda beside: grid(images, 2 * BESIDE).save(beside, "png"))
 
 
 def fetched(rounds: list[Stats], world: World = ALONE) -> list[dict[str, float]]:
