@@ -106,6 +106,7 @@ def test_what_growing_costs_is_next_to_full_size():
         [" 8 ", " fades in "],
         [" 8 ", " held "],
     ]
+    assert all(float(line.split("|")[3]) > 0 for line in told.splitlines()[2:5])
     ms = [
         float(re.search(rf"\| {name} \| \| ([\d.]+) \|", told)[1])
         for name in ("all phases", "full size from the start")

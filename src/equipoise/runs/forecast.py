@@ -25,7 +25,7 @@ from .trial_batches import batch_of_noise
 
 SECONDS = 2.0  # of timing, of which the first round, which is slower, is left out
 SHORTEST = 0.3  # seconds for a phase of growth
-LARGE, FEW = 64, 4  # pixels of images that a CPU is timed with a few of
+LARGE, FEW = 256, 4  # pixels of images that a CPU is timed with a few of
 ROUNDS = 20  # at most; lazy penalties come every few
 
 
