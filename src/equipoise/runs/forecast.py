@@ -18,6 +18,7 @@ from ..schedules import at
 from ..spec import build
 from ..training import role
 from ..trees import leaves
+from ..watching import Watch, unwatched
 from .assemble import Assembled, assemble, rounds
 from .hardware import memory
 from .outputs import on_noise
@@ -54,7 +55,11 @@ class Pace(NamedTuple):
 
 
 def measured(
-    recipe: Recipe, labels: LabelSpace, device: torch.device, clock: Callable[[], float] = time.perf_counter
+    recipe: Recipe,
+    labels: LabelSpace,
+    device: torch.device,
+    watch: Watch = unwatched,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Pace:
     """Plays rounds on noise with parts of its own, late in a run, when schedules have come to what lasts."""
     now = partial(_now, device, clock)
@@ -67,7 +72,8 @@ def measured(
             return Pace(image, _of_scores(assembled, recipe, labels, now), (), memory(device), _size(assembled))
         phases = assembled.growth.phases(assembled.sides, images)
         most = max(SECONDS / len(phases), SHORTEST)
-        each = [(phase, of_images(phase.middle, most)) for phase in phases]
+        timed = watch(([(phase, of_images(phase.middle, most))] for phase in phases), "levels timed", len(phases))
+        each = [pair for pairs in timed for pair in pairs]
         mean = sum(image * (phase.end - phase.begin) for phase, image in each) / images
         return Pace(mean, _of_scores(assembled, recipe, labels, now), tuple(each), memory(device), _size(assembled))
 

@@ -86,15 +86,15 @@ class Session:
         world: World = ALONE,
         watch: Watch = unwatched,
     ) -> None:
-        self.folder, self.device, self.world = RunFolder(out), torch.device(device), world
-        world.together(lambda: self.read(recipe, watch))
+        self.folder, self.device, self.world, self.watch = RunFolder(out), torch.device(device), world, watch
+        world.together(lambda: self.read(recipe))
         self.recipe, self.reasons = world.from_first((self.recipe, self.reasons))  # a pace may have decided some of it
         world.together(self.build)
 
-    def read(self, recipe: Recipe, watch: Watch) -> None:
+    def read(self, recipe: Recipe) -> None:
         """Completes the recipe and loads the images."""
         self.recipe, self.reasons = self.resolve(recipe)
-        self.dataset = load_dataset(self.recipe, watch)
+        self.dataset = load_dataset(self.recipe, self.watch)
         for part in sets_in(self.dataset):
             if len(part) < 2:
                 raise ValueError(f"{part.name} has one image; at least 2 are needed to train and to score")
@@ -127,7 +127,8 @@ class Session:
     @cached_property
     def pace(self) -> Pace:
         """How fast this machine trains and scores."""
-        return measured(self.share(self.recipe), self.dataset.meaning.space, self.device).shared(self.world.size)
+        labels = self.dataset.meaning.space
+        return measured(self.share(self.recipe), labels, self.device, self.watch).shared(self.world.size)
 
     def share(self, recipe: Recipe) -> Recipe:
         """The recipe with this process's share of its batches, where they can be shared."""

@@ -123,7 +123,7 @@ def images_in(recipe: Recipe, unwritten: Path, device: torch.device) -> int:
     long = Session(replace(recipe, images=1_000_000, score_every=1_000_000, minutes=None), unwritten, device)
     alone = device.type == "cpu" and torch.get_num_threads() == 1
     clock = time.process_time if alone else time.perf_counter
-    pace = measured(long.recipe, long.dataset.meaning.space, device, clock)
+    pace = measured(long.recipe, long.dataset.meaning.space, device, clock=clock)
     return max(1, round(60 * float(recipe.minutes or 0) / pace.image))
 
 
