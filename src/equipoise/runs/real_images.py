@@ -36,9 +36,11 @@ def format_of(recipe: Recipe) -> Format:
     return Format(known(recipe.channels), *known(recipe.height_width()), recipe.fit, range)
 
 
-def load_dataset(recipe: Recipe, watch: Watch = unwatched) -> Dataset | Domains:
-    """The images of a complete recipe, in its format."""
-    format, found = format_of(recipe), find(recipe)
+def load_dataset(
+    recipe: Recipe, watch: Watch = unwatched, found: Source | DomainSources | None = None
+) -> Dataset | Domains:
+    """The images of a complete recipe, in its format; `found` is what `find` gives, where that is known."""
+    format, found = format_of(recipe), found or find(recipe)
     if recipe.dequantize:
         check_dequantize(format)
     if isinstance(found, DomainSources):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ..data import DomainSources
+from ..data import DomainSources, Source
 from ..growth import Growth
 from ..metrics.evaluation import versions
 from ..processes import ALONE, World
@@ -75,6 +75,8 @@ class Session:
 
     recipe: Recipe
     reasons: dict[str, str]
+    found: Source | DomainSources | None = None
+    """The data of a new run, looked for once."""
     certificate: Certificate | None = None
     """Whether gradients are those of plain float32, where a new run computes in another way."""
 
@@ -94,7 +96,7 @@ class Session:
     def read(self, recipe: Recipe) -> None:
         """Completes the recipe and loads the images."""
         self.recipe, self.reasons = self.resolve(recipe)
-        self.dataset = load_dataset(self.recipe, self.watch)
+        self.dataset = load_dataset(self.recipe, self.watch, self.found)
         for part in sets_in(self.dataset):
             if len(part) < 2:
                 raise ValueError(f"{part.name} has one image; at least 2 are needed to train and to score")
@@ -184,7 +186,8 @@ class Session:
             return held, folder.context()["chosen"]
         if folder.path.exists() and (not folder.path.is_dir() or any(f.name[0] != "." for f in folder.path.iterdir())):
             raise ValueError(f"{folder.path} exists and is no run folder; nothing in it was touched")
-        found = find(recipe)
+        self.found = self.found or find(recipe)
+        found = self.found
         source = found.together if isinstance(found, DomainSources) else found
         return choose(recipe, source, self.device, pace)
 
