@@ -43,8 +43,8 @@ SHOWN, SCALE = 12, 2
 FALLING = "--lr-g 'decay(1e-3)' --lr-d 'decay(5e-4)'"
 SETTINGS = {  # what differs from the preset
     "inverted": "--preset cyclegan --network 'cyclegan(g_width=16, d_width=16, blocks=2)' "
-    f"--game 'cycle(weight=5.0, identity=0.0)' --no-mirror --images 12000 {FALLING}",
-    "edges": f"--preset pix2pix --network 'pix2pix(g_width=16, d_width=16)' --no-mirror --images 24000 {FALLING}",
+    f"--game 'cycle(weight=5.0, identity=0.0)' --no-mirror --size 28 --images 12000 {FALLING}",
+    "edges": f"--preset pix2pix --network 'pix2pix(g_width=16, d_width=16)' --no-mirror --size 28 --images 24000 {FALLING}",
     "horses": "--preset cyclegan --network 'cyclegan(g_width=16, d_width=16, blocks=3)' --mirror --images 16000 "
     + FALLING,
 }
@@ -57,10 +57,10 @@ TITLES = {
 DOMAINS = {"inverted": ("digits", "twins"), "edges": ("outlines", "garments"), "horses": ("horses", "deer")}
 NOTES = {  # what is seen in the pictures
     "inverted": "It inverts and turns: an inversion alone leaves the error in the third column.",
-    "edges": "Silhouettes are filled rightly; where outlines do not say how dark a garment is, it guesses, and patterns "
-    "such as checks and writing become grain.",
-    "horses": "Ten minutes are few. Horses lose their pens and riders to the meadows and woods of deer, which fools the "
-    "classifier in most images; the other way round animals stay deer, in front of brighter grounds. Shapes hardly "
+    "edges": "Silhouettes are filled rightly; where outlines do not say how dark a garment is, it guesses, and "
+    "patterns such as checks and writing become grain.",
+    "horses": "Ten minutes are few. Horses lose their pens and riders to the meadows and woods of deer, which fools "
+    "the classifier in most images; the other way round animals stay deer, in front of brighter grounds. Shapes hardly "
     "change, as the authors say of their own results.",
 }
 
