@@ -44,7 +44,8 @@ FALLING = "--lr-g 'decay(1e-3)' --lr-d 'decay(5e-4)'"
 SETTINGS = {  # what differs from the preset
     "inverted": "--preset cyclegan --network 'cyclegan(g_width=16, d_width=16, blocks=2)' "
     f"--game 'cycle(weight=5.0, identity=0.0)' --no-mirror --size 28 --images 12000 {FALLING}",
-    "edges": f"--preset pix2pix --network 'pix2pix(g_width=16, d_width=16)' --no-mirror --size 28 --images 24000 {FALLING}",
+    "edges": "--preset pix2pix --network 'pix2pix(g_width=16, d_width=16)' --no-mirror --size 28 --images 24000 "
+    + FALLING,
     "horses": "--preset cyclegan --network 'cyclegan(g_width=16, d_width=16, blocks=3)' --mirror --images 16000 "
     + FALLING,
 }
