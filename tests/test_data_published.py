@@ -120,7 +120,7 @@ def test_cifar_in_a_broken_tar(tmp_path):
         inspect(path)
     with tarfile.open(path, "w:gz") as archive:
         archive.add(folder / "data_batch_1", "photos/1.png")
-    with pytest.raises(ValueError, match="unknown kind"):
+    with pytest.raises(ValueError, match="is compressed: unpack it"):
         inspect(path)
 
 

@@ -52,7 +52,8 @@ def points(penalty, real, fake):
 
 def test_the_forms_are_of_all_penalties_on_gradients():
     lazy = {name for name in spec.names(penalties) if "every=1)" in f"{spec.parameters(getattr(penalties, name))})"}
-    assert {name.partition("(")[0] for name in FORMS} == lazy
+    estimates = {"approximate_r1", "approximate_r2"}  # in test_penalties_on_logits.py
+    assert {name.partition("(")[0] for name in FORMS} == lazy - estimates
 
 
 @pytest.mark.parametrize("name", FORMS)
