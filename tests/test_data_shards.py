@@ -126,7 +126,7 @@ class TestShards:
         for name, message in {
             "bad.tar": "cannot be read: .*invalid header",
             "cut.tar": "is no .tar file that can be read: unexpected end of data",
-            "empty.tar": "has no image: no file in it ends in .png",
+            "empty.tar": "has no image: no file that ends in .png",
             "small.tar.gz": "is compressed: unpack it, as with gunzip",
         }.items():
             with pytest.raises(ValueError, match=message) as caught:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Shaped
@@ -161,33 +161,22 @@ def _file(path: Path, strict: bool) -> Source:
 
 
 def _files(kind: str, path: Path, store: Store, names: tuple[str, ...], strict: bool) -> Source:
-    images = image_names(names)
+    images, packed = image_names(names), kind != "folder"
     if not images:
         raise ValueError(f"{path} has no image: no file that ends in {', '.join(SUFFIXES)}; possible: {KINDS}")
     files = Files(store, images)
-    described = label_files.labels_file(names, images, kind == "zip")
-    find_labels = partial(_labels, files, described, str(path), kind == "zip")
+    described = label_files.labels_file(names, images, packed)
+    find_labels = partial(_labels, files, described, str(path), packed)
     return Source(kind, path.resolve().name, files, survey(files, str(path), strict), find_labels)
 
 
 def _tar(path: Path, folder: Path, packed: tuple[str, ...], strict: bool) -> Source:
     store = shards.find(folder, packed)
-    names = tuple(store.names())
-    images = image_names(names)
-    if not images:
-        raise ValueError(f"{path} has no image: no file in it ends in {', '.join(SUFFIXES)}; possible: {KINDS}")
-    files = Files(store, images)
-    described = label_files.labels_file(names, images, True) if len(packed) == 1 else None
-    find_labels = partial(_labels_in_shards, files, store, described, str(path))
-    return Source("tar", path.resolve().name, files, survey(files, str(path), strict), find_labels)
-
-
-def _labels_in_shards(files: Files, store: shards.Shards, described: str | None, where: str) -> LabelTable | None:
-    """Those beside the images, or in a file, else the classes that are folders in the shards."""
-    found = shards.labels(files)
-    if found is None and described:
-        found = label_files.read(files, described, where)
-    return _classes(tuple(map(store.inside, files.names)), True) if found is None else found
+    source = _files("tar", path, store, tuple(store.names()), strict)
+    files = cast(Files, source.reader)
+    in_folders = lambda: _classes(tuple(map(store.inside, files.names)), True)
+    others = source.find_labels if len(packed) == 1 else in_folders  # several shards have names of their own
+    return replace(source, find_labels=lambda: shards.labels(files) or others())
 
 
 def _rows(name: str, rows: huggingface.Rows, strict: bool, held_out: Callable[[], Source | None] = nothing) -> Source:

@@ -17,6 +17,7 @@ from ..metrics.generation import to_uint8
 from ..recipe import known
 from .pictures import picture
 from .sampling import Sampler
+from .shortage import out_of_memory
 
 QUALITY = 95  # of JPEG and WebP
 OVERLAP = 4  # tiles share a fourth of their side with the next one
@@ -101,12 +102,12 @@ def translated_whole(
             return to_uint8(in_tiles(G, image[None].to(device) / 127.5 - 1, tile))[0].cpu()
     except RuntimeError as error:
         _, height, width = image.shape
-        if min(height, width) < SMALLEST and "memory" not in str(error):
+        if out_of_memory(error):
+            smaller = (tile or max(height, width)) // 2
+            raise ValueError(f"{name}, {width}x{height}, does not fit into memory: choose --tile {smaller}") from None
+        if min(height, width) < SMALLEST:
             raise Unfit(f"{name}: {width}x{height} pixels are too few for this network") from None
-        if "memory" not in str(error):
-            raise
-        smaller = (tile or max(height, width)) // 2
-        raise ValueError(f"{name}, {width}x{height}, does not fit into memory: choose --tile {smaller}") from None
+        raise
 
 
 def in_tiles(G: nn.Module, image: Float[Tensor, "1 c h w"], tile: int | None) -> Float[Tensor, "1 c h w"]:

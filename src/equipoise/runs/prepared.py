@@ -139,9 +139,8 @@ def as_json(labels: LabelTable, names: list[str]) -> str:
     """What a labels.json says of the files: a class, or booleans or numbers by name."""
     known_as, kind = labels.meaning.names, labels.meaning.kind
     if kind == "classes":
-        numbered = all(name.isdecimal() for name in known_as) and [str(n) for n in sorted(map(int, known_as))] == [
-            *known_as
-        ]
+        numbers = sorted(int(name) for name in known_as if name.isdecimal())
+        numbered = [*map(str, numbers)] == [*known_as]  # in the order of numbers, without a 0 before any
         told = [int(known_as[value]) if numbered else known_as[value] for value in labels.values.tolist()]
     else:
         told = [dict(zip(known_as, row, strict=True)) for row in labels.values.tolist()]
