@@ -19,7 +19,6 @@ TOLERANCE = {"tf32": 0.05, "float16": 0.2, "bfloat16": 0.5}
 MOST = 16  # images of a probe
 FACTORS = (2.0**16, 2.0**12, 2.0**8, 2.0**4, 1.0)  # of losses in float16
 Dropping = nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Dropout3d
-DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 STILL = 1e-30  # a learning rate under which no weight moves
 
 
@@ -106,7 +105,7 @@ def draw_alike(net: nn.Module) -> None:
     What compares two runs, as `consistency_term` does, so sees none of its part of the gradient.
     """
     for module in net.modules():
-        if isinstance(module, DROPOUTS):
+        if isinstance(module, Dropping):
             module.forward = dropping(module)  # type: ignore[method-assign, assignment]
 
 
