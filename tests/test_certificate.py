@@ -74,39 +74,40 @@ def asked(tmp_path):
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_rounding_agrees(asked, tmp_path, dropout):
     session = Session(asked(dropout=dropout, precision="bfloat16"), tmp_path / "x")
-    assert session.certificate.agrees
-    assert all(0 < error < 0.1 for error in session.certificate.errors.values())
-    assert [*session.certificate.errors] == ["d", "g"]
+    errors = session.plan.certificate.errors
+    assert session.plan.certificate.agrees
+    assert all(0 < error < 0.1 for error in errors.values())
+    assert [*errors] == ["d", "g"]
     [*session.train()]
     kept = json.loads((tmp_path / "x" / "recipe.json").read_text())["certificate"]
-    assert kept == {"precision": "bfloat16", "errors": session.certificate.errors}
-    assert (
-        Session(asked(dropout=dropout, precision="bfloat16"), tmp_path / "x").certificate is None
-    )  # a run that is there
+    assert kept == {"precision": "bfloat16", "errors": errors}
+    there = Session(asked(dropout=dropout, precision="bfloat16"), tmp_path / "x")
+    assert there.plan.certificate is None  # it is not compared again
 
 
 def test_a_wrong_gradient_is_found(asked, tmp_path):
     session = Session(asked(factor=2.0, precision="bfloat16"), tmp_path / "x")
-    assert not session.certificate.agrees
-    assert session.certificate.errors["g"] == pytest.approx(1.0, abs=0.1)  # all of G's gradient comes through
-    assert str(session.certificate).startswith("gradients in bfloat16 do not agree with those in float32: relative err")
+    found = session.plan.certificate
+    assert not found.agrees
+    assert found.errors["g"] == pytest.approx(1.0, abs=0.1)  # all of G's gradient comes through
+    assert str(found).startswith("gradients in bfloat16 do not agree with those in float32: relative err")
     assert session.recipe.precision == "bfloat16"  # it was asked for
 
 
 def test_a_precision_that_was_left_open_falls_back(asked, tmp_path, monkeypatch):
     monkeypatch.setattr(choices, "choose_precision", lambda device: (BFLOAT16, "this machine has units for it"))
     right = Session(asked(), tmp_path / "x")
-    assert (right.recipe.precision, right.reasons["precision"]) == ("bfloat16", "this machine has units for it")
+    assert (right.recipe.precision, right.plan.reasons["precision"]) == ("bfloat16", "this machine has units for it")
     for changes in ({}, {"score_every": None}):  # the second is timed, and chosen for once more
         wrong = Session(replace(asked(factor=float("nan")), **changes), tmp_path / "x")
         assert wrong.recipe.precision == "float32"
-        assert wrong.reasons["precision"].endswith("relative errors d inf, g inf")
-        assert wrong.certificate.to_json()["errors"] == {"d": None, "g": None}
+        assert wrong.plan.reasons["precision"].endswith("relative errors d inf, g inf")
+        assert wrong.plan.certificate.to_json()["errors"] == {"d": None, "g": None}
 
 
 def test_float16_has_a_factor_for_its_losses(asked, tmp_path):
     session = Session(asked(dropout=0.0, precision="float16"), tmp_path / "x")
-    assert session.certificate.agrees
+    assert session.plan.certificate.agrees
     [*session.train()]
     (row, *_) = read_rows(tmp_path / "x" / "stats.jsonl")
     assert 0 < row["d.loss_scale"] <= row["g.loss_scale"] == 2**16
@@ -118,7 +119,7 @@ def test_where_there_is_no_memory_for_float32_nothing_is_compared(asked, tmp_pat
 
     monkeypatch.setattr(certificate, "gradients", fail)
     session = Session(asked(precision="bfloat16"), tmp_path / "x")
-    assert session.certificate is None
+    assert session.plan.certificate is None
     assert session.recipe.precision == "bfloat16"
 
 
@@ -128,7 +129,7 @@ def test_a_probe_is_no_larger_than_a_piece():
 
 
 def test_float32_needs_none(asked, tmp_path):
-    assert Session(asked(precision="float32"), tmp_path / "x").certificate is None
+    assert Session(asked(precision="float32"), tmp_path / "x").plan.certificate is None
 
 
 def test_the_distance_of_gradients():

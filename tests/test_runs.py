@@ -366,8 +366,7 @@ def test_a_line_that_could_not_be_written_leaves_the_others_as_they_were(tmp_pat
 
 HOLDS = """
 import sys, time
-from equipoise.runs import RunFolder, Session, assemble, forecast
-from equipoise.runs import session as session_module
+from equipoise.runs import RunFolder
 with RunFolder(sys.argv[1]).locked():
     print("locked", flush=True)
     time.sleep(60)
@@ -776,7 +775,7 @@ def test_a_rehearsal_leaves_no_trace(arrays, tmp_path):
 
 def test_a_run_is_rehearsed_when_it_starts_and_not_when_it_resumes(arrays, tmp_path, monkeypatch):
     rehearsed = []
-    monkeypatch.setattr(runs.session, "rehearse", lambda recipe, labels, device: rehearsed.append(device))
+    monkeypatch.setattr(runs.planning, "rehearse", lambda recipe, labels, device: rehearsed.append(device))
     recipe = small(PLAIN, arrays)
     next(runs.train(recipe, tmp_path / "x"))
     assert rehearsed == [CPU]
@@ -871,8 +870,8 @@ class TestForecast:
         )  # the first round takes 1.5 s, later ones 0.12
         monkeypatch.setattr(forecast, "_now", lambda *_: next(clock))
         session = Session(small(PLAIN, arrays, d_steps=d_steps), tmp_path / "x")
-        assert session.pace.image == pytest.approx(0.12 / (4 * d_steps))
-        assert session.pace.scored == pytest.approx(0.12 / 64)
+        assert session.plan.pace.image == pytest.approx(0.12 / (4 * d_steps))
+        assert session.plan.pace.scored == pytest.approx(0.12 / 64)
 
     def test_it_leaves_the_run_as_it_is(self, arrays, finished, tmp_path):
         session = Session(small(PLAIN, arrays), tmp_path / "x")
@@ -914,7 +913,7 @@ class TestMemory:
         session.forecast()
         [*session.train()]
         told = json.loads((tmp_path / "x" / "recipe.json").read_text())["forecast"]
-        assert told["seconds"] == session.pace.image * session.recipe.images
+        assert told["seconds"] == session.plan.pace.image * session.recipe.images
         assert told["memory"] > 10**8
         kept = sum(file.stat().st_size for file in (tmp_path / "x" / "checkpoints").iterdir())
         assert 0.3 * kept < told["disk"] < 3 * kept
@@ -926,7 +925,7 @@ class TestMemory:
         recipe = small(PLAIN, arrays, g_batch=4, score_every=None)
         session = Session(recipe, tmp_path / "x")
         assert session.recipe.pieces == 4
-        assert session.reasons["pieces"] == "a larger part of a batch needs more memory than there is"
+        assert session.plan.reasons["pieces"] == "a larger part of a batch needs more memory than there is"
         [*session.train()]
         assert Session(recipe, tmp_path / "x").recipe.pieces == 4
 

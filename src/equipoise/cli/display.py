@@ -83,17 +83,17 @@ def _words(now: RunProgress) -> dict[str, str]:
 
 def chosen(run: Session) -> None:
     """What a new run chose for the data and the machine, and why; how long it takes."""
-    for name, reason in run.reasons.items():
+    for name, reason in run.plan.reasons.items():
         print(f"{name} {_typed(getattr(run.recipe, name))}: {reason}")
-    if run.certificate:
-        print(run.certificate)
+    if run.plan.certificate:
+        print(run.plan.certificate)
     print(f"training takes {_lasts(run)}")
 
 
 def _lasts(run: Session) -> str:
     """How long a run takes, as words."""
-    needs = f"{size(run.pace.memory)} of memory and {size(run.disk())} on the disk"
-    return f"about {duration(run.forecast())} here, at {1 / run.pace.image:,.0f} images a second; it needs {needs}"
+    needs = f"{size(run.plan.pace.memory)} of memory and {size(run.plan.disk())} on the disk"
+    return f"about {duration(run.forecast())} here, at {1 / run.plan.pace.image:,.0f} images a second; it needs {needs}"
 
 
 def finished(run: Session, page: Path) -> int:
@@ -109,18 +109,18 @@ def plan(run: Session) -> None:
     values = {field.name: getattr(run.recipe, field.name) for field in fields(run.recipe) if field.name not in UNCHOSEN}
     own = [field.name for field in fields(Networks) if values[field.name] is None]
     unused = lambda value: value is None or value is False or value in ((), "none")
-    off = [name for name, value in values.items() if unused(value) and name not in (*own, *run.reasons)]
+    off = [name for name, value in values.items() if unused(value) and name not in (*own, *run.plan.reasons)]
     table = plain_table("flag", "value", "chosen because")
-    for name in sorted(values, key=lambda name: name not in run.reasons):
+    for name in sorted(values, key=lambda name: name not in run.plan.reasons):
         if name not in off + own:
-            table.add_row(_flag(name, values[name]), _typed(values[name]), run.reasons.get(name, ""))
+            table.add_row(_flag(name, values[name]), _typed(values[name]), run.plan.reasons.get(name, ""))
     console.print(table)
     print(f"switched off: {', '.join(off)}; the networks' own: {', '.join(own)}")
     weights = ", ".join(f"{name} {count_weights(net):,}" for name, net in run.state.nets.items())
     kind, size = run.dataset.meaning.space
     labels = "" if kind == "none" else f" of {size} classes" if kind == "classes" else f" with {kind} of size {size}"
     print(f"{len(run.dataset):,} images{labels} in {run.dataset.name}; weights: {weights}")
-    if run.pace.phases:
+    if run.plan.pace.phases:
         console.print(_phases(run))
     print(f"training takes {_lasts(run)}; nothing was written")
 
@@ -129,7 +129,7 @@ def _phases(run: Session) -> Table:
     """How the networks grow, and how long each phase takes."""
     table = plain_table("from image", "shorter side", "", "batch", "images a second", "takes about")
     phases = run.assembled.growth.phases(run.assembled.sides, known(run.recipe.images)) if run.assembled.growth else []
-    for phase, (_, image) in zip(phases, run.pace.phases, strict=True):
+    for phase, (_, image) in zip(phases, run.plan.pace.phases, strict=True):
         batch, took = round(at(run.assembled.batch, phase.middle)), duration(image * (phase.end - phase.begin))
         how = "fades in" if phase.fading else "held"
         table.add_row(f"{phase.begin:,}", str(phase.side), how, str(batch), f"{1 / image:,.0f}", took)

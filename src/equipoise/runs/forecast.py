@@ -25,8 +25,8 @@ from .outputs import on_noise
 from .trial_batches import batch_of_noise
 
 SECONDS = 2.0  # of timing, of which the first round, which is slower, is left out
-SHORTEST = 0.3  # seconds for a phase of growth
-LARGE, FEW = 256, 4  # pixels of images that a CPU is timed with a few of
+SHORTEST = 0.3  # seconds for a level of growth
+PIXELS = 256 * 256  # of the images together that a CPU is timed with, or of one
 ROUNDS = 20  # at most; lazy penalties come every few
 
 
@@ -71,9 +71,11 @@ def measured(
             image = of_images(images - 1, SECONDS)
             return Pace(image, _of_scores(assembled, recipe, labels, now), (), memory(device), _size(assembled))
         phases = assembled.growth.phases(assembled.sides, images)
-        most = max(SECONDS / len(phases), SHORTEST)
-        timed = watch(([(phase, of_images(phase.middle, most))] for phase in phases), "levels timed", len(phases))
-        each = [pair for pairs in timed for pair in pairs]
+        levels = {phase.side: phase.middle for phase in reversed(phases)}  # where one fades in, if it does
+        most = max(SECONDS / len(levels), SHORTEST)
+        timed = watch(([of_images(middle, most)] for middle in levels.values()), "levels timed", len(levels))
+        of_side = {side: image for side, [image] in zip(levels, timed, strict=True)}
+        each = [(phase, of_side[phase.side]) for phase in phases]
         mean = sum(image * (phase.end - phase.begin) for phase, image in each) / images
         return Pace(mean, _of_scores(assembled, recipe, labels, now), tuple(each), memory(device), _size(assembled))
 
@@ -89,8 +91,10 @@ def _of_images(
 ) -> float:
     """Seconds for an image, so many images into the run."""
     state, batch = assembled.state, round(at(assembled.batch, start))
-    if assembled.growth is not None and device.type == "cpu" and assembled.growth.side(start, assembled.sides) >= LARGE:
-        batch = min(batch, FEW)  # as fast for an image, and sooner known
+    if assembled.growth is not None and device.type == "cpu":
+        area = assembled.growth.side(start, assembled.sides) ** 2
+        pieces = recipe.pieces or 1
+        batch = min(batch, pieces * max(1, PIXELS // area // pieces))  # nearly as fast for an image, and sooner known
     noise = batch_of_noise(replace(recipe, batch=batch), labels, device)
     stream = rounds(assembled, repeat(noise), recipe)
     state.seen, marks = start, [now()]

@@ -28,7 +28,7 @@ PICTURED = 64  # samples in a picture
 POINTS = 2_000  # points in a picture
 MOST_ROWS = 10  # labels in it
 IN_A_ROW = 8  # images in a row of a picture of translations
-TIMED = 8  # images that a translation is timed by
+TIMED, TIMED_PIXELS = 8, 64 * 64 * 64  # images that a translation is timed by; pixels of images of latent vectors
 
 
 class Shown(NamedTuple):
@@ -194,7 +194,8 @@ def on_noise(
 ) -> Iterable[Real[Tensor, "b c h w"]]:
     """Some images of a generator, for timing: of latent vectors where it takes them, else of images."""
     if hasattr(G, "z_dim"):
-        return generate(G, latents(G, BATCH, seed=0), labels.example(BATCH), range=range)
+        count = min(BATCH, max(1, TIMED_PIXELS // (shape[1] * shape[2])))
+        return generate(G, latents(G, count, seed=0), labels.example(count), range=range)
     return translate(G, torch.from_numpy(np.random.default_rng(0).integers(0, 256, (TIMED, *shape), np.uint8)))
 
 

@@ -3,8 +3,6 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
-from functools import cached_property
 from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,29 +10,24 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ..data import DomainSources, Source
 from ..growth import Growth
 from ..metrics.evaluation import versions
 from ..processes import ALONE, World
 from ..profiling import span
-from ..recipe import Recipe, differences, known
+from ..recipe import Recipe, known
 from ..training import State, Stats
 from ..watching import Watch, unwatched
 from .assemble import Assembled, assemble, rounds
-from .certificate import TOLERANCE, Certificate, certify, probe_of
-from .choices import choose
 from .folder import RunFolder, Unusable, append_row, load_checkpoint, read_rows, write_whole
-from .forecast import Pace, measured
-from .hardware import forget_peak, hardware, memory
+from .hardware import hardware, memory
 from .levels import BESIDE, level_of
 from .measuring import Bench
 from .outputs import drawn, outputs
 from .pictures import grid
-from .real_images import find, load_dataset, sets_in, training_batches
-from .references import identity
-from .rehearsal import rehearse
+from .planning import Plan
+from .real_images import training_batches
 from .scoreboard import Scoreboard
-from .shortage import explained, more_pieces, out_of_memory
+from .shortage import explained
 
 ROWS = 400  # lines of statistics in a run
 
@@ -69,16 +62,9 @@ def train(
 class Session:
     """One process's work on a run folder: it starts a run or resumes it, and trains.
 
-    Making it completes the recipe and raises ValueError for what cannot work, and for a folder that holds another
-    recipe, with the differences. Nothing is written before `train`. Of several processes the first one writes.
+    Making it plans the run, which raises ValueError for what cannot work, and for a folder that holds another recipe.
+    Nothing is written before `train`. Of several processes the first one writes.
     """
-
-    recipe: Recipe
-    reasons: dict[str, str]
-    found: Source | DomainSources | None = None
-    """The data of a new run, looked for once."""
-    certificate: Certificate | None = None
-    """Whether gradients are those of plain float32, where a new run computes in another way."""
 
     def __init__(
         self,
@@ -88,29 +74,10 @@ class Session:
         world: World = ALONE,
         watch: Watch = unwatched,
     ) -> None:
-        self.folder, self.device, self.world, self.watch = RunFolder(out), torch.device(device), world, watch
-        world.together(lambda: self.read(recipe))
-        self.recipe, self.reasons = world.from_first((self.recipe, self.reasons))  # a pace may have decided some of it
+        self.folder, self.device, self.world = RunFolder(out), torch.device(device), world
+        self.plan = Plan(recipe, self.folder, self.device, world, watch)
+        self.recipe, self.dataset = self.plan.recipe, self.plan.dataset
         world.together(self.build)
-
-    def read(self, recipe: Recipe) -> None:
-        """Completes the recipe and loads the images."""
-        self.recipe, self.reasons = self.resolve(recipe)
-        self.dataset = load_dataset(self.recipe, self.watch, self.found)
-        for part in sets_in(self.dataset):
-            if len(part) < 2:
-                raise ValueError(f"{part.name} has one image; at least 2 are needed to train and to score")
-        self.identity = identity(self.dataset)
-        labels = self.dataset.meaning.space
-        if not self.folder.recipe_file.exists():
-            rehearse(self.recipe, labels, self.device)
-            self.certify(recipe)
-            depends = recipe.score_every is None or (recipe.images is None and recipe.minutes is not None)
-            if depends or self.device.type == "cuda":
-                pace = self.fit(recipe)
-                found = replace(recipe, precision=self.recipe.precision, pieces=self.recipe.pieces)
-                self.recipe, reasons = self.resolve(found, pace)
-                self.reasons |= reasons
 
     def build(self) -> None:
         """Makes the networks and all that measures them."""
@@ -126,70 +93,10 @@ class Session:
         self.seconds = self.recorded_seconds = 0.0
         self.recorded_images = 0
 
-    @cached_property
-    def pace(self) -> Pace:
-        """How fast this machine trains and scores."""
-        labels = self.dataset.meaning.space
-        return measured(self.share(self.recipe), labels, self.device, self.watch).shared(self.world.size)
-
-    def share(self, recipe: Recipe) -> Recipe:
-        """The recipe with this process's share of its batches, where they can be shared."""
-        of_one = lambda batch: batch and (batch if batch % self.world.size else batch // self.world.size)
-        return replace(recipe, batch=of_one(recipe.batch), g_batch=of_one(recipe.g_batch))
-
-    def certify(self, recipe: Recipe) -> None:
-        """Compares gradients with those in float32, which takes the place of a precision that was left open."""
-        if self.recipe.precision not in TOLERANCE:
-            return
-        probe, labels = probe_of(self.recipe), self.dataset.meaning.space
-        batch = next(training_batches(self.dataset, probe, known(probe.batch), 0, self.device))
-        try:
-            self.certificate = certify(probe, labels, self.device, batch)
-        except RuntimeError as error:  # where there is no memory for float32, gradients are not compared
-            if not out_of_memory(error):
-                raise
-            return
-        if not self.certificate.agrees and recipe.precision is None:
-            self.recipe = replace(self.recipe, precision="float32")
-            self.reasons["precision"] = str(self.certificate)
-
-    def fit(self, recipe: Recipe) -> Pace:
-        """The pace; in more pieces where a batch needs more memory than there is, if they are left open."""
-        try:
-            with explained(self.share(self.recipe)):
-                return self.pace
-        except torch.OutOfMemoryError:
-            pieces = more_pieces(self.share(self.recipe))
-            if recipe.pieces is not None or pieces is None:
-                raise
-        forget_peak(self.device)
-        self.reasons["pieces"] = "a larger part of a batch needs more memory than there is"
-        self.recipe = replace(self.recipe, pieces=pieces)
-        return self.fit(recipe)
-
-    def disk(self) -> int:
-        """The bytes of the checkpoints that the run keeps, which is most of what it writes."""
-        return (self.recipe.keep + 1) * self.pace.checkpoint
-
     def forecast(self) -> float:
         """The seconds that the run will take from its start to its end."""
         measurements = 1 + known(self.recipe.images) // (self.recipe.instruments_every or known(self.recipe.images))
-        return self.pace.seconds(self.recipe, self.scores.unseen) + measurements * self.bench.seconds
-
-    def resolve(self, recipe: Recipe, pace: Pace | None = None) -> tuple[Recipe, dict[str, str]]:
-        """The complete recipe, the one that the folder holds or a new one, with the reason of each choice."""
-        folder = self.folder
-        if folder.recipe_file.exists():
-            held = folder.recipe()
-            if differing := "; ".join(differences(recipe, held)):
-                raise Unusable(f"{folder.path} holds another recipe; nothing was changed. It differs in {differing}")
-            return held, folder.context()["chosen"]
-        if folder.path.exists() and (not folder.path.is_dir() or any(f.name[0] != "." for f in folder.path.iterdir())):
-            raise ValueError(f"{folder.path} exists and is no run folder; nothing in it was touched")
-        self.found = self.found or find(recipe)
-        found = self.found
-        source = found.together if isinstance(found, DomainSources) else found
-        return choose(recipe, source, self.device, pace)
+        return self.plan.pace.seconds(self.recipe, self.scores.unseen) + measurements * self.bench.seconds
 
     def train(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Progress]:
         """Trains until the recipe's length or `stop()`, of any process; yields after each round."""
@@ -207,22 +114,18 @@ class Session:
         folder.path.mkdir(parents=True, exist_ok=True)
         held.enter_context(folder.locked())
         if not folder.recipe_file.exists():
-            context: dict[str, Any] = {"chosen": self.reasons, "labels": self.dataset.meaning.to_json()}
-            context["images"] = self.identity
+            context: dict[str, Any] = {"chosen": self.plan.reasons, "labels": self.dataset.meaning.to_json()}
+            context["images"] = self.plan.identity
             context["players"] = {name: list(player.nets) for name, player in self.assembled.players.items()}
             context["generators"] = [output.net for output in self.outputs]
             context |= {"hardware": hardware(self.device), "processes": self.world.size, "versions": versions()}
-            if self.certificate is not None:
-                context["certificate"] = self.certificate.to_json()
-            if "pace" in vars(self):
-                training = known(self.recipe.images) * self.pace.image
-                context["forecast"] = {"seconds": training, "memory": self.pace.memory, "disk": self.disk()}
+            context |= self.plan.to_json()
             write_whole(folder.recipe_file, lambda beside: self.recipe.save(beside, **context))
 
     def restore(self) -> None:
         """Resumes from the newest checkpoint of a folder that has some."""
         folder = self.folder
-        if folder.recipe() != self.recipe or folder.context()["images"] != self.identity:
+        if folder.recipe() != self.recipe or folder.context()["images"] != self.plan.identity:
             raise Unusable(f"{folder.path} was started with other images or labels than {self.recipe.data} holds now")
         if folder.checkpoint_files():
             self.state.load_state_dict(load_checkpoint(folder.newest_checkpoint(), self.device))

@@ -89,4 +89,4 @@ def _cost(study: Study, cell: Cell, device: torch.device | str) -> Cost:
     session = Session(recipe if not timed else replace(recipe, images=10_000), Path("unwritten") / cell.slug, device)
     starts = time.perf_counter() - mark
     seconds = 60 * float(recipe.minutes or 0) if timed else session.forecast()
-    return Cost(cell, starts + seconds, session.disk())
+    return Cost(cell, starts + seconds, session.plan.disk())

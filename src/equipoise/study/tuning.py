@@ -60,7 +60,7 @@ def tuning(
     searched = space(complete, fields)
     drawn(searched, np.random.default_rng(0))  # raises ValueError for a range that is none
     with working(threads):
-        pace = session.pace
+        pace = session.plan.pace
     base = {name: value for name, value in asdict(recipe).items() if value is not None and name not in own}
     study = Study(
         base={**base, "images": 10**9},

@@ -1,0 +1,130 @@
+"""What a run will be, before it writes anything: its recipe, completed by its data and by trials on this machine."""
+
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from ..data import DomainSources, Source
+from ..processes import World
+from ..recipe import Recipe, differences, known
+from ..watching import Watch
+from .certificate import TOLERANCE, Certificate, certify, probe_of
+from .choices import choose
+from .folder import RunFolder, Unusable
+from .forecast import Pace, measured
+from .hardware import forget_peak
+from .real_images import find, load_dataset, sets_in, training_batches
+from .references import identity
+from .rehearsal import rehearse
+from .shortage import explained, more_pieces, out_of_memory
+
+
+class Plan:
+    """The complete recipe of a run with the reason of each choice, its images, and how fast this machine trains.
+
+    Making one raises ValueError for what cannot work, and for a folder that holds another recipe, with the differences.
+    All processes of a world make it together, and what the first one's trials decide holds for all.
+    """
+
+    recipe: Recipe
+    reasons: dict[str, str]
+    found: Source | DomainSources | None = None
+    """The data of a new run, looked for once."""
+    certificate: Certificate | None = None
+    """Whether gradients are those of plain float32, where a new run computes in another way."""
+
+    def __init__(self, recipe: Recipe, folder: RunFolder, device: torch.device, world: World, watch: Watch) -> None:
+        self.folder, self.device, self.world, self.watch = folder, device, world, watch
+        world.together(lambda: self.complete(recipe))
+        self.recipe, self.reasons = world.from_first((self.recipe, self.reasons))
+
+    def complete(self, recipe: Recipe) -> None:
+        """Completes the recipe, loads the images, and tries a new recipe on noise and on some of them."""
+        self.recipe, self.reasons = self.resolve(recipe)
+        self.dataset = load_dataset(self.recipe, self.watch, self.found)
+        for part in sets_in(self.dataset):
+            if len(part) < 2:
+                raise ValueError(f"{part.name} has one image; at least 2 are needed to train and to score")
+        self.identity = identity(self.dataset)
+        labels = self.dataset.meaning.space
+        if not self.folder.recipe_file.exists():
+            rehearse(self.recipe, labels, self.device)
+            self.certify(recipe)
+            depends = recipe.score_every is None or (recipe.images is None and recipe.minutes is not None)
+            if depends or self.device.type == "cuda":
+                pace = self.fit(recipe)
+                found = replace(recipe, precision=self.recipe.precision, pieces=self.recipe.pieces)
+                self.recipe, reasons = self.resolve(found, pace)
+                self.reasons |= reasons
+
+    def resolve(self, recipe: Recipe, pace: Pace | None = None) -> tuple[Recipe, dict[str, str]]:
+        """The complete recipe, the one that the folder holds or a new one, with the reason of each choice."""
+        folder = self.folder
+        if folder.recipe_file.exists():
+            held = folder.recipe()
+            if differing := "; ".join(differences(recipe, held)):
+                raise Unusable(f"{folder.path} holds another recipe; nothing was changed. It differs in {differing}")
+            return held, folder.context()["chosen"]
+        if folder.path.exists() and (not folder.path.is_dir() or any(f.name[0] != "." for f in folder.path.iterdir())):
+            raise ValueError(f"{folder.path} exists and is no run folder; nothing in it was touched")
+        self.found = self.found or find(recipe)
+        found = self.found
+        source = found.together if isinstance(found, DomainSources) else found
+        return choose(recipe, source, self.device, pace)
+
+    @cached_property
+    def pace(self) -> Pace:
+        """How fast this machine trains and scores."""
+        labels = self.dataset.meaning.space
+        return measured(self.share(self.recipe), labels, self.device, self.watch).shared(self.world.size)
+
+    def share(self, recipe: Recipe) -> Recipe:
+        """The recipe with this process's share of its batches, where they can be shared."""
+        of_one = lambda batch: batch and (batch if batch % self.world.size else batch // self.world.size)
+        return replace(recipe, batch=of_one(recipe.batch), g_batch=of_one(recipe.g_batch))
+
+    def certify(self, recipe: Recipe) -> None:
+        """Compares gradients with those in float32, which takes the place of a precision that was left open."""
+        if self.recipe.precision not in TOLERANCE:
+            return
+        probe, labels = probe_of(self.recipe), self.dataset.meaning.space
+        batch = next(training_batches(self.dataset, probe, known(probe.batch), 0, self.device))
+        try:
+            self.certificate = certify(probe, labels, self.device, batch)
+        except RuntimeError as error:  # where there is no memory for float32, gradients are not compared
+            if not out_of_memory(error):
+                raise
+            return
+        if not self.certificate.agrees and recipe.precision is None:
+            self.recipe = replace(self.recipe, precision="float32")
+            self.reasons["precision"] = str(self.certificate)
+
+    def fit(self, recipe: Recipe) -> Pace:
+        """The pace; in more pieces where a batch needs more memory than there is, if they are left open."""
+        try:
+            with explained(self.share(self.recipe)):
+                return self.pace
+        except torch.OutOfMemoryError:
+            pieces = more_pieces(self.share(self.recipe))
+            if recipe.pieces is not None or pieces is None:
+                raise
+        forget_peak(self.device)
+        self.reasons["pieces"] = "a larger part of a batch needs more memory than there is"
+        self.recipe = replace(self.recipe, pieces=pieces)
+        return self.fit(recipe)
+
+    def disk(self) -> int:
+        """The bytes of the checkpoints that the run keeps, which is most of what it writes."""
+        return (self.recipe.keep + 1) * self.pace.checkpoint
+
+    def to_json(self) -> dict[str, Any]:
+        """What trials on this machine have told, as a recipe file keeps it."""
+        told: dict[str, Any] = {}
+        if self.certificate is not None:
+            told["certificate"] = self.certificate.to_json()
+        if "pace" in vars(self):
+            training = known(self.recipe.images) * self.pace.image
+            told["forecast"] = {"seconds": training, "memory": self.pace.memory, "disk": self.disk()}
+        return told
