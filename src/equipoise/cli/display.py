@@ -17,6 +17,7 @@ from ..recipe import Networks, Recipe, known
 from ..report.numbers import duration, size
 from ..runs import Progress as RunProgress
 from ..runs import Session
+from ..runs.forecast import per_second
 from ..schedules import at
 from ..watching import Watch, unwatched
 from .terminal import console, plain_table
@@ -72,7 +73,7 @@ def _words(now: RunProgress) -> dict[str, str]:
     """The loss of every player and the first score, where they are new."""
     words = {}
     if now.row:
-        words["speed"] = f"{now.row['speed']:,.0f}/s"
+        words["speed"] = f"{per_second(1 / now.row['speed'])}/s"
         losses = {key.removesuffix(".loss"): value for key, value in now.row.items() if key.endswith(".loss")}
         words["losses"] = "  ".join(f"{player} loss {value:.2f}" for player, value in losses.items())
     if now.score:
@@ -92,8 +93,9 @@ def chosen(run: Session) -> None:
 
 def _lasts(run: Session) -> str:
     """How long a run takes, as words."""
-    needs = f"{size(run.plan.pace.memory)} of memory and {size(run.plan.disk())} on the disk"
-    return f"about {duration(run.forecast())} here, at {1 / run.plan.pace.image:,.0f} images a second; it needs {needs}"
+    pace = run.plan.pace
+    needs = f"{size(pace.memory)} of memory and {size(run.plan.disk())} on the disk"
+    return f"about {duration(run.forecast())} here, at {per_second(pace.image)} images a second; it needs {needs}"
 
 
 def finished(run: Session, page: Path) -> int:
@@ -132,7 +134,7 @@ def _phases(run: Session) -> Table:
     for phase, (_, image) in zip(phases, run.plan.pace.phases, strict=True):
         batch, took = round(at(run.assembled.batch, phase.middle)), duration(image * (phase.end - phase.begin))
         how = "fades in" if phase.fading else "held"
-        table.add_row(f"{phase.begin:,}", str(phase.side), how, str(batch), f"{1 / image:,.0f}", took)
+        table.add_row(f"{phase.begin:,}", str(phase.side), how, str(batch), per_second(image), took)
     return table
 
 

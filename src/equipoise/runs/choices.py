@@ -18,7 +18,7 @@ from ..recipe import Recipe, known
 from ..schedules import at
 from ..spec import find, name_of
 from ..training.precision import choose as choose_precision
-from .forecast import Pace
+from .forecast import Pace, per_second
 
 LARGEST = 128  # pixels; larger images have to be asked for
 SMALL = 32  # pixels; above, signals fade in networks without normalisation that start as DCGAN's do
@@ -142,7 +142,7 @@ def _images(recipe: Recipe, source: Source, device: torch.device, pace: Pace | N
         seconds = 60 * recipe.minutes * (1 - FOR_SCORES)
         images = max(known(recipe.batch), round(seconds / pace.image))
         return Choice(
-            images, f"in {recipe.minutes:g} minutes, at {1 / pace.image:,.0f} images a second and some scores"
+            images, f"in {recipe.minutes:g} minutes, at {per_second(pace.image)} images a second and some scores"
         )
     if _side(recipe) == 1:
         return Choice(400_000, "less than a minute on a CPU core")

@@ -54,6 +54,15 @@ class Pace(NamedTuple):
         return images * self.image + (scores * known(recipe.score_images) + real) * self.scored
 
 
+def per_second(image: float) -> str:
+    """How many images a second take so long each, for people.
+
+    >>> per_second(1 / 1234), per_second(0.5), per_second(30.0)
+    ('1,234', '2', '0.033')
+    """
+    return f"{1 / image:,.0f}" if image < 0.1 else f"{1 / image:.2g}"
+
+
 def measured(
     recipe: Recipe,
     labels: LabelSpace,
