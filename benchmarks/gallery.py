@@ -26,8 +26,8 @@ from equipoise.runs.pictures import grid
 from equipoise.spec import first_line
 
 ROOT = Path(__file__).parent.parent
-IMAGES = 40_000
-LENGTHS = {"lapgan": 120_000, "pggan": 100_000}  # images of those whose samples are coarse after so few
+IMAGES = 200_000
+LENGTHS = {"lapgan": 120_000, "pggan": 100_000, "sngan-projection": 40_000}  # images of those that are slow
 SAMPLES, SCALE = 12, 2
 ASKED = 2_000  # images for the classifier of conditional runs
 
@@ -142,10 +142,9 @@ def command(name):
 def shared(name):
     """What all commands say: how long, how often."""
     images = LENGTHS.get(name, IMAGES)
-    rest = f"--score-every {images} --score-images 2000 --sample-every {images} --save-every 10000"
-    if name in LENGTHS or name == "sngan-projection":
-        return f"--images {images} --ema-images {images // 30} --device cpu {rest}"
-    return f"--images {images} --ema-images 1500 --precision bfloat16 --device cpu {rest}"
+    precision = "" if name in LENGTHS else "--precision bfloat16 "
+    scores = f"--score-every {images // 4} --score-images 2000 --sample-every {images} --save-every 10000"
+    return f"--images {images} --ema-images {images // 30} {precision}--device cpu {scores}"
 
 
 def words(name):
