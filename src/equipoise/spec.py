@@ -198,7 +198,13 @@ def _read_value(tree: ast.expr) -> Any:
 def _is_component(member: object, module: ModuleType) -> bool:
     if not isinstance(member, FunctionType) or not f"{member.__module__}.".startswith(f"{module.__name__}."):
         return False
-    return all(p.default is not Parameter.empty for p in signature(member).parameters.values())
+    return _needs_no_arguments(member)
+
+
+@cache
+def _needs_no_arguments(function: FunctionType) -> bool:
+    """Whether it can be called without any; asked again and again, as every string is read against all names."""
+    return all(p.default is not Parameter.empty for p in signature(function).parameters.values())
 
 
 @cache

@@ -7,6 +7,7 @@ sample --raw` gives the one that is trained), and each fake has a label taken fr
 """
 
 import sys
+from functools import cache
 
 from ..recipe import Recipe
 from ..spec import build
@@ -40,6 +41,7 @@ from .wasserstein import wgan as wgan
 from .wasserstein import wgan_gp as wgan_gp
 
 
+@cache
 def named(preset: str) -> Recipe:
     """The recipe of a preset, "wgan-gp" or "wgan_gp"; raises ValueError for a name that none has."""
     recipe: Recipe = build(preset.replace("-", "_"), sys.modules[__name__])

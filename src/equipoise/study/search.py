@@ -33,9 +33,13 @@ class Search:
         >>> Search(trials=9).rungs(90_000)
         [(9, 90000)]
         """
-        last = len(self.counts) - 1
-        parts = [images // self.keep**last * self.keep**at for at in range(last)]
-        return list(zip(self.counts, [*parts, images], strict=True))
+        ends = [images // self.parts * self.keep**at for at in range(len(self.counts) - 1)]
+        return list(zip(self.counts, [*ends, images], strict=True))
+
+    @property
+    def parts(self) -> int:
+        """Into how many equal parts rungs cut a run: the first one ends after one of them."""
+        return self.keep ** (len(self.counts) - 1)
 
     @property
     def counts(self) -> list[int]:

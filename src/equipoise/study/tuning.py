@@ -22,8 +22,9 @@ from .spaces import drawn
 
 USUAL, TUNED = "usual", "tuned"
 AROUND = 10.0  # times smaller and larger
-FOR_SCORES = 0.9  # of the time is training
 STARTS = 5.0  # seconds until a run trains
+
+MEASURED = ("images", "score_every", "sample_every")  # what of a base follows from how fast the machine is
 
 KNOBS = ["lr", "lr_g", "lr_d", "penalty weight", "batch", "d_steps", "beta1", "augment"]
 """What can be tuned by name; any field of a recipe can with a range: "lr_d=log(1e-5, 1e-2)"."""
@@ -61,19 +62,22 @@ def tuning(
     drawn(searched, np.random.default_rng(0))  # raises ValueError for a range that is none
     with working(threads):
         pace = session.plan.pace
+    search = Search(trials=trials, method="halving")
     base = {name: value for name, value in asdict(recipe).items() if value is not None and name not in own}
     study = Study(
         base={**base, "images": 10**9},
         rows={USUAL: {}, TUNED: searched},
-        search=Search(trials=trials, method="halving"),
+        search=search,
         title=f"Tuning {', '.join(fields)}",
     )
     runs, least = serial_runs(study, workers), 20 * known(complete.batch)
-    images = int(FOR_SCORES * (60 * minutes / runs - STARTS) / pace.image)
+    scores = search.parts
+    beside = STARTS + (1 + scores) * known(complete.score_images) * pace.scored  # seconds of a run that train nothing
+    images = int((60 * minutes / runs - beside) / pace.image)
     if images < least:
-        enough = runs * (STARTS + least * pace.image / FOR_SCORES) / 60
+        enough = runs * (beside + least * pace.image) / 60
         raise ValueError(f"{minutes:g} minutes are too few for {runs:.0f} runs in turn: give --minutes {enough:.1f}")
-    return study.changed(base={**base, "images": images})
+    return study.changed(base={**base, **dict(zip(MEASURED, (images, images // scores, images), strict=True))})
 
 
 def space(recipe: Recipe, fields: Sequence[str]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from ...runs.paths import located
 from ...spec import listed
 from ...study.files import STUDY
 from ...study.plan import best_setting
-from ...study.tuning import KNOBS, TUNED, USUAL, Answer, answer, tuning
+from ...study.tuning import KNOBS, MEASURED, TUNED, USUAL, Answer, answer, tuning
 from .. import study_display as display
 from ..command import Command, Device, chosen_device
 from ..stopping import Stop
@@ -73,7 +73,7 @@ class Tune(Command):
         if not (out / STUDY).exists():
             return new
         held = study.begun(out)  # its length was measured when it began
-        return new.changed(base={**new.base, "images": held.base.get("images")})
+        return new.changed(base={**new.base, **{name: held.base.get(name) for name in MEASURED}})
 
     def found(self, out: Path) -> Answer | None:
         """What the search has found."""
