@@ -7,17 +7,23 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import chain
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from equipoise import augment, games, layers, losses, norms, penalties
+from equipoise import augment, games, layers, losses, metrics, norms, penalties
 from equipoise.data import Format, batches, inspect, load
 from equipoise.growth import progressive
 from equipoise.layers.whole_batch import AnyBatchNorm, synchronize
+from equipoise.metrics import features
+from equipoise.metrics.evaluation import Evaluation
+from equipoise.metrics.generation import BATCH as BATCH_OF_IMAGES
+from equipoise.metrics.generation import generate, latents
 from equipoise.optimizers import adam
+from equipoise.parts import Parts
 from equipoise.processes import World
 from equipoise.recipe import Recipe
 from equipoise.runs.session import check_shares
@@ -152,6 +158,19 @@ def played(name, world):
     return state.state_dict()
 
 
+def scored(world):
+    """The scores of a generator, how many images were seen, and which batches this process has made."""
+    torch.manual_seed(0)
+    G, made, count = Labelled().eval(), [], 4 * BATCH_OF_IMAGES + 3
+    images = generate(G, latents(G, count, seed=0), torch.arange(count) % 3)
+    real = Parts(lambda number: torch.full((4, 1, SIDE, SIDE), 50 * number, dtype=torch.uint8), 3)
+    noted = lambda parts, name: Parts(lambda number: made.append(f"{name} {number}") or parts[number], len(parts))
+    evaluation = Evaluation([metrics.fd(), metrics.kid()], features.pixels(), world=world)
+    evaluation.feed(noted(real, "real"), real=True)
+    seen = evaluation.feed(noted(images, "generated"), real=False)
+    return {"values": evaluation.values() if world.leads else {}, "seen": seen, "made": made}
+
+
 def rank(number, size, folder, names):
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
@@ -159,6 +178,8 @@ def rank(number, size, folder, names):
         "gloo", init_method=f"file://{folder}/meet{size}", rank=number, world_size=size
     )
     found = {name: played(name, World(number, size)) for name in names}
+    torch.set_default_dtype(torch.float32)
+    found["scores"] = scored(World(number, size))
     torch.save(found, f"{folder}/{size}-{number}.pt")
     torch.distributed.destroy_process_group()
 
@@ -183,6 +204,16 @@ def test_processes_are_one(name, size, together):
         torch.set_default_dtype(torch.float32)
     for state in together[size]:
         near(state[name], alone)
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_scores_are_those_of_one_process_and_each_makes_a_part_of_the_images(size, together):
+    alone, (first, *others) = scored(World()), [found["scores"] for found in together[size]]
+    assert (first["values"], first["seen"]) == (alone["values"], 4 * BATCH_OF_IMAGES + 3)
+    assert [other["seen"] for other in others] == [0] * (size - 1)
+    made = [found["made"] for found in (first, *others)]
+    assert sorted(chain(*made)) == sorted(alone["made"])
+    assert max(map(len, made)) == -(-5 // size) + -(-3 // size)
 
 
 def near(a, b):
@@ -287,6 +318,16 @@ class TestCommand:
         assert alone == pytest.approx(together, rel=1e-3)
         scores = [json.loads(line)["fd"] for line in (tmp_path / "2" / "metrics.jsonl").read_text().splitlines()]
         assert len(scores) == 3
+
+    def test_two_processes_make_the_images_of_one(self, words, tmp_path):
+        self.start(words, tmp_path / "x", 1).communicate(timeout=120)
+        for count in (1, 2):
+            process = self.start(["sample", str(tmp_path / "x"), "--count", "150"], tmp_path / f"{count}.npz", count)
+            said = process.communicate(timeout=120)[0]
+            assert said.count("150 images") == 1, said
+        alone, together = (np.load(tmp_path / f"{count}.npz")["images"] for count in (1, 2))
+        assert alone.shape == (150, 1, 8, 8)
+        assert (alone == together).all()
 
     def test_a_killed_process_ends_all_with_a_line_and_another_number_of_them_resumes(self, words, tmp_path):
         words[words.index("256")] = "6400"

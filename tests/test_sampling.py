@@ -13,6 +13,7 @@ from PIL import Image
 
 from equipoise import cli, runs
 from equipoise.metrics.generation import generate, latents, to_uint8
+from equipoise.parts import Parts
 from equipoise.recipe import Recipe
 from equipoise.runs import RunFolder, Sampler, sheet
 from equipoise.runs.folder import read_rows
@@ -143,12 +144,12 @@ class TestRuns:
     @pytest.mark.parametrize("kind", KINDS)
     def test_scores_are_of_images_with_the_labels_of_the_data(self, folders, kind, monkeypatch):
         asked = []
-        monkeypatch.setattr(
-            "equipoise.runs.scoring.generate",
-            lambda G, z, labels, seed, range: (
-                asked.append(labels) or iter([torch.zeros(len(z), 1, 8, 9, dtype=torch.uint8)])
-            ),
-        )
+
+        def generate(G, z, labels, seed, range):
+            asked.append(labels)
+            return Parts(lambda _: torch.zeros(len(z), 1, 8, 9, dtype=torch.uint8), 1)
+
+        monkeypatch.setattr("equipoise.runs.scoring.generate", generate)
         runs.evaluate(folders / kind, count=7, seed=5)
         values = LABELS[kind]["labels"]
         values = values.astype(bool) if kind == "attributes" else values
@@ -442,7 +443,7 @@ class TestPerClass:
         images = torch.from_numpy(np.load(folders / "classes.npz")["images"])[:, None]
         real = images[::3]  # those of class 0, whatever was asked for
         labelled = [(real, torch.full((8,), number)) for number in range(3)]
-        monkeypatch.setattr("equipoise.runs.outputs.generated", lambda G, dataset, count, seed: iter(labelled))
+        monkeypatch.setattr("equipoise.runs.outputs.generated", lambda *_: Parts(labelled.__getitem__, 3))
         row = runs.evaluate(folders / "classes", metrics=["intra_fd"], features="pixels(size=3)")
         assert row["intra_fd.0"] == pytest.approx(0, abs=1e-6)
         assert min(row["intra_fd.1"], row["intra_fd.2"]) > 1e-3

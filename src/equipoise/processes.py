@@ -6,7 +6,7 @@ asks for the whole one, `whole(x)`, or for the mean over all processes, `mean_of
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .numerics import wide
+from .parts import Parts
 from .profiling import span
 
 T = TypeVar("T")
+Made = TypeVar("Made")
 Samples = TypeVar("Samples", Tensor, NDArray[Any])
 
 PATIENCE = timedelta(hours=12)  # the others wait while the first process scores; one that has ended is noticed at once
@@ -94,6 +96,21 @@ class World(NamedTuple):
         with _connected():
             dist.broadcast_object_list(several)
         return several[0]
+
+    def in_turns(self, parts: Iterable[T], make: Callable[[T], Made]) -> Iterator[Made]:
+        """make(part) of all parts in their order: the processes make them in turns, and the first one gets them all."""
+        if self.size == 1:
+            yield from map(make, parts)
+            return
+        if not isinstance(parts, Parts):
+            raise ValueError("processes take turns at Parts, which each can ask for its own")
+        for start in range(0, len(parts), self.size):
+            number = start + self.rank
+            mine = make(parts[number]) if number < len(parts) else None
+            made: list[Any] = [None] * self.size
+            with span("messages"), _connected():
+                dist.gather_object(mine, made if self.leads else None)
+            yield from made[: len(parts) - start] if self.leads else ()
 
     def together(self, make: Callable[[], T]) -> T:
         """What each process makes. A problem of one ends all: the first that has one raises it, others BrokenElsewhere.

@@ -2,15 +2,19 @@
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from copy import deepcopy
+from dataclasses import dataclass
+from functools import partial
 from math import isfinite
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Real
 from torch import Tensor, nn
 
 from .. import __version__
+from ..parts import Parts
+from ..processes import ALONE, World
+from ..watching import Watch, unwatched
 from .features import Features
 from .features import mobilenet as usual_features
 from .frechet import fd
@@ -67,12 +71,20 @@ def evaluate(
 
 
 class Evaluation:
-    """Metrics and what they were fed; those that keep the same of the same rows keep it once, under one key."""
+    """Metrics and what they were fed; those that keep the same of the same rows keep it once, under one key.
+
+    The processes of a `world` look at images in turns and make all calls together; the first one has the metrics.
+    """
 
     def __init__(
-        self, metrics: Sequence[Metric | GeneratorMetric], features: Features, device: torch.device | str = "cpu"
+        self,
+        metrics: Sequence[Metric | GeneratorMetric],
+        features: Features,
+        device: torch.device | str = "cpu",
+        world: World = ALONE,
     ) -> None:
         self.metrics, self.features, self.device = list(metrics), features, torch.device(device)
+        self.world = world
         self.fed: dict[str, Metric] = {}
         self.lacking: set[str] = set()  # keys whose real side is still to be fed
         for number, metric in enumerate(self.metrics):
@@ -113,20 +125,32 @@ class Evaluation:
         assert isinstance(metric, SetMetric)
         return metric
 
-    def feed(self, batches: Iterable[Batch], real: bool) -> int:
+    def feed(
+        self, batches: Iterable[Batch], real: bool, watch: Watch = unwatched, name: str = "images", total: int = 0
+    ) -> int:
         """Shows images to all metrics, those of the real side to whom they are new; returns how many there were."""
         chosen = {key: metric for key, metric in self.fed.items() if not real or key in self.lacking}
+        wanted = {getattr(metric, "sees", "features") for metric in chosen.values()}
+        looked = self.world.in_turns(batches if chosen else Parts(lambda _: None, 0), partial(self._look, wanted))
         count = 0
-        for batch in batches if chosen else ():
-            images, labels = batch if isinstance(batch, tuple) else (batch, None)
-            count += len(images)
-            views = Views(images, self.features, self.device)
+        for seen in watch(looked, name, total):
+            count += len(seen)
             for metric in chosen.values():
-                more = {"labels": labels} if getattr(metric, "labelled", False) else {}
-                metric.update(views[getattr(metric, "sees", "features")], real, **more)
+                more = {"labels": seen.labels} if getattr(metric, "labelled", False) else {}
+                metric.update(seen.views[getattr(metric, "sees", "features")], real, **more)
         if real:
             self.lacking.clear()
         return count
+
+    def _look(self, wanted: Set[str], batch: Batch) -> "Seen":
+        images, labels = batch if isinstance(batch, tuple) else (batch, None)
+        views = {"images": images} if "images" in wanted else {}
+        if wanted & {"features", "logits"}:
+            views["features"] = self.features(images.to(self.device)).cpu()
+        if "logits" in wanted:
+            assert self.features.logits is not None
+            views["logits"] = self.features.logits(views["features"])
+        return Seen(len(images), views, labels)
 
     def measure(self, subject: Subject | None) -> None:
         """Lets those metrics that need it look at the generator itself; raises ValueError where there is none."""
@@ -161,10 +185,11 @@ class Evaluation:
             other.metrics = [metric for metric in other.metrics if isinstance(metric, Metric)]
         return other
 
-    def floor(self, held_out: Iterable[Batch]) -> dict[str, int | float]:
+    def floor(self, held_out: Iterable[Batch], watch: Watch = unwatched, total: int = 0) -> dict[str, int | float]:
         """The values of real images as if they had been generated, "real_fd", and how many they were, "real_n"."""
         other = self.again(sets_only=True)
-        count, values = other.feed(held_out, real=False), [metric.compute() for metric in other.metrics]
+        count = other.feed(held_out, False, watch, "held-out images", total)
+        values = [metric.compute() for metric in other.metrics] if self.world.leads else []
         return {f"real_{name}": value for part in values for name, value in part.items()} | {"real_n": count}
 
     def card(self) -> dict[str, Any]:
@@ -176,20 +201,16 @@ class Evaluation:
         }
 
 
-class Views(dict[str, Tensor]):
-    """What metrics see of some images, each computed when it is first asked for: images, features, logits."""
+@dataclass(frozen=True)
+class Seen:
+    """What metrics see of some images, images, features or logits, and their labels."""
 
-    def __init__(self, images: Real[Tensor, "n c h w"], features: Features, device: torch.device) -> None:
-        super().__init__(images=images)
-        self.source, self.device = features, device
+    count: int
+    views: dict[str, Tensor]
+    labels: Tensor | None
 
-    def __missing__(self, name: str) -> Tensor:
-        if name == "logits":
-            assert self.source.logits is not None
-            self[name] = self.source.logits(self["features"])
-        else:
-            self[name] = self.source(self["images"].to(self.device)).cpu()
-        return self[name]
+    def __len__(self) -> int:
+        return self.count
 
 
 def about(metric: Metric | GeneratorMetric, value: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..checks import check_range
 from ..critic import ask
+from ..parts import Parts
 from ..randomness import has_drawn, mixed, random_state, seeded
 from ..ranges import BYTES, Range
 from .full_precision import exact
@@ -32,19 +33,19 @@ def latents(G: nn.Module, count: int, seed: int, truncation: float | None = None
 
 def generate(
     G: nn.Module, z: Float[Tensor, "n z"], labels: Tensor | None, seed: int = 0, range: Range = BYTES
-) -> Iterator[Real[Tensor, "b c h w"]]:
-    """Images of latent vectors, made in float32, as the numbers that the data are, on the generator's device.
+) -> Parts[Real[Tensor, "b c h w"]]:
+    """Batches of images of latent vectors, in float32, as the numbers that the data are; on the generator's device.
 
     Noise that the generator draws is a function of the seed and of the image's number alone, and global random state is
     left as it was.
     """
-    for part in _parts(len(z)):
+
+    def batch(number: int) -> Real[Tensor, "b c h w"]:
+        part = slice(number * BATCH, (number + 1) * BATCH)
         some = None if labels is None else labels[part]
-        yield range.from_networks(_images(G, z[part], some, mixed(seed, part.start)))
+        return range.from_networks(_images(G, z[part], some, mixed(seed, part.start)))
 
-
-def _parts(count: int) -> list[slice]:
-    return [slice(start, start + BATCH) for start in range(0, count, BATCH)]
+    return Parts(batch, -(-len(z) // BATCH))
 
 
 def _images(G: nn.Module, z: Tensor, labels: Tensor | None, seed: int) -> Tensor:

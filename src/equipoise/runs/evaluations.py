@@ -9,13 +9,14 @@ import torch
 from ..checks import check_choice
 from ..data import Dataset, Domains, Format, inspect, load
 from ..metrics.evaluation import Evaluation
+from ..processes import ALONE, World
 from ..recipe import known
 from ..spec import name_of
 from ..watching import Watch, unwatched
 from .choices import usual_features
 from .folder import append_row, read_rows, write_whole
 from .nearest import nearest_picture
-from .outputs import outputs
+from .outputs import Output, outputs
 from .real_images import in_own_size, load_dataset, real_batches
 from .references import RealImages, identity
 from .sampling import Sampler
@@ -38,39 +39,46 @@ def evaluate(
     device: torch.device | str = "cpu",
     watch: Watch = unwatched,
     generator: str | None = None,
+    world: World = ALONE,
 ) -> dict[str, Any]:
     """Scores a run's generator against its training data or other images, and held-out images beside it.
 
     By the metrics that training scores with, unless others are named. `generator` is the network where a run has
-    several, as a translation there and back has "G_ab" and "G_ba"; None is the first.
+    several, as a translation there and back has "G_ab" and "G_ba"; None is the first. The processes of a `world`, which
+    see the same folder, all call this and share the work.
 
     Returns the row that it appends to metrics.jsonl, or the one that is there where the same was measured before: the
     values, their 95 per cent `intervals`, `real_*` (the `real_n` held-out images scored like generated ones: about what
     a perfect generator would get for that many) and the card.
     """
-    sampler = Sampler(run, raw, checkpoint, device)
-    dataset = trained_on(sampler)
-    check_choice(generator or sampler.first, [*sampler.nets], f"{run} has no generator {generator!r}")
-    output = next(o for o in outputs(dataset, sampler.nets) if o.net == (generator or sampler.first))
+
+    def prepared() -> tuple[Sampler, Output, Scorer, int]:
+        sampler = Sampler(run, raw, checkpoint, device)
+        dataset = trained_on(sampler)
+        check_choice(generator or sampler.first, [*sampler.nets], f"{run} has no generator {generator!r}")
+        output = next(o for o in outputs(dataset, sampler.nets) if o.net == (generator or sampler.first))
+        real = RealImages(output.real) if against is None else other_side(Path(against), dataset.format)
+        calls = tuple(metrics) or known(sampler.recipe.score)
+        chosen = features or ("inception" if "fid" in map(name_of, calls) else str(sampler.recipe.features))
+        scorer = Scorer(real, chosen, sampler.device, calls, watch, world)
+        return sampler, output, scorer, output.count(chosen_count(count, real))
+
+    sampler, output, scorer, n_fake = world.together(prepared)
     G = sampler.nets[output.net]
-    real = RealImages(output.real) if against is None else other_side(Path(against), dataset.format)
-    calls = tuple(metrics) or known(sampler.recipe.score)
-    chosen = features or ("inception" if "fid" in map(name_of, calls) else str(sampler.recipe.features))
-    scorer = Scorer(real, chosen, sampler.device, calls, watch)
-    count = output.count(chosen_count(count, real))
     row: dict[str, Any] = {"seen": sampler.seen, "weights": sampler.weights, "seed": seed, "when": "evaluate"}
-    row |= output.about | scorer.card(count)
+    row |= output.about | scorer.card(n_fake)
     file = sampler.folder.metrics_file
-    own = any(".py:" in call for call in (*calls, chosen))  # a file that may have changed
-    for before in () if own else read_rows(file):
-        if all(before.get(name) == value for name, value in row.items()):
-            return before
-    row |= results(scorer, scorer.score(output.generated(G, count, seed), count, output.subject(G, seed)), count)
-    if is_pictured(real, against) and "memorization" in map(name_of, calls):
-        picture = nearest_picture(G, scorer, output, seed)
-        write_whole(sampler.folder.nearest_file, lambda beside: picture.save(beside, "png"))
-    append_row(file, row)
-    return row
+    own = any(".py:" in call for call in (*scorer.calls, scorer.named))  # a file that may have changed
+    same = lambda before: all(before.get(name) == value for name, value in row.items())
+    if there := world.from_first(next(filter(same, () if own else read_rows(file)), None)):
+        return there
+    row |= results(scorer, scorer.score(output.generated(G, n_fake, seed), n_fake, output.subject(G, seed)), n_fake)
+    if world.leads:
+        if is_pictured(scorer.real, against) and "memorization" in map(name_of, scorer.calls):
+            picture = nearest_picture(G, scorer, output, seed)
+            write_whole(sampler.folder.nearest_file, lambda beside: picture.save(beside, "png"))
+        append_row(file, row)
+    return world.from_first(row)
 
 
 def evaluate_images(
@@ -81,27 +89,36 @@ def evaluate_images(
     labels: bool = False,
     device: torch.device | str = "cpu",
     watch: Watch = unwatched,
+    world: World = ALONE,
 ) -> dict[str, Any]:
     """Scores a set of images, whoever made them, against another or a file of statistics: values and card.
 
     Real images get the size of those that are scored. With `labels`, sub-folders or files of labels give classes.
     """
-    source = inspect(images, labels)
-    dataset = in_own_size(source, labels)
-    real = other_side(Path(against), dataset.format, labels)
-    if isinstance(real, RealImages) and labels and dataset.labels is not None:
-        dataset.labels = dataset.labels.like(real.dataset.meaning)
-    toy = real.dataset.toy if isinstance(real, RealImages) else None
-    calls = tuple(metrics) or (toy.score if toy else METRICS)
-    chosen = features or usual_features(source, calls).value
-    scorer = Scorer(real, chosen, torch.device(device), calls, watch)
+
+    def prepared() -> tuple[Dataset, Scorer]:
+        source = inspect(images, labels)
+        dataset = in_own_size(source, labels)
+        real = other_side(Path(against), dataset.format, labels)
+        if isinstance(real, RealImages) and labels and dataset.labels is not None:
+            dataset.labels = dataset.labels.like(real.dataset.meaning)
+        toy = real.dataset.toy if isinstance(real, RealImages) else None
+        calls = tuple(metrics) or (toy.score if toy else METRICS)
+        chosen = features or usual_features(source, calls).value
+        return dataset, Scorer(real, chosen, torch.device(device), calls, watch, world)
+
+    dataset, scorer = world.together(prepared)
     row = {"images": dataset.name} | scorer.card(len(dataset))
-    return row | results(scorer, scorer.score(real_batches(dataset), len(dataset)), len(dataset))
+    row |= results(scorer, scorer.score(real_batches(dataset), len(dataset)), len(dataset))
+    return world.from_first(row)
 
 
 def results(scorer: Scorer, evaluation: Evaluation, count: int) -> dict[str, Any]:
-    """Values, intervals, and the values of held-out images."""
-    values = evaluation.values() | {"intervals": evaluation.intervals()} | scorer.floor(count)
+    """Values, intervals, and the values of held-out images; of several processes the first one has them."""
+    floor = scorer.floor(count)
+    if not scorer.world.leads:
+        return {}
+    values = evaluation.values() | {"intervals": evaluation.intervals()} | floor
     return values | ({"classes": [*scorer.real.classes]} if scorer.is_labelled else {})
 
 

@@ -1,7 +1,7 @@
 """What a run shows and scores: the images that each of its generators makes, against real ones."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from ..labels import LabelSpace
 from ..metrics.evaluation import Batch
 from ..metrics.generation import BATCH, generate, latents, translate
 from ..metrics.metric import Subject
+from ..parts import Parts
 from ..ranges import Range
 from ..training import role
 from . import scatter
@@ -55,7 +56,7 @@ class Output(ABC):
         """How many images there are to score, where so many are asked for."""
 
     @abstractmethod
-    def generated(self, G: nn.Module, count: int, seed: int) -> Iterable[Batch]:
+    def generated(self, G: nn.Module, count: int, seed: int) -> Parts[Batch]:
         """So many images."""
 
     @abstractmethod
@@ -80,7 +81,7 @@ class FromLatents(Output):
         """All that are asked for."""
         return asked
 
-    def generated(self, G: nn.Module, count: int, seed: int) -> Iterable[Batch]:
+    def generated(self, G: nn.Module, count: int, seed: int) -> Parts[Batch]:
         """The images of the seed."""
         return generated(G, self.real, count, seed)
 
@@ -128,12 +129,12 @@ class FromImages(Output):
         """One for each input, at most."""
         return min(asked, len(self.sides[0]))
 
-    def generated(self, G: nn.Module, count: int, seed: int) -> Iterator[Tensor]:
+    def generated(self, G: nn.Module, count: int, seed: int) -> Parts[Batch]:
         """The images that become of the first so many inputs, in an order that is mixed and always the same."""
         inputs, _ = self.sides
         order = real_order(inputs)[:count]
-        for start in range(0, len(order), BATCH):
-            yield from translate(G, inputs.take(order[start : start + BATCH]), seed)
+        chosen = lambda number: inputs.take(order[number * BATCH : (number + 1) * BATCH])
+        return Parts(lambda number: translated(G, chosen(number), seed), -(-len(order) // BATCH))
 
     def subject(self, G: nn.Module, seed: int) -> None:
         """There are no latent vectors."""
@@ -199,6 +200,6 @@ def on_noise(
     return translate(G, torch.from_numpy(np.random.default_rng(0).integers(0, 256, (TIMED, *shape), np.uint8)))
 
 
-def translated(G: nn.Module, images: UInt8[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h w"]:
+def translated(G: nn.Module, images: UInt8[Tensor, "n c h w"], seed: int = 0) -> UInt8[Tensor, "n c h w"]:
     """What becomes of images, on the CPU."""
-    return torch.cat([part.cpu() for part in translate(G, images)])
+    return torch.cat([part.cpu() for part in translate(G, images, seed)])

@@ -1,7 +1,7 @@
 """A trained translation applied to a user's own images, in their own sizes and under their own names."""
 
 import logging
-from collections.abc import Iterator
+from functools import partial
 from math import ceil
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from ..data import BrokenImage, Format, inspect
 from ..data.readers import SUFFIXES, Files, Folder, Reader
 from ..metrics.full_precision import exact
 from ..metrics.generation import to_uint8
+from ..parts import Parts
 from ..recipe import known
 from .pictures import picture
 from .sampling import Sampler
@@ -46,18 +47,14 @@ def translate_files(
     if out.suffix and not is_one:
         raise ValueError(f"{inputs} holds several images, which are written to a folder: --out translated/, not {out}")
     reader = Files(Folder(inputs.parent), (inputs.name,)) if is_one else inspect(inputs).reader
+    translated = partial(translated_file, G, reader, known(sampler.recipe.channels), tile)
     written = 0
-    for name, image in read(reader, known(sampler.recipe.channels)):
+    for name, image in filter(None, sampler.world.in_turns(Parts(int, len(reader)), translated)):
         file = out if is_one and out.suffix else out / name
-        try:
-            made = translated_whole(G, image, name, tile)
-        except Unfit as error:
-            log.warning("skipped %s", error)
-            continue
         file.parent.mkdir(parents=True, exist_ok=True)
-        save(made, file)
+        save(image, file)
         written += 1
-    if not written:
+    if not written and sampler.world.leads:
         raise ValueError(f"{inputs} has no image that can be translated")
     return f"{written} images in {out}"
 
@@ -73,17 +70,18 @@ def generator_of(sampler: Sampler, direction: str | None) -> nn.Module:
     return found[chosen]
 
 
-def read(reader: Reader, channels: int) -> Iterator[tuple[str, UInt8[Tensor, "c h w"]]]:
-    """Each image in its own size, with its name; broken ones are left out with a warning."""
-    for index in range(len(reader)):
-        name = reader.names[index] if isinstance(reader, Files) else f"{index:06d}.png"
-        try:
-            look = reader.look(index)
-            pixels = reader.pixels(index, Format(channels, look.height, look.width))
-        except BrokenImage as error:
-            log.warning("skipped %s", error)
-            continue
-        yield name, torch.tensor(pixels)
+def translated_file(
+    G: nn.Module, reader: Reader, channels: int, tile: int | None, index: int
+) -> tuple[str, UInt8[Tensor, "c h w"]] | None:
+    """What becomes of an image in its own size, with its name; None, with a warning, of a broken or a thin one."""
+    name = reader.names[index] if isinstance(reader, Files) else f"{index:06d}.png"
+    try:
+        look = reader.look(index)
+        pixels = reader.pixels(index, Format(channels, look.height, look.width))
+        return name, translated_whole(G, torch.tensor(pixels), name, tile)
+    except (BrokenImage, Unfit) as error:
+        log.warning("skipped %s", error)
+        return None
 
 
 def save(image: UInt8[Tensor, "c h w"], file: Path) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..data import Dataset, Domains, DomainSources, Format, Source, batches, find_domains, inspect, load, load_domains
 from ..data.batches import check_dequantize
 from ..data.dataset import unknown_range
+from ..parts import Parts
 from ..processes import ALONE, World
 from ..ranges import Range
 from ..recipe import Recipe, known
@@ -72,12 +73,15 @@ def in_own_size(source: Source, labels: bool = False) -> Dataset:
 
 def real_batches(
     dataset: Dataset, most: int | None = None
-) -> Iterator[tuple[Real[Tensor, "b c h w"], Int64[Tensor, " b"] | None]]:
+) -> Parts[tuple[Real[Tensor, "b c h w"], Int64[Tensor, " b"] | None]]:
     """Images in an order that is mixed and always the same, all or so many, with labels where they are classes."""
     order, labels = real_order(dataset)[:most], classes(dataset)
-    for start in range(0, len(order), CHUNK):
-        part = order[start : start + CHUNK]
-        yield dataset.take(part), None if labels is None else labels[part]
+
+    def batch(number: int) -> tuple[Tensor, Tensor | None]:
+        part = order[number * CHUNK : (number + 1) * CHUNK]
+        return dataset.take(part), None if labels is None else labels[part]
+
+    return Parts(batch, -(-len(order) // CHUNK))
 
 
 def real_order(dataset: Dataset) -> Int64[np.ndarray, " n"]:

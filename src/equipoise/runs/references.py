@@ -35,12 +35,13 @@ class RealImages:
     def show_to(self, evaluation: Evaluation, watch: Watch) -> None:
         """Makes these the real side; what the cache lacks of them is made at once and kept."""
         kept = {key: self._file(key, evaluation) for key in evaluation.lacking if evaluation.can_store(key)}
-        for key, file in kept.items():
+        for key, file in kept.items() if evaluation.world.leads else ():
             if (tensors := _load(file)) is not None:
                 evaluation.load_reference(key, tensors)
+        evaluation.lacking = evaluation.world.from_first(evaluation.lacking)
         new = evaluation.lacking & kept.keys()
-        evaluation.feed(watch(real_batches(self.dataset), "real images", self.count), real=True)
-        for key in new:
+        evaluation.feed(real_batches(self.dataset), True, watch, "real images", self.count)
+        for key in new if evaluation.world.leads else ():
             _keep(kept[key], evaluation.reference(key))
 
     def unseen(self, evaluation: Evaluation) -> int:

@@ -13,6 +13,7 @@ from ..data.label_tables import UserLabels
 from ..labels import in_turn
 from ..metrics.generation import generate, latents
 from ..networks.growing import growing
+from ..processes import ALONE, World
 from ..ranges import Range
 from ..recipe import known
 from ..training import role
@@ -24,7 +25,8 @@ class Sampler:
     """The generators of a run, most often one: the EMA generators, or with `raw` those that are trained.
 
     `checkpoint` is "latest", "best" (by score) or a file. `level` is the shorter side of a level of growing generators,
-    which the checkpoint has reached; its images are doubled to their full size.
+    which the checkpoint has reached; its images are doubled to their full size. The processes of a `world` make all
+    calls together and share the work, and the first one gets the images.
     """
 
     def __init__(
@@ -34,8 +36,9 @@ class Sampler:
         checkpoint: str = "latest",
         device: torch.device | str = "cpu",
         level: int | None = None,
+        world: World = ALONE,
     ) -> None:
-        self.folder, self.device = RunFolder(run), torch.device(device)
+        self.folder, self.device, self.world = RunFolder(run), torch.device(device), world
         self.recipe, self.meaning = self.folder.recipe(), self.folder.meaning()
         self.checkpoint, self.weights = self._file(checkpoint), "raw" if raw else "averaged"
         state = load_checkpoint(self.checkpoint, self.device)
@@ -84,7 +87,8 @@ class Sampler:
     ) -> Iterator[Real[Tensor, "b c h w"]]:
         """Batches of the images of latent points; the seed is that of noise inside the generator."""
         shown = None if labels is None else self.meaning.for_networks(labels)
-        yield from generate(self.net, z, shown, seed, self.range)
+        images = generate(self.net, z, shown, seed, self.range)
+        yield from self.world.in_turns(images, torch.Tensor.cpu) if self.world.size > 1 else images
 
     def chosen(self, names: Sequence[str] = ()) -> UserLabels | None:
         """The labels that are named; without names every class, or examples of the data; None where there are none."""

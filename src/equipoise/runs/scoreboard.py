@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from ..processes import ALONE, World
 from ..recipe import Recipe, known
 from ..training import State
 from .folder import RunFolder, append_row, read_rows
@@ -14,11 +15,17 @@ from .scoring import Scorer
 
 
 class Scoreboard:
-    """What compares the outputs of a run with real images, and the rows that training has written of them."""
+    """What compares the outputs of a run with real images, and the rows that training has written of them.
 
-    def __init__(self, folder: RunFolder, recipe: Recipe, outputs: list[Output], device: torch.device) -> None:
-        self.folder, self.recipe, self.outputs = folder, recipe, outputs
-        of = lambda real: Scorer(RealImages(real), str(recipe.features), device, known(recipe.score))
+    The processes of a `world` score together, and the first one writes.
+    """
+
+    def __init__(
+        self, folder: RunFolder, recipe: Recipe, outputs: list[Output], device: torch.device, world: World = ALONE
+    ) -> None:
+        self.folder, self.recipe, self.outputs, self.world = folder, recipe, outputs, world
+        calls = known(recipe.score)
+        of = lambda real: Scorer(RealImages(real), str(recipe.features), device, calls, world=world)
         self.scorers = [of(output.real) for output in outputs]
 
     @property
@@ -32,26 +39,31 @@ class Scoreboard:
         return [row for row in rows if row.get("output") == output.about.get("output")]
 
     def missing(self, seen: int) -> list[Output]:
-        """The outputs that have no score of this moment yet."""
-        return [output for output in self.outputs if seen not in [row["seen"] for row in self.rows(output)]]
+        """The outputs that have no score of this moment yet, as the process that writes sees it."""
+        without = lambda output: seen not in [row["seen"] for row in self.rows(output)]
+        found = self.world.from_first([without(output) for output in self.outputs])
+        return [output for output, lacks in zip(self.outputs, found, strict=True) if lacks]
 
     def add(self, state: State, untrained: Callable[[], State]) -> dict[str, Any] | None:
-        """Scores all outputs that have no score of this moment; returns the first of them.
+        """Scores all outputs that have no score of this moment; the first process gets the row of the first of them.
 
         When the first score is due the generators are scored as they were before training too, which so begins at once.
         """
-        if self.missing(0):
+        if before := self.missing(0):
             start = untrained()
-            for output in self.missing(0):
+            for output in before:
                 self.add_one(output, start)
         rows = [self.add_one(output, state) for output in self.missing(state.seen)]
         return rows[0] if rows else None
 
-    def add_one(self, output: Output, state: State) -> dict[str, Any]:
+    def add_one(self, output: Output, state: State) -> dict[str, Any] | None:
         """Scores an EMA generator; keeps the checkpoint if it is the best so far, by the first output."""
         G, seed = state.averages[output.net], 1
         scorer, count = self.scorers[self.outputs.index(output)], output.count(int(self.recipe.score_images or 0))
-        values = scorer.score(output.generated(G, count, seed), count, output.subject(G, seed)).values()
+        evaluation = scorer.score(output.generated(G, count, seed), count, output.subject(G, seed))
+        if not self.world.leads:
+            return None
+        values = evaluation.values()
         row: dict[str, Any] = {"seen": state.seen, "weights": "averaged", "seed": seed, "when": "training"}
         row |= output.about | values | scorer.card(count)
         if state.seen and output is self.outputs[0] and is_best(row, self.rows(output)):

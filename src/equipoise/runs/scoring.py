@@ -14,9 +14,10 @@ from ..data import Dataset, toys
 from ..labels import Labels
 from ..metrics import features as feature_module
 from ..metrics.evaluation import Batch, Evaluation
-from ..metrics.features import Features
 from ..metrics.generation import BATCH, generate, latents
 from ..metrics.metric import Subject
+from ..parts import Parts
+from ..processes import ALONE, World
 from ..spec import build, name_of, names
 from ..watching import Watch, unwatched
 from .real_images import classes, real_batches, real_order
@@ -54,20 +55,29 @@ class RealSide(Protocol):
 
 
 class Scorer:
-    """Compares generated images with one real side, by metrics that are named as calls."""
+    """Compares generated images with one real side, by metrics that are named as calls.
+
+    The processes of a `world` make all calls together; the first one has the values.
+    """
 
     def __init__(
-        self, real: RealSide, features: str, device: torch.device, calls: Sequence[str], watch: Watch = unwatched
+        self,
+        real: RealSide,
+        features: str,
+        device: torch.device,
+        calls: Sequence[str],
+        watch: Watch = unwatched,
+        world: World = ALONE,
     ) -> None:
-        self.real, self.device, self.calls, self.watch = real, device, tuple(calls), watch
-        self.features: Features = build(features, feature_module)
+        self.real, self.device, self.calls, self.watch, self.world = real, device, tuple(calls), watch, world
+        self.named, self.features = features, build(features, feature_module)
         if len({name_of(call) for call in self.calls}) < len(self.calls):
             raise ValueError(f"each metric needs a name of its own: {', '.join(self.calls)}")
         self._check_labels()  # a wrong one is refused before anything is written
 
     def _empty(self) -> Evaluation:
         sets = {name: getattr(toys, name) for name in names(toys)}
-        return Evaluation([build(call, metrics, sets) for call in self.calls], self.features, self.device)
+        return Evaluation([build(call, metrics, sets) for call in self.calls], self.features, self.device, self.world)
 
     @property
     def is_labelled(self) -> bool:
@@ -96,8 +106,9 @@ class Scorer:
     def score(self, generated: Iterable[Batch], count: int, subject: Subject | None = None) -> Evaluation:
         """An evaluation that has seen so many generated images, and the generator itself where there is one."""
         evaluation = self.reference.again()
-        evaluation.measure(subject)
-        evaluation.feed(self.watch(generated, "generated images", count), real=False)
+        if self.world.leads:
+            evaluation.measure(subject)
+        evaluation.feed(generated, False, self.watch, "generated images", count)
         return evaluation
 
     def floor(self, count: int) -> dict[str, int | float]:
@@ -105,8 +116,7 @@ class Scorer:
         held_out = self.real.held_out
         if held_out is None:
             return {}
-        batches = real_batches(held_out, count)
-        return self.reference.floor(self.watch(batches, "held-out images", min(count, len(held_out))))
+        return self.reference.floor(real_batches(held_out, count), self.watch, min(count, len(held_out)))
 
     def card(self, count: int) -> dict[str, Any]:
         """What has to be known of a value before it is compared with another."""
@@ -115,13 +125,14 @@ class Scorer:
         return {"metrics": list(self.calls)} | sizes | self._empty().card()
 
 
-def generated(G: nn.Module, dataset: Dataset, count: int, seed: int) -> Iterable[Batch]:
+def generated(G: nn.Module, dataset: Dataset, count: int, seed: int) -> Parts[Batch]:
     """Images of the generator, with labels drawn as often as the data has them."""
     labels = drawn_labels(dataset, count, seed)
     images = generate(G, latents(G, count, seed), labels, seed, dataset.format.range)
     if labels is None or classes(dataset) is None:
         return images
-    return zip(images, labels.split(BATCH), strict=True)
+    parts = labels.split(BATCH)
+    return Parts(lambda number: (images[number], parts[number]), len(images))
 
 
 def drawn_labels(dataset: Dataset, count: int, seed: int) -> Labels | None:

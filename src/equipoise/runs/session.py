@@ -85,7 +85,7 @@ class Session:
         check_shares(self.recipe, self.assembled.growth, self.world)
         self.state: State = self.assembled.state
         self.outputs = outputs(self.dataset, self.state.averages)
-        self.scores = Scoreboard(self.folder, self.recipe, self.outputs, self.device)
+        self.scores = Scoreboard(self.folder, self.recipe, self.outputs, self.device, self.world)
         self.bench = Bench(self.recipe.instruments, self.outputs, self.device)
         if not self.folder.recipe_file.exists():
             self.bench.check(self.state.nets)
@@ -161,16 +161,15 @@ class Session:
         recording = saving or scoring or measuring or due(max(1, known(recipe.images) // ROWS))
         with span("statistics"):
             row = self.record(measuring) if recording else None
-        if not self.world.leads:
-            return Progress(self.state.seen)
-        with span("checkpoints"):
-            if saving or scoring:
-                self.save()
-        with span("pictures"):
-            if due(recipe.sample_every):
-                self.picture()
-            if due(recipe.sample_every) or self.level_ends():
-                self.picture_level()
+        if self.world.leads:
+            with span("checkpoints"):
+                if saving or scoring:
+                    self.save()
+            with span("pictures"):
+                if due(recipe.sample_every):
+                    self.picture()
+                if due(recipe.sample_every) or self.level_ends():
+                    self.picture_level()
         with span("scores"):
             return Progress(self.state.seen, row, self.scores.add(self.state, self.untrained) if scoring else None)
 

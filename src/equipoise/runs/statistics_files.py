@@ -119,7 +119,7 @@ def write_statistics(
     dataset = in_own_size(source)
     look: Features = build(features or usual_features(source).value, feature_module)
     evaluation = Evaluation([fd()], look, device)
-    evaluation.feed(watch(real_batches(dataset), "images", len(dataset)), real=True)
+    evaluation.feed(real_batches(dataset), True, watch, "images", len(dataset))
     state = evaluation.reference(MOMENTS)
     says: dict[str, Any] = dict(zip(OURS, (look.name, look.hash, dataset.name), strict=True))
     content = BytesIO()

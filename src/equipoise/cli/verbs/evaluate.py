@@ -9,6 +9,7 @@ import tyro
 from tyro.conf import Positional
 
 from ... import runs
+from ...processes import World, joined
 from ...spec import listed
 from ...watching import Watch
 from .. import display
@@ -24,8 +25,8 @@ class Evaluate(Command):
     equipoise evaluate samples/ --against photos/ --features inception --json
     equipoise evaluate images.npz --against reference.npz --metrics fid
 
-    The values of a run are added to its metrics.jsonl. What they are compared with is a set of images or a file of
-    statistics: of `equipoise stats`, pytorch-fid, TTUR or StyleGAN.
+    Under `torchrun` the processes share the work. The values of a run are added to its metrics.jsonl. What they are
+    compared with is a set of images or a file of statistics: of `equipoise stats`, pytorch-fid, TTUR or StyleGAN.
     """
 
     images: Annotated[
@@ -53,13 +54,15 @@ class Evaluate(Command):
     def run(self) -> int:
         """Prints the values with their card, of each generator."""
         is_run = (self.images / "recipe.json").exists()
-        for generator in runs.RunFolder(self.images).generators() if is_run else ("",):
-            with display.passes() as watch:
-                row = self.of_run(watch, generator) if is_run else self.of_images(watch)
-            print(dumps(row)) if self.json else display.scores(row)
+        with joined() as world:
+            for generator in runs.RunFolder(self.images).generators() if is_run else ("",):
+                with display.passes(show=world.leads) as watch:
+                    row = self.of_run(watch, world, generator) if is_run else self.of_images(watch, world)
+                if world.leads:
+                    print(dumps(row)) if self.json else display.scores(row)
         return 0
 
-    def of_run(self, watch: Watch, generator: str) -> dict[str, Any]:
+    def of_run(self, watch: Watch, world: World, generator: str) -> dict[str, Any]:
         """Scores a generator."""
         return runs.evaluate(
             self.images,
@@ -73,9 +76,10 @@ class Evaluate(Command):
             chosen_device(self.device),
             watch,
             generator,
+            world,
         )
 
-    def of_images(self, watch: Watch) -> dict[str, Any]:
+    def of_images(self, watch: Watch, world: World) -> dict[str, Any]:
         """Scores a set of images."""
         if self.against is None:
             raise ValueError(f"{self.images} is no run folder; images are scored --against others or their statistics")
@@ -84,5 +88,5 @@ class Evaluate(Command):
             raise ValueError(f"--{useless[0]} is for a run's generator, and {self.images} is a set of images")
         device = chosen_device(self.device)
         return runs.evaluate_images(
-            self.images, self.against, listed(self.metrics), self.features, self.labels, device, watch
+            self.images, self.against, listed(self.metrics), self.features, self.labels, device, watch, world
         )

@@ -8,6 +8,7 @@ import torch
 import tyro
 
 from ... import runs
+from ...processes import joined
 from ...runs import pictures
 from ..command import Checkpoint, Command, Device, Raw, Run, chosen_device
 
@@ -22,6 +23,8 @@ class Sample(Command):
     equipoise sample runs/x --interpolate spherical --out between.png
     equipoise sample runs/ring --count 10000 --out points.npz
     equipoise sample runs/horses --input photos/ --out zebras/ --direction a_to_b
+
+    Under `torchrun` the processes share the work.
     """
 
     run_folder: Annotated[Run, tyro.conf.arg(metavar="RUN")]
@@ -74,17 +77,29 @@ class Sample(Command):
         self.check()
         if self.out.exists():
             raise ValueError(f"{self.out} exists and was not touched; choose another --out")
-        sampler = runs.Sampler(self.run_folder, self.raw, self.checkpoint, chosen_device(self.device), self.level)
-        if self.input is not None:
-            print(runs.translate_files(sampler, self.input, self.out, self.direction, self.tile))
-            return 0
+        with joined() as world:
+            device = chosen_device(self.device)
+            of_run = self.run_folder, self.raw, self.checkpoint, device, self.level, world
+            sampler = world.together(lambda: runs.Sampler(*of_run))
+            said = self.drawn(sampler) if self.input is None else self.translated(sampler, self.input)
+        if world.leads:
+            print(said)
+        return 0
+
+    def translated(self, sampler: runs.Sampler, images: Path) -> str:
+        """Translates images of one's own; says what it wrote."""
+        return runs.translate_files(sampler, images, self.out, self.direction, self.tile)
+
+    def drawn(self, sampler: runs.Sampler) -> str:
+        """Writes images of latent points; says where."""
         z, labels, columns = runs.sheet(
             sampler, self.count, self.labels, self.rows, self.interpolate, self.seed, self.truncation
         )
-        images = torch.cat(list(sampler.draw(z, labels, self.seed)))
+        images = list(sampler.draw(z, labels, self.seed))
+        if not sampler.world.leads:
+            return ""
         names = sampler.meaning.names if sampler.meaning.kind == "classes" else ()
-        print(pictures.write(images, labels, self.out, columns, names, sampler.range))
-        return 0
+        return pictures.write(torch.cat(images), labels, self.out, columns, names, sampler.range)
 
     def check(self) -> None:
         """Raises ValueError for flags that have no use for each other."""
