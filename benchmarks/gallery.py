@@ -47,6 +47,7 @@ SETTINGS = {  # what differs from the preset
     "infogan-study": "--network 'infogan(width=16)' --batch 32 " + falling("5e-4", "5e-4"),
     "ls-gan": "--network 'dcgan(g_width=16, d_width=16)' --batch 16 " + falling("1e-3", "5e-4"),
     "acgan": "--network 'dcgan(g_width=16, d_width=16, z_dim=110)' --g-condition batch_norm --batch 16 "
+    "--loss 'auxiliary_classifier(fakes=False)' "
     + falling("1e-3", "5e-4"),
     "ebgan": "--network 'ebgan(g_width=16, d_width=16)' --batch 32 " + falling("5e-4", "5e-4"),
     "wgan": "--network 'dcgan(g_width=16, d_width=16)' --batch 8 --g-batch 32 --d-steps 5 --lr-g 5e-4 --lr-d 5e-4",

@@ -34,6 +34,7 @@ SHARED = {
     "growth",
     "labels",
     "numerics",
+    "parts",
     "processes",
     "profiling",
     "randomness",
