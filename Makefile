@@ -10,7 +10,7 @@ train: .venv.stamp
 	$(BIN)/equipoise report runs/first
 
 test: check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: .venv.stamp
 	$(BIN)/ruff check .

@@ -47,8 +47,7 @@ SETTINGS = {  # what differs from the preset
     "infogan-study": "--network 'infogan(width=16)' --batch 32 " + falling("5e-4", "5e-4"),
     "ls-gan": "--network 'dcgan(g_width=16, d_width=16)' --batch 16 " + falling("1e-3", "5e-4"),
     "acgan": "--network 'dcgan(g_width=16, d_width=16, z_dim=110)' --g-condition batch_norm --batch 16 "
-    "--loss 'auxiliary_classifier(fakes=False)' "
-    + falling("1e-3", "5e-4"),
+    "--loss 'auxiliary_classifier(fakes=False)' " + falling("1e-3", "5e-4"),
     "ebgan": "--network 'ebgan(g_width=16, d_width=16)' --batch 32 " + falling("5e-4", "5e-4"),
     "wgan": "--network 'dcgan(g_width=16, d_width=16)' --batch 8 --g-batch 32 --d-steps 5 --lr-g 5e-4 --lr-d 5e-4",
     "wn-gan": "--network 'wn_gan(width=16)' --batch 8 " + falling("1e-3", "3e-4", share=1.0),
@@ -86,9 +85,10 @@ NOTES = {  # what did not work first, measured at the same budget, and what does
     "FD 21.1.",
     "ls-gan": "The margin, 2e-4 a value, belongs to 64x64 RGB; it learns so too.",
     "wgan": "With clipped weights it learns, if slowly: 1,000 steps of the generator, samples still coarse.",
-    "acgan": "With the label concatenated to z, as in the paper, each class became one picture: FD 6.6 to 13.1 "
-    "in five runs with other learning rates, weights of the class loss and norms of D. With conditional batch "
-    "normalisation, where the generator starts from z alone, classes stay varied; some samples are of another class.",
+    "acgan": "With the label concatenated to z, as in the paper, each class became one picture in five runs of 40,000 "
+    "images. With conditional batch normalisation, where the generator starts from z alone, classes stay varied. When "
+    "the classifier learns from fakes too, as in the paper, both networks agree on classes of their own: 57 per cent "
+    "are those asked for (FD 0.90). It learns from reals alone here.",
     "wn-gan": "At learning rates of 5e-4 for both networks and batches of 32 many samples were nearly black: FD 8.81. "
     "Small batches, a faster generator and a learning rate that falls from the start help.",
     "improved-gan": "At equal learning rates of 5e-4 the discriminator wins and all samples are black: FD 44.2. A "

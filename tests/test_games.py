@@ -6,7 +6,7 @@ from itertools import count, islice, repeat
 
 import pytest
 import torch
-import torch.multiprocessing
+from elsewhere import ranks
 from test_training import assert_equal
 from torch import nn
 
@@ -299,7 +299,7 @@ def play_rank(rank, size, folder):
 
 
 def test_two_processes_are_one(tmp_path):
-    torch.multiprocessing.spawn(play_rank, (2, str(tmp_path)), nprocs=2)
+    ranks(play_rank, (2, str(tmp_path)), 2)
     torch.set_default_dtype(torch.float64)
     try:
         one = Run(loss=losses.relativistic(), penalties=[penalties.r1()], d_steps=2)

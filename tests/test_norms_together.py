@@ -6,6 +6,7 @@ from copy import deepcopy
 
 import pytest
 import torch
+from elsewhere import ranks
 from torch import nn
 from torch.nn.utils import parametrize
 
@@ -253,6 +254,6 @@ def several(rank, folder):
 
 
 def test_the_vectors_are_the_same_in_all_processes(tmp_path):
-    torch.multiprocessing.spawn(several, args=(str(tmp_path),), nprocs=2)
+    ranks(several, (str(tmp_path),), 2)
     a, b = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
     assert torch.equal(a, b)

@@ -12,6 +12,7 @@ from itertools import chain
 import numpy as np
 import pytest
 import torch
+from elsewhere import ranks
 from torch import nn
 
 from equipoise import augment, games, layers, losses, metrics, norms, penalties
@@ -30,6 +31,7 @@ from equipoise.runs.session import check_shares
 from equipoise.training import Player, State, steps
 
 BATCH, SIDE = 8, 4
+pytestmark = pytest.mark.xdist_group("processes")  # what several processes come to is made once
 
 
 class G(nn.Module):
@@ -189,7 +191,7 @@ def together(tmp_path_factory):
     """What two and four processes come to, the states of all of them."""
     folder, found = tmp_path_factory.mktemp("together"), {}
     for size in (2, 4):
-        torch.multiprocessing.spawn(rank, (size, str(folder), [*GAMES]), nprocs=size)
+        ranks(rank, (size, str(folder), [*GAMES]), size)
         found[size] = [torch.load(folder / f"{size}-{number}.pt", weights_only=True) for number in range(size)]
     return found
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from elsewhere import killed
 from PIL import Image
 from test_networks import SMALL
 
@@ -148,19 +149,6 @@ def test_stopping_saves_and_the_same_recipe_goes_on(arrays, finished, tmp_path):
     assert [row["seen"] for row in read_rows(tmp_path / "x" / "metrics.jsonl")] == [0, 12, 24]
 
 
-KILLED = """
-import json, os, signal, sys
-import torch
-from equipoise import runs
-from equipoise.presets.published import published
-from equipoise.recipe import Recipe
-torch.set_num_threads(1)
-for progress in runs.train(Recipe.from_json(json.loads(sys.argv[1])), sys.argv[2]):
-    if progress.seen >= int(sys.argv[3]):
-        os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
 STATEFUL = {
     "loss": "pretrained(loss=boundary_equilibrium(rate=0.1), images=8)",
     "penalties": ("r1(weight=0.1, every=3)", "lecam(warm_up=1)", "spectral_regularization", "historical_averaging"),
@@ -187,10 +175,7 @@ def test_a_killed_run_ends_bit_for_bit_where_an_unbroken_one_ends(name, arrays, 
     )  # the kill comes between checkpoints
     finish(recipe, tmp_path / "whole")
     step = 4 * steps_of(recipe.d_steps)
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED, json.dumps(recipe.to_json()), str(tmp_path / "x"), str(3 * step)]
-    )
-    assert killed.returncode == -signal.SIGKILL
+    killed(recipe, tmp_path / "x", 3 * step)
     stopped = int(RunFolder(tmp_path / "x").newest_checkpoint().stem)
     assert stopped == 2 * step if isinstance(recipe.d_steps, int) else 0 < stopped < recipe.images
     finish(recipe, tmp_path / "x")

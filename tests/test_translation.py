@@ -2,9 +2,6 @@
 
 import importlib.util
 import json
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -14,9 +11,10 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 import torch
+from elsewhere import killed
 from PIL import Image
 from test_networks import TRANSLATING as SMALL
-from test_runs import CPU, KILLED, lines, same_state
+from test_runs import CPU, lines, same_state
 
 from equipoise import (
     activations,
@@ -302,8 +300,7 @@ class TestRuns:
         if name == "cyclegan":
             recipe = replace(recipe, game="cycle(buffer=3)")
         finish(recipe, tmp_path / "whole")
-        killed = subprocess.run([sys.executable, "-c", KILLED, json.dumps(recipe.to_json()), str(tmp_path / "x"), "6"])
-        assert killed.returncode == -signal.SIGKILL
+        killed(recipe, tmp_path / "x", 6)
         assert int(RunFolder(tmp_path / "x").newest_checkpoint().stem) == 4
         finish(recipe, tmp_path / "x")
         assert same_state(tmp_path / "x", tmp_path / "whole")
