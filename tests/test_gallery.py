@@ -31,7 +31,7 @@ def test_every_setting_assembles_at_the_shared_budget(name):
     source = inspect(recipe.data, bool(recipe.labels), recipe.strict)
     recipe, _ = choose(recipe, source, torch.device("cpu"))
     rehearse(recipe, load_dataset(recipe).meaning.space, torch.device("cpu"))
-    assert recipe.images == gallery.LENGTHS.get(name, gallery.IMAGES)
+    assert f"--images {recipe.images} " in gallery.LENGTHS.get(name, gallery.USUAL)
     own = "--d-steps" in gallery.SETTINGS[name]
     assert own or recipe.d_steps == getattr(presets, name.replace("-", "_"))().d_steps
 
@@ -48,7 +48,8 @@ def runs(tmp_path, monkeypatch):
     words = "--network 'mlp(width=8, depth=1, z_dim=2)' --batch 16"
     monkeypatch.setattr(gallery, "SETTINGS", {"gan": words, "dcgan": words})
     few = "--images 16 --precision float32 --features pixels --score-images 2"
-    monkeypatch.setattr(gallery, "shared", lambda name: few)
+    monkeypatch.setattr(gallery, "USUAL", few)
+    monkeypatch.setattr(gallery, "LENGTHS", {})
     for _ in train(gallery.recipe("gan"), tmp_path / "gan"):
         pass
     return tmp_path
