@@ -91,24 +91,28 @@ SETTINGS = {  # what differs from the preset
 }
 NOTES = {  # what did not work first, measured at the same budget, and what does
     "gan": "At learning rates of 0.02 and batches of 16: FD 13.0. Batches of 8 help: FD 9.00 at the paper's "
-    "learning rate, 0.1. The pixels of fully connected networks are learnt one by one, hence the noise.",
+    "learning rate, 0.1. The pixels of fully connected networks are learnt one by one, hence the noise. Of a run of "
+    "200,000 images the best score is 3.9, in the middle, and the last one 6.5.",
     "lsgan": "At equal learning rates of 5e-4 and batches of 32: FD 7.73, with grids over the garments. Small "
     "batches, hence more steps, and a generator that learns twice as fast help.",
     "dragan": "At learning rates of 5e-4 and batches of 32 samples were blobs, FD 11.7; at 2e-3 and 16 many grey: "
     "FD 21.1.",
     "ls-gan": "The margin, 2e-4 a value, belongs to 64x64 RGB; it learns so too.",
-    "wgan": "With clipped weights it learns, if slowly: 1,000 steps of the generator, samples still coarse.",
+    "wgan": "With clipped weights it learns, if slowly: 1,000 steps of the generator, samples still coarse. "
+    "More images "
+    "do not help: 4.8 after 50,000, 5.3 after 200,000; a clipped critic is too simple, as WGAN-GP's authors say.",
     "acgan": "With the label concatenated to z, as in the paper, each class became one picture in five runs of 40,000 "
     "images. With conditional batch normalisation, where the generator starts from z alone, classes stay varied. When "
     "the classifier learns from fakes too, as in the paper, both networks agree on classes of their own: 57 per cent "
     "are those asked for (FD 0.90). It learns from reals alone here.",
     "wn-gan": "At learning rates of 5e-4 for both networks and batches of 32 many samples were nearly black: FD 8.81. "
-    "Small batches, a faster generator and a learning rate that falls from the start help.",
+    "Small batches, a faster generator and a learning rate that falls from the start help; 6.77 after 40,000.",
     "improved-gan": "At equal learning rates of 5e-4 the discriminator wins and all samples are black: FD 44.2. A "
     "generator that learns five times as fast as the discriminator gets shapes, coarse ones.",
     "began": "With gamma 0.5 and k that moves ten times as fast as in the paper (rate 0.01) all samples were sneakers, "
     "which are the easiest to reconstruct: FD 21.9. With gamma 1.0 and rate 0.05 all were shoes: FD 22.8. EBGAN's "
-    "pulling-away term keeps samples varied; they are flat shapes, not yet garments.",
+    "pulling-away term keeps samples varied; they are smooth shapes of garments and shoes without folds or patterns, "
+    "as an autoencoder of 64 numbers draws them. Five times as many images help little: 8.7 after 40,000.",
     "default": "On a machine without units for bfloat16, which emulates it: in float32 it takes a fifth of the time.",
     "ebgan": "The paper's margin, 20, works as it is.",
 }
