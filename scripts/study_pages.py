@@ -109,12 +109,14 @@ NOTES = {  # what the numbers of a page say beside its scores
         the standard loss, at two widths), where the paper's network trains.
     """,
     "default": """
-        After half a minute a run it is not: the f-GAN (Kullback-Leibler) is ahead of it in every seed, by a third,
-        and least squares by a tenth, which is chance. Both train DCGAN with batch normalisation, at rates that were
-        searched for this set. Measured in another way, since they learn from labels or see 32x32 pixels, means of
-        three seeds: acgan 3.7, sngan-projection 5.3, sagan 8.9, r3gan 13.0, pggan 13.5, biggan 23.6, biggan-deep 24.3.
-        At ten times the length the gap closes: 140,000 images of the default, five minutes on one thread, came to
-        0.96 to 1.1, 200,000 of the f-GAN, which take about as long, to 0.92. The other sets have not been run with
+        After half a minute a run it is not: the f-GAN (Kullback-Leibler) is ahead of it in every seed, by a
+        third, and least squares by a tenth, which is chance. Both train DCGAN with batch normalisation, at
+        rates that were searched for this set. Measured in another way, since they learn from labels or see
+        32x32 pixels, means of three seeds: acgan 3.7, sngan-projection 5.3, sagan 8.9, r3gan 13.0, pggan 13.5,
+        biggan 23.6, biggan-deep 24.3. The half minute is of processor time and a forecast of training alone:
+        with scores, and beside other work on the machine, runs took 27 to 100 seconds of the clock. At ten
+        times the length the gap closes: 140,000 images of the default, five minutes on one thread, came to 0.96
+        to 1.1, 200,000 of the f-GAN, which take about as long, to 0.92. The other sets have not been run with
         seeds; docs/results.md has single runs on photographs, where the default is ahead.
     """,
     "sngan-speed": """

@@ -250,10 +250,12 @@ class TestComparison:
         assert found["far", "c"] < 0.001
         assert found["near", "c"] > 0.05
 
-    def test_of_scores_without_spread_nothing_is_said(self):
+    def test_scores_without_spread_differ_or_are_equal(self):
         scores = {("a", ""): [1.0, 1.0], ("b", ""): [1.0, 1.0], ("c", ""): [2.0, 2.0]}
-        assert significance(scores, "a") == {}
-        assert np.isnan(probability_better([8.0, 8.0], [7.0, 7.0], higher=True))
+        assert significance(scores, "a") == {("b", ""): 1.0, ("c", ""): 0.0}
+        assert probability_better([8.0, 8.0], [7.0, 7.0], higher=True) == 1.0
+        assert probability_better([8.0, 8.0], [7.0, 7.0], higher=False) == 0.0
+        assert probability_better([8.0, 8.0], [8.0, 8.0], higher=True) == 0.5
         assert probability_better([8.0, 8.0, 8.0], [7.0, 7.3, 7.1], higher=True) > 0.99  # one side has a spread
         assert agreement({"a": [2.0, 2.0], "b": [2.0, 2.0], "c": [2.0, 2.0]}) is None
 

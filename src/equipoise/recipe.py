@@ -226,11 +226,12 @@ class Recipe(Scores, Machine, Optimisation, Game, Networks, Reading, Usual):
         """Height and width in pixels, or None while they are to be chosen."""
         if self.size is None:
             return None
-        match = re.fullmatch(r"(\d+)(?:x(\d+))?", self.size)
+        match = re.fullmatch(r"(\d+)(?:x(\d+))?", self.size) if isinstance(self.size, str) else None
         height, width = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
         if min(height, width) < 8 and (height, width) != (1, 1):
             rule = "pixels like 64 or, height x width, 48x96, and at least 8, or 1 of points"
-            raise ValueError(f"size must be {rule}, not {self.size!r}")
+            quoted = "" if isinstance(self.size, str) else ": it is text, in quotes"
+            raise ValueError(f"size must be {rule}, not {self.size!r}{quoted}")
         return height, width
 
     def part(self, group: type[Group]) -> Group:

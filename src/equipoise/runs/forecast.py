@@ -7,6 +7,7 @@ from functools import partial
 from itertools import repeat
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from ..growth import Phase
@@ -25,6 +26,8 @@ from .outputs import on_noise
 from .trial_batches import batch_of_noise
 
 SECONDS = 2.0  # of timing, of which the first round, which is slower, is left out
+FEWEST, LONGER = 6, 5  # rounds, as long as they take at most so many times as long
+MOST = 3  # times the median: a round that took longer was held up by other work
 SHORTEST = 0.3  # seconds for a level of growth
 PIXELS = 256 * 256  # of the images together that a CPU is timed with, or of one
 ROUNDS = 20  # at most; lazy penalties come every few
@@ -107,12 +110,12 @@ def _of_images(
     noise = batch_of_noise(replace(recipe, batch=batch), labels, device)
     stream = rounds(assembled, repeat(noise), recipe)
     state.seen, marks = start, [now()]
-    while len(marks) <= ROUNDS and marks[-1] - marks[0] < most:
+    while len(marks) <= ROUNDS and marks[-1] - marks[0] < most * (LONGER if len(marks) <= FEWEST else 1):
         next(stream)
         marks.append(now())
     images = (state.seen - start) / (len(marks) - 1)  # of a round
-    timed = marks[min(1, len(marks) - 2) :]  # without the first, where there are others
-    return (timed[-1] - timed[0]) / (len(timed) - 1) / images
+    took = np.diff(marks)[min(1, len(marks) - 2) :]  # without the first, where there are others
+    return float(np.minimum(took, MOST * np.median(took)).mean() / images)
 
 
 def _of_scores(assembled: Assembled, recipe: Recipe, labels: LabelSpace, now: Callable[[], float]) -> float:

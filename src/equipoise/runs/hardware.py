@@ -3,6 +3,8 @@
 import gc
 import os
 import platform
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,11 +17,14 @@ def hardware(device: torch.device) -> dict[str, Any]:
 
 
 def forget_peak(device: torch.device) -> None:
-    """What a GPU has held until now does not count any more."""
+    """What has been held until now does not count any more: on GPUs, and on Linux of the process."""
+    gc.collect()
     if device.type == "cuda":
-        gc.collect()
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
+    else:
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark (proc(5))
 
 
 def memory(device: torch.device) -> int:

@@ -1,7 +1,7 @@
 """What scores of several seeds say: means with intervals, differences that are none of chance, ranks that hold."""
 
 from collections.abc import Mapping, Sequence
-from math import isnan, nan
+from math import nan
 from typing import Literal, NamedTuple
 from warnings import catch_warnings
 
@@ -69,15 +69,14 @@ def significance(scores: Scores, baseline: str) -> dict[tuple[str, str], float]:
         other = scores.get((baseline, column), ())
         if row != baseline and min(len(values), len(other)) > 1:
             found[row, column] = _welch(values, other)
-    known = {key: p for key, p in found.items() if not isnan(p)}
-    if not known:
+    if not found:
         return {}
-    corrected = scipy.stats.false_discovery_control([*known.values()])
-    return dict(zip(known, corrected.tolist(), strict=True))
+    corrected = scipy.stats.false_discovery_control([*found.values()])
+    return dict(zip(found, corrected.tolist(), strict=True))
 
 
 def probability_better(values: Sequence[float], others: Sequence[float], higher: bool) -> float:
-    """1 - p of Welch's one-sided test that the mean of `values` is better; nan with fewer than two runs, or no spread.
+    """1 - p of Welch's one-sided test that the mean of `values` is better; nan with fewer than two runs.
 
     >>> round(probability_better([1.0, 1.1, 0.9], [2.0, 2.2, 1.9], higher=False), 3) > 0.99
     True
@@ -127,9 +126,11 @@ def agreement(ranked: Mapping[str, Sequence[float]]) -> Agreement | None:
 def _welch(
     values: Sequence[float], others: Sequence[float], alternative: Literal["two-sided", "less", "greater"] = "two-sided"
 ) -> float:
-    """p of Welch's test; nan where neither side has a spread, of which nothing can be said."""
+    """p of Welch's test, and where neither side has a spread its limit: 0 or 1, of equal scores 1 or 1/2."""
     if np.ptp(values) == np.ptp(others) == 0:
-        return nan
+        if values[0] == others[0]:
+            return 1.0 if alternative == "two-sided" else 0.5
+        return float(alternative == ("less" if values[0] > others[0] else "greater"))
     with catch_warnings(action="ignore", category=RuntimeWarning):  # of one side without spread
         test = scipy.stats.ttest_ind(np.array(values), np.array(others), equal_var=False, alternative=alternative)
     return float(test.pvalue)

@@ -15,6 +15,7 @@ from ..recipe import Recipe
 from ..runs import Session
 from ..runs.folder import Busy, Unusable, write_whole
 from ..runs.forecast import measured
+from ..runs.hardware import forget_peak
 from ..runs.session import NotFinite
 from .costs import check_data
 from .files import begun
@@ -95,6 +96,7 @@ class Progress(NamedTuple):
 def advance(out: Path, job: Job, stop: Callable[[], bool], device: torch.device | str) -> Iterator[Progress]:
     """Trains a run; how far it is after each round."""
     folder = out / job.key
+    forget_peak(torch.device(device))
     session = Session(timed(out, job, torch.device(device)), folder, device)
     until = job.until or session.recipe.images or 0
     for progress in session.train(lambda: stop() or session.state.seen >= until):
