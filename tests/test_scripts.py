@@ -90,7 +90,7 @@ def test_the_gallery_trains_a_preset_and_writes_the_page(tmp_path, monkeypatch):
     words = "--network 'mlp(width=8, depth=1, z_dim=2)' --batch 8 " + gallery.falling("1e-3", "5e-4")
     monkeypatch.setattr(gallery, "SETTINGS", {"gan": words})
     few = "--images 16 --precision float32 --features pixels --score-images 2"
-    monkeypatch.setattr(gallery, "shared", lambda name: few)
+    monkeypatch.setattr(gallery, "USUAL", few)
     monkeypatch.setattr(sys, "argv", ["gallery.py", "--only", "gan"])
     gallery.main()
     assert "## gan\n" in (tmp_path / "docs" / "gallery.md").read_text()
