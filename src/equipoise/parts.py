@@ -27,3 +27,12 @@ class Parts(Generic[T]):
 
     def __iter__(self) -> Iterator[T]:
         return map(self._make, range(self._count))
+
+
+def sliced(make: Callable[[slice], T], count: int, size: int) -> Parts[T]:
+    """What is made of `count` things, so many at a time, the last time of those that are left.
+
+    >>> list(sliced(range(5).__getitem__, 5, 2))
+    [range(0, 2), range(2, 4), range(4, 5)]
+    """
+    return Parts(lambda number: make(slice(number * size, (number + 1) * size)), -(-count // size))

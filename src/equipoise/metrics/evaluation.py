@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from .. import __version__
-from ..parts import Parts
 from ..processes import ALONE, World
 from ..watching import Watch, unwatched
 from .features import Features
@@ -131,9 +130,9 @@ class Evaluation:
         """Shows images to all metrics, those of the real side to whom they are new; returns how many there were."""
         chosen = {key: metric for key, metric in self.fed.items() if not real or key in self.lacking}
         wanted = {getattr(metric, "sees", "features") for metric in chosen.values()}
-        looked = self.world.in_turns(batches if chosen else Parts(lambda _: None, 0), partial(self._look, wanted))
+        looked = watch(self.world.in_turns(batches, partial(self._look, wanted)), name, total)
         count = 0
-        for seen in watch(looked, name, total):
+        for seen in looked if chosen else ():
             count += len(seen)
             for metric in chosen.values():
                 more = {"labels": seen.labels} if getattr(metric, "labelled", False) else {}

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..checks import check_range
 from ..critic import ask
-from ..parts import Parts
+from ..parts import Parts, sliced
 from ..randomness import has_drawn, mixed, random_state, seeded
 from ..ranges import BYTES, Range
 from .full_precision import exact
@@ -40,12 +40,11 @@ def generate(
     left as it was.
     """
 
-    def batch(number: int) -> Real[Tensor, "b c h w"]:
-        part = slice(number * BATCH, (number + 1) * BATCH)
+    def batch(part: slice) -> Real[Tensor, "b c h w"]:
         some = None if labels is None else labels[part]
         return range.from_networks(_images(G, z[part], some, mixed(seed, part.start)))
 
-    return Parts(batch, -(-len(z) // BATCH))
+    return sliced(batch, len(z), BATCH)
 
 
 def _images(G: nn.Module, z: Tensor, labels: Tensor | None, seed: int) -> Tensor:

@@ -16,7 +16,7 @@ from ..labels import LabelSpace
 from ..metrics.evaluation import Batch
 from ..metrics.generation import BATCH, generate, latents, translate
 from ..metrics.metric import Subject
-from ..parts import Parts
+from ..parts import Parts, sliced
 from ..ranges import Range
 from ..training import role
 from . import scatter
@@ -133,8 +133,7 @@ class FromImages(Output):
         """The images that become of the first so many inputs, in an order that is mixed and always the same."""
         inputs, _ = self.sides
         order = real_order(inputs)[:count]
-        chosen = lambda number: inputs.take(order[number * BATCH : (number + 1) * BATCH])
-        return Parts(lambda number: translated(G, chosen(number), seed), -(-len(order) // BATCH))
+        return sliced(lambda part: translated(G, inputs.take(order[part]), seed), len(order), BATCH)
 
     def subject(self, G: nn.Module, seed: int) -> None:
         """There are no latent vectors."""

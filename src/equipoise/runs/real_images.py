@@ -12,7 +12,7 @@ from torch import Tensor
 from ..data import Dataset, Domains, DomainSources, Format, Source, batches, find_domains, inspect, load, load_domains
 from ..data.batches import check_dequantize
 from ..data.dataset import unknown_range
-from ..parts import Parts
+from ..parts import Parts, sliced
 from ..processes import ALONE, World
 from ..ranges import Range
 from ..recipe import Recipe, known
@@ -77,11 +77,10 @@ def real_batches(
     """Images in an order that is mixed and always the same, all or so many, with labels where they are classes."""
     order, labels = real_order(dataset)[:most], classes(dataset)
 
-    def batch(number: int) -> tuple[Tensor, Tensor | None]:
-        part = order[number * CHUNK : (number + 1) * CHUNK]
-        return dataset.take(part), None if labels is None else labels[part]
+    def batch(part: slice) -> tuple[Tensor, Tensor | None]:
+        return dataset.take(order[part]), None if labels is None else labels[order[part]]
 
-    return Parts(batch, -(-len(order) // CHUNK))
+    return sliced(batch, len(order), CHUNK)
 
 
 def real_order(dataset: Dataset) -> Int64[np.ndarray, " n"]:
