@@ -99,7 +99,8 @@ NOTES = {  # what did not work first, measured at the same budget, and what does
     "FD 21.1.",
     "ls-gan": "The margin, 2e-4 a value, belongs to 64x64 RGB; it learns so too.",
     "wgan": "With clipped weights it learns, if slowly: 1,000 steps of the generator, samples still coarse. "
-    "More images do not help: 4.8 after 50,000, 5.3 after 200,000; a clipped critic is too simple, as WGAN-GP's authors say.",
+    "More images do not help: 4.8 after 50,000, 5.3 after 200,000; "
+    "a clipped critic is too simple, as WGAN-GP's authors say.",
     "acgan": "With the label concatenated to z, as in the paper, each class became one picture in five runs of 40,000 "
     "images. With conditional batch normalisation, where the generator starts from z alone, classes stay varied. When "
     "the classifier learns from fakes too, as in the paper, both networks agree on classes of their own: 57 per cent "
