@@ -49,12 +49,12 @@ class Row:
     """What instruments say of a critic."""
 
     def __init__(self, D, real, fake):
-        norms_found = instruments.gradient_norms(bins=40)(D, real, fake)
+        norms_found = instruments.gradient_norms(D, real, fake, bins=40)
         self.mean, self.edges, self.counts = (norms_found[name] for name in ("mean", "edges", "counts"))
-        self.estimate = instruments.lipschitz_estimate()(D, real, fake)["lipschitz_estimate"]
-        self.bound = instruments.lipschitz_bound()(D)["lipschitz_bound"]
-        self.rank = instruments.effective_rank()(D)["2"]
-        self.spectrum = instruments.spectrum()(D)["2.reshaped"]
+        self.estimate = instruments.lipschitz_estimate(D, real, fake)["lipschitz_estimate"]
+        self.bound = instruments.lipschitz_bound(D)["lipschitz_bound"]
+        self.rank = instruments.effective_rank(D)["2"]
+        self.spectrum = instruments.spectrum(D)["2.reshaped"]
         self.weights = D[2].weight.detach().flatten()
         self.edge = (
             (torch.cat([w.detach().flatten() for w in D.parameters()]).abs() > 0.99 * CLIP).float().mean().item()

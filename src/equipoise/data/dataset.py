@@ -63,10 +63,10 @@ class Dataset:
 
     name: str
     decoder: Decoder
-    images: Real[Tensor, "n c h w"] | None
+    images: Real[Tensor, "n c h w"] | None = field(repr=False)
     labels: LabelTable | None
     strict: bool = False
-    load_held_out: Callable[[], "Dataset | None"] = lambda: None
+    load_held_out: Callable[[], "Dataset | None"] = field(default=lambda: None, repr=False)
     toy: Toy | None = None
     _reported: set[int] = field(default_factory=set, repr=False)
 

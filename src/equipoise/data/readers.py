@@ -22,7 +22,7 @@ LARGEST_FILE = 2**30
 class Arrays:
     """Images that are already numbers: bytes, or floats in a range, where it is known."""
 
-    array: Shaped[np.ndarray, "n c h w"]
+    array: Shaped[np.ndarray, "n c h w"] = field(repr=False)
     range: Range | None = BYTES
 
     def __len__(self) -> int:

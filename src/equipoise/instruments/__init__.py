@@ -2,13 +2,13 @@
 
 Each is called as penalties are, `(critic, real, fake)`, and gives numbers by name. Those of weights need no images;
 those of critics need both sides. They work on any module, and on any function from images to logits where no weights
-are asked for.
+are asked for. Without a critic, `spectrum(top=8)` is the instrument itself.
 
 >>> from equipoise import instruments
 >>> import torch
 >>> D = torch.nn.Sequential(torch.nn.Linear(2, 2, bias=False))
 >>> D[0].weight.data = torch.diag(torch.tensor([3.0, 1.0]))
->>> instruments.spectrum()(D)
+>>> instruments.spectrum(D)
 {'0.reshaped': [3.0, 1.0]}
 """
 

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import wraps
+from typing import Any, Literal, Protocol, cast, overload, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -31,11 +32,35 @@ class Instrument:
         """The numbers of a network, or of a `Critic`, which also holds labels, on real and fake images."""
         asked = Critic.of(critic)
         if self.of == "critics" and (real is None or fake is None):
-            raise ValueError(f"{self.name} looks at images of both sides: {self.name}()(D, real, fake)")
+            raise ValueError(f"{self.name} looks at images of both sides: {self.name}(D, real, fake)")
         if self.of == "weights" and not isinstance(asked.D, nn.Module):
             raise ValueError(f"{self.name} measures the weights of a network, not a {type(asked.D).__name__}")
         with undisturbed(asked.D):
             return self.measure(asked, real, fake)
+
+
+@runtime_checkable
+class Measuring(Protocol):
+    """A function that measures a network, or without one makes an instrument of its options."""
+
+    @overload
+    def __call__(
+        self, critic: CriticLike, real: Images | None = None, fake: Fakes | None = None, /, **options: Any
+    ) -> Readings: ...
+
+    @overload
+    def __call__(self, **options: Any) -> Instrument: ...
+
+
+def measuring(make: Callable[..., Instrument]) -> Measuring:
+    """`spectrum(top=8)` is an instrument to keep, and `spectrum(D, top=8)` measures at once."""
+
+    @wraps(make)
+    def measured(*critic_and_images: Any, **options: Any) -> Instrument | Readings:
+        instrument = make(**options)
+        return instrument(*critic_and_images) if critic_and_images else instrument
+
+    return cast(Measuring, measured)
 
 
 @contextmanager

@@ -10,19 +10,20 @@ from torch.nn.functional import logsigmoid
 from ..checks import check_range
 from ..critic import Critic, Fakes, Images, heads, per_sample
 from ..metrics.transport import solution
-from .instrument import Instrument, Readings
+from .instrument import Instrument, Readings, measuring
 
 Norms = Float[Tensor, "points batch"]
 NEWTON = 50  # steps, far more than it takes
 
 
-def lipschitz_estimate(points: int = 9) -> Instrument:
+@measuring
+def lipschitz_estimate(*, points: int = 9) -> Instrument:
     """max |grad D(x')|, x' = x + t (G(z) - x), t on an even grid with both ends: never more than |D|_Lip.
 
     The gradient is that of each sample's logit, as penalties take it.
 
     >>> D = lambda x: x.square().sum(1) / 2  # its gradient at x is x
-    >>> lipschitz_estimate()(D, torch.zeros(2, 4), torch.full((2, 4), 1.5))
+    >>> lipschitz_estimate(D, torch.zeros(2, 4), torch.full((2, 4), 1.5))
     {'lipschitz_estimate': 3.0}
     """
     check_range(at_least=2, points=points)
@@ -33,13 +34,14 @@ def lipschitz_estimate(points: int = 9) -> Instrument:
     return Instrument("lipschitz_estimate", measure)
 
 
-def gradient_norms(points: int = 9, bins: int = 32) -> Instrument:
+@measuring
+def gradient_norms(*, points: int = 9, bins: int = 32) -> Instrument:
     """|grad D(x')|, x' = x + t (G(z) - x), t on an even grid (Gulrajani 2017, arXiv:1704.00028, Fig. 1b).
 
     WGAN-GP wants 1. `edges` and `counts` of a histogram from 0 to the `largest` norm, the `mean`, and the means `along`
     the segments, from real to fake.
 
-    >>> found = gradient_norms(points=3, bins=2)(lambda x: x.square().sum(1) / 2, torch.zeros(1, 4), torch.ones(1, 4))
+    >>> found = gradient_norms(lambda x: x.square().sum(1) / 2, torch.zeros(1, 4), torch.ones(1, 4), points=3, bins=2)
     >>> found["along"], found["edges"], found["counts"]
     ([0.0, 1.0, 2.0], [0.0, 1.0, 2.0], [1.0, 2.0])
     """
@@ -57,7 +59,8 @@ def gradient_norms(points: int = 9, bins: int = 32) -> Instrument:
     return Instrument("gradient_norms", measure)
 
 
-def js_estimate(calibrated: bool = False) -> Instrument:
+@measuring
+def js_estimate(*, calibrated: bool = False) -> Instrument:
     """log 2 + (E log s(D(x)) + E log s(-D(G(z)))) / 2 <= JS (Arjovsky 2017, arXiv:1701.07875, Fig. 4).
 
     In nats, between minus infinity and log 2, s the sigmoid. Equal to the Jensen-Shannon divergence where D is optimal
@@ -65,7 +68,7 @@ def js_estimate(calibrated: bool = False) -> Instrument:
     whatever loss they come from. Of several heads it is the mean. On images that D was trained on it is too high.
 
     >>> D = lambda x: x[:, 0]
-    >>> js_estimate()(D, torch.zeros(4, 1), torch.zeros(4, 1))
+    >>> js_estimate(D, torch.zeros(4, 1), torch.zeros(4, 1))
     {'js_estimate': 0.0}
     """
 
@@ -78,6 +81,7 @@ def js_estimate(calibrated: bool = False) -> Instrument:
     return Instrument("js_estimate", measure)
 
 
+@measuring
 def transport_gap() -> Instrument:
     """W_1 - (E D(x) - E D(G(z))) / K, K = max |D(x) - D(G(z))| / |x - G(z)| over pairs (Kantorovich 1958).
 
@@ -86,7 +90,7 @@ def transport_gap() -> Instrument:
     is never negative, and 0 for a best critic.
 
     >>> x, y = torch.zeros(3, 1), torch.full((3, 1), 2.0)
-    >>> transport_gap()(lambda x: -5 * x[:, 0], x, y)
+    >>> transport_gap(lambda x: -5 * x[:, 0], x, y)
     {'transport_gap': 0.0, 'exact': 2.0, 'dual': 2.0}
     """
 

@@ -15,13 +15,14 @@ from ..critic import Critic, Fakes, Images
 from ..norms.operator import OperatorSpectral
 from ..norms.parametrization import PowerIteration, chain_of
 from ..weights import layers
-from .instrument import Instrument, Readings
+from .instrument import Instrument, Readings, measuring
 from .linear_maps import Values, input_sizes, norm, operator, reshaped
 
 STEPS = 16  # blocks of Lanczos
 
 
-def spectrum(top: int = 4, steps: int = STEPS) -> Instrument:
+@measuring
+def spectrum(*, top: int = 4, steps: int = STEPS) -> Instrument:
     """sigma_i(W) of each layer, as a matrix [outputs, rest] and as an operator (Musco 2015, arXiv:1504.05477, Alg. 2).
 
     `layer.reshaped` has all values of the matrix, exactly. `layer.operator` has the `top` largest ones of a convolution
@@ -33,7 +34,7 @@ def spectrum(top: int = 4, steps: int = STEPS) -> Instrument:
     >>> D = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular", bias=False))
     >>> nn.init.ones_(D[0].weight) is D[0].weight
     True
-    >>> [round(values[0], 3) for values in spectrum()(D, torch.zeros(1, 1, 8, 8)).values()]  # |W|_F, and its sum
+    >>> [round(values[0], 3) for values in spectrum(D, torch.zeros(1, 1, 8, 8)).values()]  # |W|_F, and its sum
     [3.0, 9.0]
     """
     check_range(at_least=1, top=top, steps=steps)
@@ -50,6 +51,7 @@ def spectrum(top: int = 4, steps: int = STEPS) -> Instrument:
     return Instrument("spectrum", measure, "weights")
 
 
+@measuring
 def effective_rank() -> Instrument:
     """exp(H(p)), p_i = sigma_i / sum sigma, of each layer's weight as a matrix (Roy and Vetterli 2007).
 
@@ -57,7 +59,7 @@ def effective_rank() -> Instrument:
 
     >>> layer = nn.Linear(4, 4)
     >>> _ = nn.init.eye_(layer.weight)
-    >>> effective_rank()(nn.Sequential(layer))
+    >>> effective_rank(nn.Sequential(layer))
     {'0': 4.0}
     """
 
@@ -71,7 +73,8 @@ def effective_rank() -> Instrument:
     return Instrument("effective_rank", measure, "weights")
 
 
-def lipschitz_bound(kind: Literal["operator", "reshaped"] = "operator", steps: int = STEPS) -> Instrument:
+@measuring
+def lipschitz_bound(*, kind: Literal["operator", "reshaped"] = "operator", steps: int = STEPS) -> Instrument:
     """prod sigma(W_l) over layers, an upper bound of |D|_Lip (Miyato 2018, arXiv:1802.05957, Eq. 7).
 
     It holds for a chain of layers. Batch normalisation counts with max |gamma| / sqrt(variance), other normalisations
@@ -82,7 +85,7 @@ def lipschitz_bound(kind: Literal["operator", "reshaped"] = "operator", steps: i
 
     >>> D = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 3))
     >>> D[0].weight.data, D[2].weight.data = 2 * torch.eye(3), 5 * torch.eye(3)
-    >>> lipschitz_bound()(D)
+    >>> lipschitz_bound(D)
     {'lipschitz_bound': 10.0}
     """
     check_choice(kind, ["operator", "reshaped"], f"kind cannot be {kind!r}")
@@ -98,7 +101,8 @@ def lipschitz_bound(kind: Literal["operator", "reshaped"] = "operator", steps: i
     return Instrument("lipschitz_bound", measure, "weights")
 
 
-def sigma_error(steps: int = STEPS) -> Instrument:
+@measuring
+def sigma_error(*, steps: int = STEPS) -> Instrument:
     """sigma' / sigma - 1 of each spectrally normalised layer: what power iteration has found, against the SVD.
 
     Not positive for a norm that u and v give, u'Wv <= sigma, but for what an operator's own sigma, which is found from
