@@ -8,10 +8,16 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
+from matplotlib import pyplot
+
 from equipoise import report
+from equipoise.report import study_spectra
 from equipoise.report.study_page import survival, verdict
 from equipoise.report.study_results import results
-from equipoise.report.study_tables import matrix
+from equipoise.report.study_tables import costs, matrix
+from equipoise.report.tables import Entry, Table
+from equipoise.report.themes import THEMES
 from equipoise.study import read, scales, shipped
 from equipoise.study.files import to_plain
 
@@ -27,11 +33,15 @@ who wins in the end. [The whole page]({name}.html) has curves, samples, ranks, c
 
 **Here.** {note}{found} {survival}
 
-{table}
+{picture}{tables}
 
 Means over seeds with half of their 95 per cent interval, survivors in brackets; the best of a column bold; an asterisk
 where a row differs from {baseline} by more than chance (Welch's test, p below 0.05 after Benjamini and Hochberg's
 correction).
+
+{costs}
+
+The time of a run in training, the mean over seeds with half of its 95 per cent interval.
 """
 
 
@@ -156,9 +166,31 @@ def write(folder):
         note=" ".join([*NOTES.get(name, "").split(), ""]),
         found=verdict(found),
         survival=survival(found),
-        table=table(matrix(found, found.metrics[0])),
+        picture=picture(found, name),
+        tables="\n\n".join(tables([matrix(found, metric) for metric in found.metrics])),
+        costs=in_markdown(costs(found)),
     )
     (STUDIES / f"{name}.md").write_text(page)
+
+
+def picture(found, name):
+    """The spectra of all layers side by side, beside the page; its line in Markdown, none where none were measured."""
+    plots = study_spectra.plots(found)
+    if not plots:
+        return ""
+    figure, panels = pyplot.subplots(1, len(plots), figsize=(2 * len(plots), 2.4), sharey=True, layout="constrained")
+    for axes, plot in zip(np.atleast_1d(panels), plots, strict=True):
+        for line in plot.lines:
+            colour = getattr(THEMES["light"], line.colour)
+            axes.plot(line.x, line.y, color=colour, label=line.name, linestyle="--" if line.dashed else "-")
+            if line.band:
+                axes.fill_between(line.x, *line.band, color=colour, alpha=0.16, linewidth=0)
+        axes.set_title(plot.title, fontsize=9)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    figure.savefig(STUDIES / f"{name}.png", dpi=110, metadata={"Software": None})
+    pyplot.close(figure)
+    return f"![Squared singular values of each layer]({name}.png)\n\n{plots[0].caption}\n\n"
 
 
 def source(study):
@@ -167,15 +199,23 @@ def source(study):
     return next((name, scale) for name, scale in every if to_plain(read(name, scale)) == to_plain(study))
 
 
-def table(scores):
-    """The scores as Markdown: survivors in brackets, the best bold, an asterisk where a row differs."""
-    alone = len(scores.columns) == 1
-    columns = [scores.title] if alone else scores.columns
-    lines = [f"| {'' if alone else scores.title} | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
-    for row, values in scores.rows:
-        cells = [mark(value) for value in values]
-        lines.append(f"| {row} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+def tables(scores):
+    """The scores as Markdown: a table for each, or one of all where a study has one column."""
+    if len(scores[0].columns) > 1:
+        return [lines([of.title, *of.columns], of.rows) for of in scores]
+    rows = [(row, [of.rows[at][1][0] for of in scores]) for at, (row, _) in enumerate(scores[0].rows)]
+    return [lines(["", *(of.title for of in scores)], rows)]
+
+
+def lines(head, rows):
+    """A table: survivors in brackets, the best of a column bold, an asterisk where a row differs."""
+    return in_markdown(Table("", head, [Entry(row, [mark(value) for value in values]) for row, values in rows]))
+
+
+def in_markdown(table):
+    """A table of the report."""
+    rows = [table.head, ["---"] * len(table.head), *([entry.name, *entry.cells] for entry in table.entries)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def mark(value):

@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import json
+import logging
 import os
 import re
 import shutil
@@ -14,11 +15,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import stats
 
 from equipoise import cli, report
+from equipoise.cli import study_display
 from equipoise.recipe import Recipe
+from equipoise.report import study_spectra
+from equipoise.report.study_results import results
 from equipoise.study import Search, Study, begin, begun, carry_out, costs, read, runs_of, scales, shipped, tuning
+from equipoise.study import __main__ as study_main
 from equipoise.study.comparison import (
     agreement,
     probability_better,
@@ -31,7 +37,7 @@ from equipoise.study.files import of_plain, to_plain
 from equipoise.study.plan import has_ended, jobs
 from equipoise.study.spaces import drawn, ranges_in
 from equipoise.study.tuning import space
-from equipoise.study.work import work
+from equipoise.study.work import Event, work
 
 BASE = {
     "images": 64,
@@ -380,26 +386,40 @@ class TestRuns:
 RANGES = {"lr_d": "log(1e-4, 1e-2)", "lr_g": 1e-3}
 
 
-def test_spectra_of_all_rows_are_drawn_layer_by_layer(tmp_path):
-    study = small(
-        base=BASE | {"instruments": ["spectrum"], "instruments_every": 64}, seeds=(0,), about="What is known."
-    )
-    page = report.write(done(study, tmp_path / "s")).read_text()
+def test_spectra_of_all_rows_are_drawn_layer_by_layer(monkeypatch, tmp_path):
+    study = small(base=BASE | {"instruments": ["spectrum"], "instruments_every": 64}, about="What is known.")
+    out = done(study, tmp_path / "s")
+    page = report.write(out).read_text()
+    (line, *others) = study_spectra.plots(results(out))[0].lines
+    assert len(others) == 1
+    assert (line.band[0] <= line.y).all()
+    assert (line.y <= line.band[1]).all()
+    assert line.y[0] == 1.0
     assert "What is known." in page
     assert page.count("Squared singular values relative to the largest") == 2  # an mlp of two layers
+    text = documented(out, monkeypatch, tmp_path)
+    assert "![Squared singular values of each layer](mine.png)" in text
+    with Image.open(tmp_path / "mine.png") as picture:
+        assert picture.width > 400
 
 
-def test_the_pages_of_the_documentation_are_made_of_folders(finished, monkeypatch, tmp_path):
+def documented(folder, monkeypatch, tmp_path):
+    """The page of docs/studies of a study that is called "mine"."""
     spec = importlib.util.spec_from_file_location("study_pages", ROOT / "scripts" / "study_pages.py")
     pages = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(pages)
     monkeypatch.setattr(pages, "STUDIES", tmp_path)
     monkeypatch.setattr(pages, "source", lambda study: ("mine", "small"))
-    monkeypatch.setattr(sys, "argv", ["study_pages.py", str(finished)])
+    monkeypatch.setattr(sys, "argv", ["study_pages.py", str(folder)])
     pages.main()
-    text = (tmp_path / "mine.md").read_text()
+    return (tmp_path / "mine.md").read_text()
+
+
+def test_the_pages_of_the_documentation_are_made_of_folders(finished, monkeypatch, tmp_path):
+    text = documented(finished, monkeypatch, tmp_path)
     assert "8 of 8 runs" in text
     assert len(re.findall(r"\(\d/2\)", text)) == 4
+    assert "| Cell | Images | Time in training |" in text
     assert (tmp_path / "mine.html").read_bytes() == (finished / "report.html").read_bytes()
 
 
@@ -534,8 +554,17 @@ loss = "least_squares"
     def test_data_that_is_missing_is_found_at_once(self, file, tmp_path, capsys):
         file.write_text(file.read_text().replace(BASE["data"], "nowhere/"))
         assert cli.main(["study", str(file), "--out", str(tmp_path / "s")]) == 1
-        assert "no such file or folder" in capsys.readouterr().err
+        assert re.match(r"equipoise: hinge: no such file or folder", capsys.readouterr().err)
         assert not (tmp_path / "s").exists()
+
+    def test_workers_say_which_images_are_broken_and_it_is_shown_once(self, file, tmp_path, capsys):
+        worker = logging.LogRecord("equipoise.data", logging.WARNING, "", 0, "skipped %s", ("bad.png",), None)
+        study_main.Notes().emit(worker)
+        event = Event(*json.loads(capsys.readouterr().out))
+        assert event.note == "skipped bad.png"
+        with study_display.progress(read(file), tmp_path) as show:
+            show(event)
+        assert capsys.readouterr().out == "skipped bad.png\n"
 
     def test_killed_at_random_it_ends_with_the_same_table(self, file, tmp_path):
         whole = done(read(file), tmp_path / "whole")

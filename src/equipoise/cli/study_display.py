@@ -57,6 +57,9 @@ def _bar(study: Study, out: Path) -> Iterator[Show]:
 
         def show(event: Event) -> None:
             nonlocal done
+            if event.note:
+                bar.console.print(event.note)
+                return
             running[event.run] = event.share
             if event.ended:
                 del running[event.run]
@@ -70,6 +73,8 @@ def _bar(study: Study, out: Path) -> Iterator[Show]:
 @contextmanager
 def _lines(study: Study, out: Path) -> Iterator[Show]:
     def show(event: Event) -> None:
+        if event.note:
+            print(event.note, flush=True)
         if event.ended:
             done, total = counted(study, out)
             print(f"{done} of {total} runs  {in_words(study, out, event)}", flush=True)

@@ -15,6 +15,9 @@ TITLES = {
     "mifid": "MiFD",
     "ppl": "PPL",
     "cas": "CAS",
+    "polygon": "F1",
+    "polygon.precision": "precision",
+    "polygon.recall": "recall",
 }
 ON_INCEPTION = {
     "fd": "FID",
@@ -34,7 +37,7 @@ def title(key: str, row: Mapping[str, Any]) -> str:
     >>> title("intra_fd.1", {"features": "builtin", "classes": ["cat", "dog"]})
     'intra-FD of dog (builtin)'
     >>> title("polygon.recall", {"scores": {"polygon": {"sees": "generator"}}})
-    'polygon recall'
+    'recall'
     >>> title("fd", {"features": "mobilenet", "output": "a to b"})
     'FD (mobilenet), a to b'
     """
@@ -43,7 +46,7 @@ def title(key: str, row: Mapping[str, Any]) -> str:
     sees = about.get(base, {}).get("sees", "features")
     on_inception = features == "inception" and ON_INCEPTION.get(base)
     of = on_inception or TITLES.get(base, base.replace("_", " "))
-    of += f" {_part(part, row)}" if part else ""
+    of = TITLES.get(key, f"{of} {_part(part, row)}") if part else of
     of = of if on_inception or sees in ("images", "generator") else f"{of} ({features})"
     return f"{of}, {row['output']}" if "output" in row else of
 

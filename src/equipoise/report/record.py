@@ -192,9 +192,13 @@ def features_key(row: Row) -> str:
     return str(row.get("features_hash", ""))
 
 
-def scores_in(rows: list[Row]) -> list[str]:
-    """The keys of the scores that rows have, first that to speak of; parts of one, "intra_fd.3", are left out."""
-    return list(dict.fromkeys(key for row in rows for key in row["scores"] if "." not in key))
+def scores_in(rows: list[Row], parts: bool = False) -> list[str]:
+    """The keys of the scores that rows have, first that to speak of.
+
+    With `parts`, also what a score is made of, "polygon.recall"; those of a class or a scale, "intra_fd.3", never.
+    """
+    whole = lambda key: "." not in key or (parts and not key.partition(".")[2].isdecimal())
+    return list(dict.fromkeys(key for row in rows for key in row["scores"] if whole(key)))
 
 
 def called(metric: str, *rows: Row) -> str:

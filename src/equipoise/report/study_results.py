@@ -55,7 +55,7 @@ class Results:
     @cached_property
     def metrics(self) -> list[str]:
         """The scores that runs have, the one that decides first."""
-        return scores_in([outcome.last for outcome in self.outcomes if outcome.last])
+        return scores_in([outcome.last for outcome in self.outcomes if outcome.last], parts=True)
 
     def of(self, cell: Cell) -> list[Outcome]:
         """The runs of a cell."""

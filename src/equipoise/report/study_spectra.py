@@ -10,21 +10,28 @@ from .themes import LINES
 
 POINTS = 64  # of a curve
 SHARE = "share of the layer's singular values"
+CAPTION = (
+    "Squared singular values relative to the largest, at the end. Steep: few directions are used. Means over seeds, "
+    "bands from the least to the most."
+)
+Spectra = dict[str, Values]
+"""Singular values by the name of the layer."""
 
 
 def plots(results: Results) -> list[Plot]:
     """For each column and each layer of the discriminator a plot with a line for every row."""
-    records = [(outcome.cell, outcome.record) for outcome in results.outcomes if outcome.record]
-    found = {(cell.column, cell.row): last_spectra(record) for cell, record in reversed(records)}
+    found: dict[str, dict[str, list[Spectra]]] = {column: {} for column in results.study.columns}
+    for outcome in results.outcomes:
+        if outcome.record and (spectra := last_spectra(outcome.record)):
+            found[outcome.cell.column].setdefault(outcome.cell.row, []).append(spectra)
     made = []
-    for column in results.study.columns:
-        by_row = {row: found.get((column, row), {}) for row in results.study.rows}
-        layers = dict.fromkeys(layer for by_layer in by_row.values() for layer in by_layer)
+    for column, by_row in found.items():
+        layers = dict.fromkeys(layer for runs in by_row.values() for spectra in runs for layer in spectra)
         made += [plot(column, layer, by_row) for layer in layers]
     return made
 
 
-def last_spectra(record: Record) -> dict[str, Values]:
+def last_spectra(record: Record) -> Spectra:
     """The last singular values of each layer's matrix, of the first discriminator, by the layer's name."""
     for net in nets(record):
         found = series(record, net, "spectrum")
@@ -35,15 +42,16 @@ def last_spectra(record: Record) -> dict[str, Values]:
     return {}
 
 
-def plot(column: str, layer: str, by_row: dict[str, dict[str, Values]]) -> Plot:
-    """(sigma_i / sigma_1)^2 of a layer, from the largest to the smallest."""
-    lines = [
-        Line(row, LINES[at % len(LINES)], np.linspace(0, 1, POINTS), squared(spectra[layer]), dashed=at >= len(LINES))
-        for at, (row, spectra) in enumerate(by_row.items())
-        if layer in spectra
-    ]
-    caption = "Squared singular values relative to the largest, at the end, first seed. Steep: few directions are used."
-    return Plot(f"{layer}, {column}" if column else layer, caption, SHARE, lines)
+def plot(column: str, layer: str, by_row: dict[str, list[Spectra]]) -> Plot:
+    """(sigma_i / sigma_1)^2 of a layer, from the largest to the smallest: means over seeds, with bands."""
+    lines = []
+    for at, (row, runs) in enumerate(by_row.items()):
+        table = np.array([squared(spectra[layer]) for spectra in runs if layer in spectra])
+        if len(table):
+            band = (table.min(axis=0), table.max(axis=0)) if len(table) > 1 else None
+            x, colour = np.linspace(0, 1, POINTS), LINES[at % len(LINES)]
+            lines.append(Line(row, colour, x, table.mean(axis=0), band, dashed=at >= len(LINES)))
+    return Plot(f"{layer}, {column}" if column else layer, CAPTION, SHARE, lines)
 
 
 def squared(values: Values) -> Values:

@@ -133,17 +133,19 @@ def in_fields(setting: dict[str, Any]) -> str:
 
 
 def costs(results: Results) -> Table:
-    """What a run of each cell takes: time, speed, memory."""
+    """What a run of each cell takes: time with half of its 95 per cent interval, speed, memory."""
     entries = []
     for cell in results.study.cells:
         records = [outcome.record for outcome in results.of(cell) if outcome.last and outcome.record]
         if records:
             mean = lambda values: sum(values) / len(values)
-            images, seconds = mean([r.seen for r in records]), mean([r.seconds or 0 for r in records])
-            memory = max(float(max(column(r.stats, "memory"))) for r in records)
+            images, took = mean([r.seen for r in records]), summary([r.seconds or 0 for r in records])
+            assert took is not None
+            memory, seconds = max(float(max(column(r.stats, "memory"))) for r in records), took.mean
+            spread = "" if isnan(took.half) else f" ± {numbers.duration(took.half)}"
             cells = [
                 numbers.count(images),
-                numbers.duration(seconds),
+                numbers.duration(seconds) + spread,
                 numbers.speed(images, seconds),
                 numbers.size(memory),
             ]

@@ -1,6 +1,7 @@
 """`python -m equipoise.study OUT`: one worker on the study in a folder; a line of JSON for each event."""
 
 import json
+import logging
 import signal
 import sys
 import time
@@ -9,10 +10,18 @@ from pathlib import Path
 import torch
 
 from .files import threads
-from .work import work
+from .work import Event, work
 from .workers import PROBLEM
 
 EVERY = 0.5  # seconds between two lines of progress
+
+
+class Notes(logging.Handler):
+    """Warnings, such as of broken images, as events."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """A line for whoever started the worker."""
+        print(json.dumps(Event("", note=record.getMessage())), flush=True)
 
 
 def main(out: Path, device: str) -> None:
@@ -20,6 +29,7 @@ def main(out: Path, device: str) -> None:
     asked: list[int] = []
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it passes one on
     signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
+    logging.getLogger("equipoise").addHandler(Notes())
     torch.set_num_threads(threads(out))
     said = 0.0
     for event in work(out, lambda: bool(asked), device):

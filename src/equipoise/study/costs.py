@@ -78,7 +78,10 @@ def check_data(study: Study) -> None:
         drawn = setting(study, cell, 0) if cell in study.searched else {}
         recipe = study.recipe(cell, study.seeds[0], drawn)
         if recipe.data not in seen:
-            find(recipe)
+            try:
+                find(recipe)
+            except ValueError as error:
+                raise ValueError(f"{cell.name}: {error}") from None
         seen.add(recipe.data)
 
 

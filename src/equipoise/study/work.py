@@ -26,12 +26,16 @@ CLAIMS, WAIT = ".claims", 1.0
 
 
 class Event(NamedTuple):
-    """What a worker does: a run's key, the images that it has seen, of how many; "done" or "failed" at its end."""
+    """What a worker does: a run's key, the images that it has seen, of how many; "done" or "failed" at its end.
+
+    Or a `note` on the data, such as which images are broken.
+    """
 
     run: str
-    seen: int
-    images: int
+    seen: int = 0
+    images: int = 0
     ended: str = ""
+    note: str = ""
 
     @property
     def share(self) -> float:
@@ -65,7 +69,7 @@ def attempt(out: Path, job: Job, stop: Callable[[], bool], device: torch.device 
         if not mine or has_ended(out, job):
             return
         progress = Progress(0)
-        yield Event(job.key, 0, 0)
+        yield Event(job.key)
         try:
             for progress in advance(out, job, stop, device):
                 yield Event(job.key, progress.seen, progress.images)

@@ -50,7 +50,8 @@ class Child:
         with self.process.stdout as lines:
             for line in lines:
                 event = Event(*json.loads(line))
-                self.run, self.seen = "" if event.ended else event.run, event.seen
+                if not event.note:
+                    self.run, self.seen = "" if event.ended else event.run, event.seen
                 self.events.put((self, event))
         self.process.wait()
         self.events.put((self, None))
@@ -81,6 +82,7 @@ def carry_out(
     begin(study, out, threads or max(1, (os.cpu_count() or 1) // workers))
     events: Queue[tuple[Child, Event | None]] = Queue()
     deaths: dict[str, int] = {}
+    noted: set[str] = set()
     left = any(not has_ended(out, job) for group in jobs(study, out) for job in group)
     children = [Child(out, device, events) for _ in range(workers if left else 0)]
     try:
@@ -93,7 +95,9 @@ def carry_out(
             except Empty:
                 continue
             if event is not None:
-                yield event
+                if event.note not in noted:  # runs of the same data have the same to say
+                    yield event
+                noted |= {event.note} - {""}
                 continue
             children.remove(child)
             if child.process.returncode == PROBLEM:
@@ -115,7 +119,7 @@ def mourn(out: Path, child: Child, reason: str, deaths: dict[str, int]) -> Itera
     deaths[child.run] = deaths.get(child.run, 0) + 1
     if deaths[child.run] >= DEATHS and not (out / child.run / FAILURE).exists():
         record_failure(out / child.run, "died", reason, child.seen)
-        yield Event(child.run, 0, 0, "failed")
+        yield Event(child.run, ended="failed")
 
 
 def _death(child: Child) -> str:
