@@ -648,7 +648,14 @@ class TestChoices:
         assert None not in {getattr(recipe, name) for name in reasons}
         assert {"network", "penalties", "augment", "images", "batch", "ema_images"} <= reasons.keys()
         assert recipe.network.startswith("dcgan(")
-        assert [penalty.partition("(")[0] for penalty in recipe.penalties] == ["r1", "r2"]
+        assert recipe.lr_g == recipe.lr_d == "decay(2e-3, share=0.5)"
+
+    def test_the_loss_decides_which_penalties_and_the_network_how_fast_it_learns(self, arrays):
+        names = lambda **changes: [spec.name_of(call) for call in self.default(arrays, **changes)[0].penalties]
+        assert names() == ["r1"]
+        assert names(loss="relativistic") == ["r1", "r2"]
+        for others in ({"network": "sn_cnn"}, {"size": "64"}):
+            assert self.default(arrays, **others)[0].lr_d == "decay(1e-3, share=0.5)"
 
     @pytest.mark.parametrize(
         ("images", "length", "augment"), [(60, 1000, "diffaug"), (3000, 1000, "none"), (3000, 300_000, "ada")]
@@ -671,6 +678,7 @@ class TestChoices:
         assert self.default(arrays, size="64")[0].network.endswith("d_feature_norm='none', d_gain=0.7)")
         recipe, _ = runs.choose(Recipe(data=arrays, precision="tf32"), inspect(arrays), torch.device("cuda"))
         assert recipe.network.startswith("r3(")
+        assert (recipe.loss, recipe.lr_g) == ("relativistic", "decay(1e-3, share=0.5)")
         assert "r1(weight=3.0)" in recipe.penalties
 
     def test_a_batch_is_no_larger_than_the_data(self, tmp_path):
@@ -680,7 +688,7 @@ class TestChoices:
     @pytest.mark.parametrize(("size", "weight"), [("16", 1.0), ("32", 1.0), ("64", 4.0), ("48x128", 2.2)])
     def test_penalties_grow_with_the_image(self, arrays, size, weight):
         recipe, _ = self.default(arrays, size=size)
-        assert [spec.parse(penalty).keywords["weight"] for penalty in recipe.penalties] == [weight, weight]
+        assert [spec.parse(penalty).keywords["weight"] for penalty in recipe.penalties] == [weight]
 
     def test_conditional_presets_take_labels_where_there_are_some(self, arrays, tmp_path):
         np.save(tmp_path / "x.npy", np.zeros((5, 8, 8), np.uint8))

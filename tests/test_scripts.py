@@ -26,9 +26,10 @@ TESTED = {
     "benchmarks": {
         *("features.py", "gallery.py", "growth.py", "training.py", "metrics.py"),
         *("spectral_norm.py", "translation.py"),
+        "results.py",  # in test_results.py
     },
     "scripts": {
-        *("build_builtin_data.py", "disturbances.py", "make_picture.py", "pack_mobilenet.py"),
+        *("build_builtin_data.py", "crops.py", "disturbances.py", "make_picture.py", "pack_mobilenet.py"),
         *("build_docs.py", "docstrings.py", "reference.py"),  # in test_docs.py
         "study_pages.py",  # in test_study.py
         "train_classifier.py",
@@ -228,3 +229,16 @@ def test_too_few_images_for_missing_modes_are_refused(tmp_path):
     with pytest.raises(subprocess.CalledProcessError) as caught:
         run("scripts/disturbances.py", *sizes)
     assert "missing_modes at 3 leaves 14 images, fewer than 15" in caught.value.stderr
+
+
+def test_squares_are_cut_out_of_photographs(tmp_path):
+    photographs, out = tmp_path / "photographs", tmp_path / "squares"
+    photographs.mkdir()
+    Image.effect_noise((60, 40), 50).save(photographs / "a.jpg")
+    run("scripts/crops.py", photographs, out, "--side", 8, "--count", 3, "--least", 20, "--most", 30)
+    squares = sorted(out.iterdir())
+    assert [file.name for file in squares] == ["0000.png", "0001.png", "0002.png"]
+    for file in squares:
+        with Image.open(file) as square:
+            assert (square.size, square.mode) == ((8, 8), "RGB")
+    assert len({file.read_bytes() for file in squares}) == 3

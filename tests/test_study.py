@@ -692,7 +692,6 @@ def test_costs_name_the_cells_that_cannot_run():
 
 
 def test_on_a_ray_cluster(tmp_path):
-    pytest.importorskip("ray", reason="the extra ray is not installed")
     from equipoise.study.workers import on_ray
 
     on_ray(small(), tmp_path / "ray", workers=2)

@@ -108,7 +108,7 @@ class Game:
 
     game: Call = "adversarial"
     """Who plays."""
-    loss: Call = "relativistic"
+    loss: Annotated[str | None, _hint(metavar="CALL")] = None
     """What the two minimise."""
     penalties: Annotated[tuple[str, ...] | None, _hint(metavar="[CALL ...]")] = None
     """Terms added to the discriminator's objective."""
@@ -130,9 +130,9 @@ class Optimisation:
     """Fakes in a step of the generator."""
     d_steps: NumberOrSchedule = 1
     """Steps of the discriminator for one of the generator: a number or a schedule, "steps((100, 5), at=(160000,))"."""
-    lr_g: NumberOrSchedule = "decay(1e-3, share=0.5)"
+    lr_g: Annotated[int | float | str | None, _hint(metavar="NUMBER|SCHEDULE")] = None
     """Learning rate of all players but the discriminator's."""
-    lr_d: NumberOrSchedule = "decay(1e-3, share=0.5)"
+    lr_d: Annotated[int | float | str | None, _hint(metavar="NUMBER|SCHEDULE")] = None
     """Learning rate of the player that moves the discriminator."""
     optimizer: Call = "adam(beta1=0.0, beta2=0.99)"
     """The optimizer of all players."""

@@ -8,13 +8,14 @@ ANNEALED = 20_000_000  # images, in the paper's code
 
 
 def default() -> Recipe:
-    """For a folder of anything: R3GAN's loss and penalties, with networks that the machine can train (Huang 2024).
+    """For a folder of anything: on a CPU the hinge loss and R1 on narrow DCGANs, on a GPU a small R3GAN (Huang 2024).
 
-    Published: see r3gan, of which this is a small relative.
+    Published: see r3gan, of which the latter is a relative.
 
-    Relativistic loss, R1 and R2 (arXiv:2501.05441): on a GPU with R3GAN's networks at half their width, on a CPU with
-    DCGAN's, narrow and without normalisation in the discriminator; on points with fully connected ones. Batch, length,
-    strength of the penalties, mirroring and augmentation follow the images, their number and the machine.
+    On a CPU, where minutes count, DCGAN's networks without normalisation in the discriminator (Radford 2016), the hinge
+    loss (Lim and Ye 2017) and R1 (Mescheder 2018); on a GPU R3GAN's networks at half their width, the relativistic
+    loss, R1 and R2 (arXiv:2501.05441); on points fully connected networks with the latter. Batch, length, learning
+    rates, strength of the penalties, mirroring and augmentation follow the images, their number and the machine.
     """
     return Recipe()
 
@@ -32,6 +33,7 @@ def r3gan() -> Recipe:
         default(),
         labels=None,
         network="r3",
+        loss="relativistic",
         penalties=(f"r1(weight={penalty})", f"r2(weight={penalty})"),
         augment=f"transforms(p={annealed(0.0, 0.55)})",
         mirror=True,

@@ -134,7 +134,7 @@ def build_arguments(recipe: Recipe) -> dict[str, Any]:
     """Loss, penalties, constraint and augmentation by the names that games have for them."""
     also = lasting(recipe)
     return {
-        "loss": build(recipe.loss, losses, also),
+        "loss": build(known(recipe.loss), losses, also),
         "penalties": [build(term, penalties, also) for term in known(recipe.penalties)],
         "g_penalties": [build(term, penalties, also) for term in recipe.g_penalties],
         "constraint": build(recipe.constraint, constraints, also),

@@ -50,10 +50,13 @@ def choose(
         "channels": lambda now: _channels(source),
         "range": lambda now: _range(source),
         "network": lambda now: _network(now, device),
+        "loss": lambda now: _loss(now, device),
         "batch": lambda now: _batch(now, source, device),
         "pieces": lambda now: Choice(1, "whole batches fit into memory"),
         "mirror": lambda now: _mirror(now, source),
         "images": lambda now: _images(now, source, device, pace),
+        "lr_g": lambda now: _rate(now, device),
+        "lr_d": lambda now: _rate(now, device),
         "ema_images": lambda now: _average(now),
         "penalties": lambda now: _penalties(now, device),
         "augment": lambda now: _augment(now, source),
@@ -127,6 +130,21 @@ def _network(recipe: Recipe, device: torch.device) -> Choice:
     return Choice(plain, "strided convolutions: of all networks the most steps a second on a few CPU cores")
 
 
+def _loss(recipe: Recipe, device: torch.device) -> Choice:
+    if _side(recipe) == 1:
+        return Choice("relativistic", "with R1 and R2 it finds all modes of points")
+    if device.type == "cuda":
+        return Choice("relativistic", "R3GAN's, for long runs")
+    return Choice("hinge", "ahead of others after minutes")
+
+
+def _rate(recipe: Recipe, device: torch.device) -> Choice:
+    narrow = device.type == "cpu" and recipe.network == _network(recipe, device).value
+    if narrow and 1 < _side(recipe) <= SMALL:
+        return Choice("decay(2e-3, share=0.5)", "narrow networks learn small images fastest so")
+    return Choice("decay(1e-3, share=0.5)", "falls to 0 over the second half")
+
+
 def _batch(recipe: Recipe, source: Source, device: torch.device) -> Choice:
     if source.count < 64:
         return Choice(min(8, source.count), f"there are {source.count} images")
@@ -179,12 +197,13 @@ def _takes(recipe: Recipe, argument: str) -> bool:
 def _penalties(recipe: Recipe, device: torch.device) -> Choice:
     if not _takes(recipe, "penalties"):
         return Choice((), "the game takes none")
+    names = ("r1", "r2") if known(recipe.loss) == "relativistic" else ("r1",)
     if _side(recipe) == 1:
-        return Choice(("r1(weight=0.1)", "r2(weight=0.1)"), "as much as lets the generator settle")
+        return Choice(tuple(f"{name}(weight=0.1)" for name in names), "as much as lets the generator settle")
     weight = round((3.0 if device.type == "cuda" else 1.0) * max(1.0, _side(recipe) / 32) ** 2, 1)
     if device.type == "cuda":
-        return Choice((f"r1(weight={weight!r})", f"r2(weight={weight!r})"), "stronger for larger images")
-    lazy = tuple(f"{name}(weight={weight!r}, every=4)" for name in ("r1", "r2"))
+        return Choice(tuple(f"{name}(weight={weight!r})" for name in names), "stronger for larger images")
+    lazy = tuple(f"{name}(weight={weight!r}, every=4)" for name in names)
     return Choice(lazy, "stronger for larger images; every fourth step costs a CPU half as much")
 
 

@@ -137,7 +137,7 @@ def on_ray(study: Study, out: str | Path, workers: int, device: str = "cpu", thr
     All machines see the folder under the same path.
     """
     try:
-        import ray  # type: ignore[import-not-found]
+        import ray
     except ImportError:
         raise ValueError("Ray is not installed: pip install 'equipoise[ray]'") from None
     folder = Path(out).resolve()

@@ -1,0 +1,206 @@
+"""Runs worth keeping, each with one command, and the page that shows them beside the published figures.
+
+python benchmarks/results.py                        writes docs/results.md from the runs in runs/results
+python benchmarks/results.py --run cells64 cifar    trains or resumes these first
+"""
+
+import argparse
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+
+from equipoise.report import numbers
+from equipoise.report.record import called, number, read
+from equipoise.report.tables import measured
+
+ROOT = Path(__file__).parent.parent
+CIFAR = "data/cifar-10-batches-py"
+INCEPTION = "--features inception --score fid inception_score --score-images 50000"
+SHOWN, SIDE = 6, 160  # moments of a run, and about the pixels of each picture
+
+
+class Run(NamedTuple):
+    """What `equipoise train` is told but for the folder, the paper's figure at full length, what is worth knowing."""
+
+    words: str
+    published: str = ""
+    note: str = ""
+
+
+RUNS = {
+    "builtin": Run("builtin --minutes 5", note="`make train`."),
+    "cells64": Run("data/cells64 --minutes 10"),
+    "cells96": Run("data/cells96 --minutes 10"),
+    "cells128": Run("data/cells128 --minutes 10"),
+    "cells300": Run("data/cells300 --minutes 10"),
+    "cifar": Run(f"{CIFAR} --minutes 10"),
+    "cifar-classes": Run(f"{CIFAR} --labels --minutes 10"),
+    "pggan-cifar": Run(
+        f"{CIFAR} --preset pggan --network 'pggan(fmap_base=256, fmap_max=64, z_dim=64)' --images 200000 "
+        "--ema-images 4000 --score fd --score-every 20000 --score-images 2000",
+        note="Progressive growing, beside other work, stopped before its end. Each level has the colours and layout "
+        "of real images of its size: skies, meadows and dark shapes on them, without an object that could be named.",
+    ),
+    "pggan-cells": Run(
+        "data/bccd --preset pggan --size 128 --mirror --network 'pggan(fmap_base=256, fmap_max=64, z_dim=64)' "
+        "--images 200000 --ema-images 4000 --score fd sliced_wasserstein",
+        note="364 micrographs of blood at 640x480, in 128x128, stopped and resumed on the way. Red cells, and in most "
+        "images one white cell with its violet nucleus, each elsewhere and of another shape; the rims of the red cells "
+        "are not there yet. The distance falls from level to level and jumps when a level begins to fade in.",
+    ),
+    "lapgan-cifar": Run(
+        f"{CIFAR} --preset lapgan --network 'lapgan(width=32, g_hidden=600, d_hidden=300)' --batch 32 "
+        "--optimizer 'adam(beta1=0.5, beta2=0.999)' --lr-g 'decay(5e-4, share=0.5)' --lr-d 'decay(5e-4, share=0.5)' "
+        "--images 60000 --ema-images 5000 --score fd sliced_wasserstein",
+        note="A pyramid of three networks. Coarse images have the layout of real ones; the bands lie where these have "
+        "something and leave skies alone, but do not draw lines yet as real ones do.",
+    ),
+    "sngan-resnet": Run(
+        f"{CIFAR} --preset sngan-resnet {INCEPTION}",
+        "FID 21.7 +- 0.2 (5,000 samples against 10,000 images), IS 8.22 +- 0.05 (Miyato 2018)",
+    ),
+    "wgan-gp": Run(f"{CIFAR} --preset wgan-gp {INCEPTION}", "IS 7.86 +- 0.07 (Gulrajani 2017)"),
+    "sngan-projection": Run(f"{CIFAR} --preset sngan-projection {INCEPTION}", "FID 8.12, IS 9.69 (mmgeneration)"),
+    "r3gan": Run(f"{CIFAR} --preset r3gan --labels {INCEPTION}", "FID 1.96 (Huang 2024)"),
+}
+
+HEAD = """# Results
+
+Whole runs, each with its command, made by `python benchmarks/results.py`, which trains what it is asked for, resumes
+where it was stopped, and reads this page from the folders of the runs. Scores are those of the EMA generator at the
+end. FD is the Frechet distance and named after its features: values on other features, and those with labels and
+without, are not comparable, and none is an FID but where it says so. CIFAR-10's test set against its training set, the
+floor of any generator: FD (mobilenet) 25.75, FD (resnet56) 0.0500. One seed each; comparisons over seeds are in
+[studies](studies/README.md), every preset in the [gallery](gallery.md), speed in [benchmarks](benchmarks.md).
+"""
+TABLE = """
+## {title}
+
+| run | images seen | training took | forecast | on | score | published, at full length |
+|---|---|---|---|---|---|---|
+"""
+ENTRY = """
+## {name}
+
+{note}
+
+![{name} over time](results/{name}.png)
+
+```sh
+{command}
+```
+
+{measured}. {curve}
+"""
+
+
+def command(name):
+    """The command of a run, from the root of the repository."""
+    return f"equipoise train {RUNS[name].words} --out runs/results/{name}"
+
+
+def words(name):
+    """The command as a shell takes it apart, without the name of the program."""
+    return shlex.split(command(name))[1:]
+
+
+def train(name):
+    """Trains, or resumes, in a process of its own unless the run is finished."""
+    folder = ROOT / "runs" / "results" / name
+    if not ((folder / "recipe.json").exists() and read(folder).finished):
+        subprocess.run([sys.executable, "-m", "equipoise", *words(name)], cwd=ROOT)
+
+
+def write_page(runs, page):
+    """The page and its pictures, from the runs that are there; of others it keeps what it said."""
+    page.with_suffix("").mkdir(parents=True, exist_ok=True)
+    told = kept(page.read_text() if page.exists() else "")
+    for name in RUNS:
+        if (runs / name / "recipe.json").exists():
+            record = read(runs / name)
+            told[name] = bool(record.recipe["labels"]), row(name, record), entry(name, record, page.with_suffix(""))
+    told = {name: told[name] for name in RUNS if name in told}
+    tables = [
+        TABLE.format(title=title) + "".join(line for kind, line, _ in told.values() if kind == labels)
+        for title, labels in (("Without labels", False), ("With labels", True))
+        if any(kind == labels for kind, _, _ in told.values())
+    ]
+    missing = ", ".join(name for name in RUNS if name not in told)
+    last = f"\n## Not run\n\n{missing}: see `benchmarks/results.py` for their commands.\n" if missing else ""
+    page.write_text("".join([HEAD, *tables, *(text for _, _, text in told.values()), last]))
+
+
+def kept(page):
+    """Of each run on a page: whether it has labels, its row, its entry."""
+    found, rows, labels = {}, {}, False
+    for part in page.split("\n## ")[1:]:
+        title, _, rest = part.partition("\n")
+        if title in ("Without labels", "With labels"):
+            labels = title == "With labels"
+            lines = [line for line in rest.splitlines() if line.startswith("| [")]
+            rows |= {line.split("]")[0].removeprefix("| ["): (labels, f"{line}\n") for line in lines}
+        elif title in rows:
+            found[title] = (*rows[title], f"\n## {part.rstrip()}\n")
+    return found
+
+
+def row(name, record):
+    """A line of the table."""
+    last, hardware = record.training[-1], record.context["hardware"]
+    score = "; ".join(
+        f"{called(key, last)} {numbers.value(number(last, key))}" for key in last["scores"] if "." not in key
+    )
+    seen = numbers.count(record.seen) + ("" if record.finished else f" of {numbers.count(record.images)}")
+    took, forecast = numbers.duration(record.seconds), record.context.get("forecast")
+    said = numbers.duration(forecast["seconds"]) if forecast else "none"
+    threads = f"{hardware['threads']} thread{'s' * (hardware['threads'] > 1)}"
+    on = f"{hardware['name']}, {threads}" if hardware["device"] == "cpu" else hardware["name"]
+    return f"| [{name}](#{name}) | {seen} | {took} | {said} | {on} | {score} | {RUNS[name].published or 'none'} |\n"
+
+
+def entry(name, record, pictures):
+    """What the page says of a run; draws its picture."""
+    strip(record).save(pictures / f"{name}.png", optimize=True)
+    way = measured(record.training[-1])
+    first = next(iter(record.training[-1]["scores"]))
+    scores = ", ".join(f"{numbers.value(number(of, first))} at {numbers.count(of['seen'])}" for of in by_seen(record))
+    return ENTRY.format(
+        name=name,
+        note=RUNS[name].note,
+        command=command(name),
+        measured=f"Measured: {way.sides}, {way.features} features",
+        curve=f"{called(first, record.training[-1])}: {scores}.",
+    )
+
+
+def by_seen(record):
+    """The scores of training in the order of the images seen."""
+    return sorted(record.training, key=lambda of: of["seen"])
+
+
+def strip(record):
+    """A corner of the samples at a few moments, evenly spread, side by side."""
+    moments = [record.pictures[round(i * (len(record.pictures) - 1) / (SHOWN - 1))] for i in range(SHOWN)]
+    side = int(str(record.recipe["size"]).split("x")[0])
+    corner = side * max(1, SIDE // side)
+    row = Image.new("RGB", ((corner + 4) * SHOWN - 4, corner), "white")
+    for at, (_, file) in enumerate(moments):
+        with Image.open(file) as picture:
+            row.paste(picture.convert("RGB").crop((0, 0, corner, corner)), (at * (corner + 4), 0))
+    return row
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--run", nargs="+", choices=RUNS, default=[], metavar="NAME", help="runs to train first")
+    for name in parser.parse_args().run:
+        train(name)
+    write_page(ROOT / "runs" / "results", ROOT / "docs" / "results.md")
+
+
+if __name__ == "__main__":
+    main()
