@@ -38,6 +38,23 @@ def test_instruments_of_critics_are_those():
     assert [name for name in NAMES if spec.build(name, instruments).of == "critics"] == OF_CRITICS
 
 
+@pytest.mark.parametrize(
+    ("layer", "shapes"),
+    [
+        (nn.LSTM(3, 2), {"0.weight_ih_l0": 3, "0.weight_hh_l0": 2}),
+        (nn.Bilinear(2, 3, 4), {"0.weight": 4}),
+        (nn.MultiheadAttention(4, 2), {"0.in_proj_weight": 4, "0.out_proj": 4}),
+    ],
+)
+def test_layers_with_several_weights_have_a_spectrum_of_each(layer, shapes):
+    found = instruments.spectrum(nn.Sequential(layer))
+    assert {name.removesuffix(".reshaped"): len(values) for name, values in found.items()} == shapes
+    assert instruments.effective_rank(nn.Sequential(layer)).keys() == shapes.keys()
+    weight = dict(nn.Sequential(layer).named_parameters())[next(iter(shapes))]
+    values = found[f"{next(iter(shapes))}.reshaped"]
+    np.testing.assert_allclose(values, np.linalg.svd(weight.detach().flatten(1).numpy())[1], rtol=1e-5)
+
+
 def test_an_instrument_to_keep_measures_what_its_function_does():
     D, (real, fake) = critic(), sides()
     assert instruments.spectrum(D, real, top=2) == instruments.spectrum(top=2)(D, real)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from math import prod
-from typing import Literal, cast
+from typing import Literal, NoReturn, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +14,13 @@ from ..checks import check_choice, check_range
 from ..critic import Critic, Fakes, Images
 from ..norms.operator import OperatorSpectral
 from ..norms.parametrization import PowerIteration, chain_of
-from ..weights import layers
+from ..numerics import wide
+from ..weights import flat, layers
 from .instrument import Instrument, Readings, measuring
 from .linear_maps import Values, input_sizes, norm, operator, reshaped
 
 STEPS = 16  # blocks of Lanczos
+SEVERAL = (nn.Bilinear, nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase)  # layers whose weights have other names
 
 
 @measuring
@@ -30,6 +32,7 @@ def spectrum(*, top: int = 4, steps: int = STEPS) -> Instrument:
     generator, what it starts from), 16 in each direction where none are given. These are exact for inputs of up to 512
     dimensions; above they come from `steps` blocks of Lanczos, never too large, and of the default within a per cent of
     the exact ones. An FFT would be exact for circular padding and stride 1 alone (Sedghi 2019, arXiv:1805.10408).
+    Recurrent, bilinear and attention layers have a matrix for each of their weights.
 
     >>> D = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular", bias=False))
     >>> nn.init.ones_(D[0].weight) is D[0].weight
@@ -42,10 +45,11 @@ def spectrum(*, top: int = 4, steps: int = STEPS) -> Instrument:
     def measure(critic: Critic, real: Images | None, fake: Fakes | None) -> Readings:
         found: Readings = {}
         sizes = input_sizes(net_of(critic), real, critic.labels)
-        for name, layer in layers_of(critic):
-            found[f"{name}.reshaped"] = reshaped(layer).tolist()
-            if name in sizes:
-                found[f"{name}.operator"] = operator(layer, sizes[name], top, steps).tolist()
+        convolutions = {name: layer for name, layer in layers(net_of(critic)) if name in sizes}
+        for name, values in spectra(critic).items():
+            found[f"{name}.reshaped"] = values.tolist()
+            if name in convolutions:
+                found[f"{name}.operator"] = operator(convolutions[name], sizes[name], top, steps).tolist()
         return found
 
     return Instrument("spectrum", measure, "weights")
@@ -68,7 +72,7 @@ def effective_rank() -> Instrument:
         return torch.special.entr(p).sum().exp().item()
 
     def measure(critic: Critic, real: Images | None, fake: Fakes | None) -> Readings:
-        return {name: rank(reshaped(layer)) for name, layer in layers_of(critic)}
+        return {name: rank(values) for name, values in spectra(critic).items()}
 
     return Instrument("effective_rank", measure, "weights")
 
@@ -126,12 +130,24 @@ def net_of(critic: Critic) -> nn.Module:
     return cast(nn.Module, critic.D)
 
 
+def spectra(critic: Critic) -> dict[str, Values]:
+    """All singular values of each weight as a matrix, by the layer's name; of a layer with several, by theirs."""
+    found = {name: reshaped(layer) for name, layer in layers(net_of(critic))}
+    for name, module in net_of(critic).named_modules():
+        if isinstance(module, SEVERAL):
+            weights = ((part, weight) for part, weight in module.named_parameters(name, False) if weight.ndim > 1)
+            found |= {part: torch.linalg.svdvals(flat(wide(weight.detach()))) for part, weight in weights}
+    return found or nothing_in(critic)
+
+
+def nothing_in(critic: Critic) -> NoReturn:
+    """Raises ValueError for a network without weights."""
+    raise ValueError(f"{type(critic.D).__name__} has no linear, convolution or embedding layer")
+
+
 def layers_of(critic: Critic) -> list[tuple[str, nn.Module]]:
     """The layers with a weight, by name; raises ValueError where there are none."""
-    found = [*layers(net_of(critic))]
-    if not found:
-        raise ValueError(f"{type(critic.D).__name__} has no linear, convolution or embedding layer")
-    return found
+    return [*layers(net_of(critic))] or nothing_in(critic)
 
 
 def estimate(layer: nn.Module, steps: int) -> float | None:
