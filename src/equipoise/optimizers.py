@@ -21,7 +21,8 @@ class Optimizing(NamedTuple):
         """An optimizer of all weights of the network that require a gradient, as it is at the start."""
         check_range(at_least=0, lr=lr)
         weights = [weight for weight in net.parameters() if weight.requires_grad]
-        fused = weights[0].device.type in ("cpu", "cuda") if weights else False
+        shared = any(hasattr(weight, "full_tensor") for weight in weights)  # out over processes: no kernel has all
+        fused = weights[0].device.type in ("cpu", "cuda") and not shared if weights else False
         return self.make(weights or [*net.parameters()], lr=at(lr, 0), fused=fused, **self.settings(0))
 
     def follow(self, optimizer: Optimizer, lr: Rate, seen: int) -> None:

@@ -66,7 +66,7 @@ class World(NamedTuple):
 
     def average_gradients(self, weights: Sequence[Tensor]) -> None:
         """The mean of the gradients over all processes; a process without one counts as 0, unless none has one."""
-        if self.size == 1:
+        if self.size == 1 or not weights:
             return
         known = torch.tensor([weight.grad is not None for weight in weights]).to(weights[0])
         gradients = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
@@ -98,15 +98,18 @@ class World(NamedTuple):
         return several[0]
 
     def in_turns(self, parts: Iterable[T], make: Callable[[T], Made]) -> Iterator[Made]:
-        """make(part) of all parts in their order: the processes make them in turns, and the first one gets them all."""
+        """make(part) of all parts in their order: the processes make them in turns, and the first one gets them all.
+
+        All make equally many, as networks that are shared out need: in the last turn those without a part of their own
+        make the last one too.
+        """
         if self.size == 1:
             yield from map(make, parts)
             return
         if not isinstance(parts, Parts):
             raise ValueError("processes take turns at Parts, which each can ask for its own")
         for start in range(0, len(parts), self.size):
-            number = start + self.rank
-            mine = make(parts[number]) if number < len(parts) else None
+            mine = make(parts[min(start + self.rank, len(parts) - 1)])
             made: list[Any] = [None] * self.size
             with span("messages"), _connected():
                 dist.gather_object(mine, made if self.leads else None)

@@ -93,6 +93,8 @@ def chosen(run: Session) -> None:
 
 def _lasts(run: Session) -> str:
     """How long a run takes, as words."""
+    if run.plan.sharded:
+        return "as long as it takes: nothing is timed where weights are shared out"
     pace = run.plan.pace
     needs = f"{size(pace.memory)} of memory and {size(run.plan.disk())} on the disk"
     return f"about {duration(run.forecast())} here, at {per_second(pace.image)} images a second; it needs {needs}"
@@ -122,7 +124,7 @@ def plan(run: Session) -> None:
     kind, size = run.dataset.meaning.space
     labels = "" if kind == "none" else f" of {size} classes" if kind == "classes" else f" with {kind} of size {size}"
     print(f"{len(run.dataset):,} images{labels} in {run.dataset.name}; weights: {weights}")
-    if run.plan.pace.phases:
+    if run.assembled.growth is not None:
         console.print(_phases(run))
     print(f"training takes {_lasts(run)}; nothing was written")
 
@@ -130,7 +132,8 @@ def plan(run: Session) -> None:
 def _phases(run: Session) -> Table:
     """How the networks grow, and how long each phase takes."""
     table = plain_table("from image", "shorter side", "", "batch", "images a second", "takes about")
-    phases = run.assembled.growth.phases(run.assembled.sides, known(run.recipe.images)) if run.assembled.growth else []
+    assert run.assembled.growth is not None
+    phases = run.assembled.growth.phases(run.assembled.sides, known(run.recipe.images))
     for phase, (_, image) in zip(phases, run.plan.pace.phases, strict=True):
         batch, took = round(at(run.assembled.batch, phase.middle)), duration(image * (phase.end - phase.begin))
         how = "fades in" if phase.fading else "held"

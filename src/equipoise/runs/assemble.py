@@ -35,6 +35,7 @@ from ..spec import build, find
 from ..training import Batch, Players, Precision, State, Stats, role, steps
 from ..training.precision import PRECISIONS
 
+WHOLE_WEIGHTS = tuple(f"{penalties.__name__}.{name}" for name in ("on_gradients", "on_weights"))
 PARTS = ("loss", "penalties", "g_penalties", "constraint", "augment")
 """The fields of a recipe that are arguments of a game, besides its numbers."""
 
@@ -68,8 +69,11 @@ class Assembled:
         return self.state.nets["D"]
 
 
-def assemble(recipe: Recipe, labels: LabelSpace, device: torch.device) -> Assembled:
-    """The objects that a complete recipe names, on the device; the seed decides the first weights."""
+def assemble(recipe: Recipe, labels: LabelSpace, device: torch.device, world: World = ALONE) -> Assembled:
+    """The objects that a complete recipe names, on the device; the seed decides the first weights.
+
+    Where the recipe says so, weights are shared out over the processes of a `world`, which all call this.
+    """
     precision = PRECISIONS[known(recipe.precision)]
     arguments = build_arguments(recipe)
     check(recipe, arguments["loss"], labels)
@@ -81,7 +85,8 @@ def assemble(recipe: Recipe, labels: LabelSpace, device: torch.device) -> Assemb
     lr = {name: recipe.rate("lr_d" if "D" in map(role, player.nets) else "lr_g") for name, player in players.items()}
     optimizing, batch = build(recipe.optimizer, optimizers, lasting(recipe)), known(recipe.batch)
     if recipe.growth == "none":
-        return Assembled(State.start(nets, players, optimizing, lr), players, arguments, precision, batch)
+        state = State.start(nets, players, optimizing, lr, sharded=recipe.shard and world.size > 1)
+        return Assembled(state, players, arguments, precision, batch)
     plan, sides = build_growth(recipe, nets), sides_of(nets.values())
     by_level = {name: plan.lr_at(rate, sides) for name, rate in lr.items()} if plan.lr else lr
     state = State.start(nets, players, optimizing, by_level)
@@ -238,10 +243,29 @@ def check(recipe: Recipe, loss: object, labels: LabelSpace) -> None:
             raise ValueError(
                 f"pieces must divide {name}: {count} images cannot be split into {recipe.pieces} equal pieces"
             )
+    if recipe.shard:
+        check_shard(recipe)
     for name in ("g_condition", "d_condition"):
         way = getattr(recipe, name)
         if not labels and way not in (None, "self_modulation"):  # which depends on latent vectors too
             raise ValueError(f"{name}={way!r} conditions a network on labels, but this data is learnt without any")
+
+
+def check_shard(recipe: Recipe) -> None:
+    """Raises ValueError for what cannot be had of weights that are shared out."""
+    asked = [*known(recipe.penalties), *recipe.g_penalties]
+    told = [call for call in asked if find(call, penalties).__module__ in WHOLE_WEIGHTS or "path_length" in call]
+    if told:
+        raise ValueError(
+            f"{told[0]} needs a second derivative or whole weights, which --shard cannot have: choose approximate_r1 "
+            "or approximate_r2, in R1's units"
+        )
+    whole = {"growth": "none", "g_norm": "none", "d_norm": "none", "constraint": "none", "instruments": ()}
+    for field, usual in whole.items():
+        if (said := getattr(recipe, field)) != usual:
+            raise ValueError(f"{field}={said!r} needs whole weights, which --shard shares out: leave it out")
+    if recipe.precision == "float16":
+        raise ValueError("--shard goes with float32, tf32 or bfloat16, not with float16")
 
 
 def check_energy(recipe: Recipe, loss: Loss | CriticLoss, D: nn.Module | None) -> None:

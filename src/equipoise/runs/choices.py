@@ -197,7 +197,8 @@ def _takes(recipe: Recipe, argument: str) -> bool:
 def _penalties(recipe: Recipe, device: torch.device) -> Choice:
     if not _takes(recipe, "penalties"):
         return Choice((), "the game takes none")
-    names = ("r1", "r2") if known(recipe.loss) == "relativistic" else ("r1",)
+    kind = "approximate_r" if recipe.shard else "r"
+    names = [f"{kind}{side}" for side in ((1, 2) if known(recipe.loss) == "relativistic" else (1,))]
     if _side(recipe) == 1:
         return Choice(tuple(f"{name}(weight=0.1)" for name in names), "as much as lets the generator settle")
     weight = round((3.0 if device.type == "cuda" else 1.0) * max(1.0, _side(recipe) / 32) ** 2, 1)

@@ -49,7 +49,12 @@ class Plan:
                 raise ValueError(f"{part.name} has one image; at least 2 are needed to train and to score")
         self.identity = identity(self.dataset)
         labels = self.dataset.meaning.space
+        if self.sharded and recipe.minutes is not None:
+            raise ValueError("--minutes is timed with whole networks, which --shard shares out: choose --images")
         if not self.folder.recipe_file.exists():
+            if self.sharded:  # trials would need whole networks on the device
+                rehearse(self.recipe, labels, torch.device("cpu"))
+                return
             rehearse(self.recipe, labels, self.device)
             self.certify(recipe)
             depends = recipe.score_every is None or (recipe.images is None and recipe.minutes is not None)
@@ -73,6 +78,11 @@ class Plan:
         found = self.found
         source = found.together if isinstance(found, DomainSources) else found
         return choose(recipe, source, self.device, pace)
+
+    @property
+    def sharded(self) -> bool:
+        """Whether weights are shared out, so that nothing is timed beforehand."""
+        return self.recipe.shard and self.world.size > 1
 
     @cached_property
     def pace(self) -> Pace:

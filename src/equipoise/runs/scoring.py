@@ -106,8 +106,7 @@ class Scorer:
     def score(self, generated: Iterable[Batch], count: int, subject: Subject | None = None) -> Evaluation:
         """An evaluation that has seen so many generated images, and the generator itself where there is one."""
         evaluation = self.reference.again()
-        if self.world.leads:
-            evaluation.measure(subject)
+        evaluation.measure(subject)
         evaluation.feed(generated, False, self.watch, "generated images", count)
         return evaluation
 

@@ -81,7 +81,7 @@ class Session:
 
     def build(self) -> None:
         """Makes the networks and all that measures them."""
-        self.assembled: Assembled = assemble(self.recipe, self.dataset.meaning.space, self.device)
+        self.assembled: Assembled = assemble(self.recipe, self.dataset.meaning.space, self.device, self.world)
         check_shares(self.recipe, self.assembled.growth, self.world)
         self.state: State = self.assembled.state
         self.outputs = outputs(self.dataset, self.state.averages)
@@ -149,8 +149,7 @@ class Session:
             self.seconds += time.perf_counter() - mark
             yield self.after_round(before)
         self.record()
-        if world.leads:
-            self.save()
+        self.save()
 
     def after_round(self, before: int) -> Progress:
         """Statistics, checkpoint, picture and score, each when its time has come."""
@@ -161,15 +160,14 @@ class Session:
         recording = saving or scoring or measuring or due(max(1, known(recipe.images) // ROWS))
         with span("statistics"):
             row = self.record(measuring) if recording else None
-        if self.world.leads:
-            with span("checkpoints"):
-                if saving or scoring:
-                    self.save()
-            with span("pictures"):
-                if due(recipe.sample_every):
-                    self.picture()
-                if due(recipe.sample_every) or self.level_ends():
-                    self.picture_level()
+        with span("checkpoints"):
+            if saving or scoring:
+                self.save()
+        with span("pictures"):
+            if due(recipe.sample_every):
+                self.picture()
+            if self.world.leads and (due(recipe.sample_every) or self.level_ends()):
+                self.picture_level()
         with span("scores"):
             return Progress(self.state.seen, row, self.scores.add(self.state, self.untrained) if scoring else None)
 
@@ -212,20 +210,21 @@ class Session:
                 raise NotFinite(f"training broke after image {seen}: {values}; {self.folder.last_good()}")
 
     def save(self) -> None:
-        """Writes a checkpoint of this moment unless there is one."""
-        newest = self.folder.checkpoint_files()[-1:]
-        if not newest or int(newest[0].stem) != self.state.seen:
-            self.folder.save_checkpoint(self.state.state_dict(), self.state.seen, self.recipe.keep)
+        """Writes a checkpoint of this moment unless there is one; all processes come to it, and the first writes."""
+        state, newest = self.state.state_dict(), self.folder.checkpoint_files()[-1:]
+        if self.world.leads and (not newest or int(newest[0].stem) != self.state.seen):
+            self.folder.save_checkpoint(state, self.state.seen, self.recipe.keep)
 
     def picture(self) -> None:
-        """Writes a picture of what the EMA generators make of inputs that never change."""
+        """Writes a picture of what the EMA generators make of inputs that never change; all draw, the first writes."""
         picture = drawn(self.outputs, self.state.averages, self.state.nets)
         file = self.folder.samples / f"{self.state.seen:010d}.png"
-        write_whole(file, lambda beside: picture.save(beside, "png"))
+        if self.world.leads:
+            write_whole(file, lambda beside: picture.save(beside, "png"))
 
     def untrained(self) -> State:
         """What there was before the first round, made again."""
-        return assemble(self.recipe, self.dataset.meaning.space, self.device).state
+        return assemble(self.recipe, self.dataset.meaning.space, self.device, self.world).state
 
     def level_ends(self) -> bool:
         """Whether the next round begins with larger images than the last one."""

@@ -1,6 +1,7 @@
 """The loop: a generator of rounds, in which the players of a game take turns."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from .hidden import check_kept
 from .loss_scale import LossScale
 from .player import Batch, Player, Players, Turn
 from .precision import FLOAT32, Precision
+from .sharding import alone, is_sharded, whole
 from .state import State
 from .statistics import Means, Stats, adapted
 
@@ -92,8 +94,8 @@ def move(
 ) -> Stats:
     """One update of a player of that name; its terms and the norm of its gradient.
 
-    Gradients reach the player's own weights alone, so that no other network has to be frozen. Those that overflow in
-    float16 are no update and have no norm.
+    Gradients reach the player's own weights alone, so that no other network has to be frozen, but where weights are
+    shared out. Gradients that overflow in float16 are no update and have no norm.
     """
     optimizer = state.optimizers[name]
     scale = cast(LossScale, state.scales[name]) if precision.needs_scale else None
@@ -101,19 +103,21 @@ def move(
     optimizer.zero_grad(set_to_none=True)
     means = Means()
     for piece in turn.in_pieces(kept):
-        with precision.autocast(turn.device):
-            terms = player.objective(piece)
-        total = torch.stack([*terms.values()]).sum() if terms else torch.zeros(())
-        if total.requires_grad:
-            with span(f"{name}: backward"):
-                mean = total / len(kept)
-                (mean if scale is None else scale(mean)).backward(inputs=weights)
+        with alone(weights, state.nets) if state.sharded else nullcontext():
+            with precision.autocast(turn.device):
+                terms = player.objective(piece)
+            total = torch.stack([*terms.values()]).sum() if terms else torch.zeros(())
+            if total.requires_grad:
+                with span(f"{name}: backward"):
+                    mean = total / len(kept)
+                    chosen = None if state.sharded else weights
+                    (mean if scale is None else scale(mean)).backward(inputs=chosen)
         if {*OWN, *piece.notes} & {*terms} or {*OWN} & {*piece.notes}:
             raise ValueError(
                 f"terms and notes need names of their own, other than {' and '.join(OWN)}: {[*terms, *piece.notes]}"
             )
         means.add(dict(terms) | piece.notes)
-    turn.world.average_gradients(weights)
+    turn.world.average_gradients([weight for weight in weights if not is_sharded(weight)])
     gradients = [weight.grad for weight in weights if weight.grad is not None]
     with span(f"{name}: optimizer"):
         usable = scale is None or not gradients or scale.unscale(gradients)
@@ -123,7 +127,7 @@ def move(
     if scale is not None:
         stats["loss_scale"] = scale.scale.clone()
     if scale is None or usable or scale.exhausted:  # an overflow has no norm, unless it is none of the factor's
-        stats["gradient"] = nn.utils.get_total_norm(gradients).to(turn.device)
+        stats["gradient"] = whole(nn.utils.get_total_norm(gradients)).to(turn.device)
     return stats
 
 

@@ -21,6 +21,7 @@ from ..schedules import Rate
 from ..spec import named
 from .loss_scale import FIRST, LossScale
 from .player import Player, Players
+from .sharding import is_sharded, load_whole, shard, whole_state
 
 Follower = Callable[[int], None]
 Optimize = Optimizing | Callable[[nn.Module, Any], Optimizer]
@@ -50,6 +51,8 @@ class State:
     """Real images that were seen when the last round began."""
     scales: nn.ModuleDict = field(default_factory=nn.ModuleDict)
     """The factors of losses in float16, by the player's name."""
+    sharded: bool = False
+    """Whether weights are shared out over the processes."""
 
     @classmethod
     def start(
@@ -59,14 +62,23 @@ class State:
         optimizing: Optimize | Mapping[str, Optimize],
         lr: Rate | Mapping[str, Rate],
         averaged: Iterable[str] | None = None,
+        sharded: bool = False,
     ) -> "State":
         """The state before the first round.
 
         `averaged` are the networks of which averages are kept, the generators, "G" or "G_ab", unless told otherwise.
         `optimizing` and the learning rates may be one for all players or one per player. What makes optimizers is from
-        `equipoise.optimizers`, or any function of (network, learning rate); then its settings stay as they are.
+        `equipoise.optimizers`, or any function of (network, learning rate); then its settings stay as they are. With
+        `sharded` weights, averages and moments are shared out over the processes, for networks that no single device
+        can hold; all processes call this with equal networks, and come to `state_dict` together.
         """
         modules = nn.ModuleDict(dict(nets))
+        chosen = [name for name in modules if role(name) == "G"] if averaged is None else [*averaged]
+        for name in chosen:
+            check_choice(name, [*modules], f"there is no network {name!r} to average")
+        averages = {name: deepcopy(modules[name]).eval().requires_grad_(False) for name in chosen}
+        for net in (*modules.values(), *averages.values()) if sharded else ():
+            shard(net)
         optimizers: dict[str, Optimizer] = {}
         followers: list[Follower] = []
         for name, player in players.items():
@@ -83,12 +95,8 @@ class State:
                 followers.append(partial(optimize.follow, optimizers[name], rate))
         trained = {id(w) for made in optimizers.values() for group in made.param_groups for w in group["params"]}
         moved = tuple(name for name, net in modules.items() if any(id(w) in trained for w in net.parameters()))
-        chosen = [name for name in modules if role(name) == "G"] if averaged is None else [*averaged]
-        for name in chosen:
-            check_choice(name, [*modules], f"there is no network {name!r} to average")
-        averages = {name: deepcopy(modules[name]).eval().requires_grad_(False) for name in chosen}
         components = nn.ModuleDict(stateful(players)).to(device_of(modules))
-        return cls(modules, optimizers, nn.ModuleDict(averages), components, moved, followers)
+        return cls(modules, optimizers, nn.ModuleDict(averages), components, moved, followers, sharded=sharded)
 
     def grow(self, growth: Growth, players: Players) -> None:
         """From now on networks that have levels grow, and their averages; raises ValueError where there are none.
@@ -125,8 +133,9 @@ class State:
             update_average(average, self.nets[name], 0.5 ** (images / half_life) if half_life > 0 else 0.0)
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain data alone, so that a checkpoint loads without executing code."""
-        saved = {name: {key: part.state_dict() for key, part in parts.items()} for name, parts in self._parts().items()}
+        """Tensors and plain data alone, so that a checkpoint loads without executing code; nothing is shared out."""
+        of = whole_state if self.sharded else lambda part: part.state_dict()
+        saved = {name: {key: of(part) for key, part in parts.items()} for name, parts in self._parts().items()}
         return {**saved, "seen": self.seen, "begun": self.begun}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
@@ -135,15 +144,17 @@ class State:
             self.scale_losses()
         for name, parts in self._parts().items():
             for key, part in parts.items():
-                part.load_state_dict(saved[name][key])
+                load = partial(load_whole, part) if self.sharded else part.load_state_dict
+                load(saved[name][key])
         self.seen, self.begun = saved["seen"], saved["begun"]
 
     def tensors(self) -> list[Tensor]:
-        """All weights, buffers and moments of optimizers."""
+        """All weights, buffers and moments of optimizers, but for what is shared out."""
         modules = (*self.nets.values(), *self.averages.values(), self.components, self.scales)
         held = [x for module in modules for x in (*module.parameters(), *module.buffers())]
         moments = (x for made in self.optimizers.values() for own in made.state.values() for x in own.values())
-        return [x.detach() for x in (*held, *(x for x in moments if isinstance(x, Tensor)))]
+        every = (*held, *(x for x in moments if isinstance(x, Tensor)))
+        return [x.detach() for x in every if not is_sharded(x)]
 
     def _parts(self) -> dict[str, dict[str, Any]]:
         return {
