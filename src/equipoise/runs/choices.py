@@ -259,7 +259,7 @@ def _score_every(recipe: Recipe, pace: Pace | None) -> Choice:
 
 def _every(recipe: Recipe, times: int) -> Choice:
     images, first = known(recipe.images), known(recipe.batch) * round(at(recipe.rate("d_steps"), 0))
-    return Choice(max(first, images // times), f"{times} times in the run")
+    return Choice(max(first, -(-images // times)), f"{times} times in the run")  # the last at its end
 
 
 def _side(recipe: Recipe) -> int:
