@@ -658,7 +658,8 @@ class TestChoices:
             assert self.default(arrays, **others)[0].lr_d == "decay(1e-3, share=0.5)"
 
     @pytest.mark.parametrize(
-        ("images", "length", "augment"), [(60, 1000, "diffaug"), (3000, 1000, "none"), (3000, 300_000, "ada")]
+        ("images", "length", "augment"),
+        [(60, 2000, "diffaug"), (60, 1000, "none"), (3000, 1000, "none"), (3000, 300_000, "ada")],
     )
     def test_few_images_are_augmented(self, tmp_path, images, length, augment):
         np.save(tmp_path / "x.npy", np.zeros((images, 8, 8), np.uint8))

@@ -23,6 +23,7 @@ from .forecast import Pace, per_second
 LARGEST = 128  # pixels; larger images have to be asked for
 SMALL = 32  # pixels; above, signals fade in networks without normalisation that start as DCGAN's do
 FEW = 2_000  # images that are memorised
+SOON = 20  # times that these are shown before they are
 MANY = 50_000  # images that are enough without augmentation
 SCORES, PICTURES = 10, 20  # times in a run
 FOR_SCORES = 0.1  # of the time of a run
@@ -214,8 +215,8 @@ def _augment(recipe: Recipe, source: Source) -> Choice:
     if known(recipe.range) != "bytes" or source.toy:
         return Choice("none", "augmentations are of pictures")
     epochs = known(recipe.images) / source.count
-    if source.count < FEW:
-        return Choice("diffaug", f"{source.count:,} images are soon memorised")
+    if source.count < FEW and epochs > SOON:
+        return Choice("diffaug", f"{source.count:,} images are soon memorised, shown {epochs:.0f} times")
     if source.count < MANY and epochs > 50:
         return Choice("ada", f"{source.count:,} images are shown {epochs:.0f} times")
     return Choice("none", f"{source.count:,} images are shown {epochs:.0f} times")
