@@ -150,3 +150,10 @@ def test_averages_of_biggan_are_the_papers():
     for name in ("biggan", "biggan_deep"):
         recipe = getattr(presets, name)()
         assert 0.5 ** (recipe.batch * recipe.d_steps / recipe.ema_images) == pytest.approx(0.9999, abs=2e-6)
+
+
+def test_what_an_older_version_did_not_know_is_left_as_usual():
+    older = {name: value for name, value in Recipe(batch=8).to_json().items() if name != "shard"}
+    assert Recipe.from_json(older) == Recipe(batch=8)
+    with pytest.raises(ValueError, match="a complete recipe has also batch"):
+        Recipe.from_json({name: value for name, value in older.items() if name != "batch"})

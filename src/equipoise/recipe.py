@@ -246,11 +246,14 @@ class Recipe(Scores, Machine, Optimisation, Game, Networks, Reading, Usual):
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Recipe":
-        """The inverse of `to_json`; raises ValueError for a name that is no field and for a field that is missing."""
-        known = [field.name for field in fields(cls)]
+        """The inverse of `to_json`; raises ValueError for a name that is no field and for one that is missing.
+
+        What an older version did not know is as it was then: left as usual, unless it is to be chosen.
+        """
+        known = {field.name: field.default for field in fields(cls)}
         for name in values:
-            check_choice(name, known, f"a recipe has no field {name!r}")
-        if missing := [name for name in known if name not in values]:
+            check_choice(name, [*known], f"a recipe has no field {name!r}")
+        if missing := [name for name, usual in known.items() if name not in values and usual is None]:
             raise ValueError(f"a complete recipe has also {', '.join(missing)}")
         plain: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
         return cls(**plain)
