@@ -6,7 +6,6 @@ import re
 import struct
 import subprocess
 import sys
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +17,6 @@ from torch import nn
 
 from equipoise import data
 from equipoise.metrics.features import classifier, mobilenet_v2
-from equipoise.recipe import Recipe
-from equipoise.runs import train
 
 ROOT = Path(__file__).parent.parent
 TESTED = {
@@ -29,7 +26,7 @@ TESTED = {
         "results.py",  # in test_results.py
     },
     "scripts": {
-        *("build_builtin_data.py", "crops.py", "disturbances.py", "make_picture.py", "pack_mobilenet.py"),
+        *("build_builtin_data.py", "crops.py", "disturbances.py", "pack_mobilenet.py"),
         *("build_docs.py", "docstrings.py", "reference.py"),  # in test_docs.py
         "study_pages.py",  # in test_study.py
         "train_classifier.py",
@@ -181,25 +178,6 @@ def test_weights_of_more_than_8_bits_are_refused(tmp_path):
     with pytest.raises(subprocess.CalledProcessError) as caught:
         run("scripts/pack_mobilenet.py", tmp_path / "arrays.npz", tmp_path / "mobilenet.safetensors")
     assert "not quantised to 8 bits" in caught.value.stderr
-
-
-def test_the_picture_is_made_from_a_run(tmp_path):
-    small = {
-        "network": "mlp(width=8, depth=1, z_dim=2)",
-        "batch": 8,
-        "images": 40,
-        "precision": "float32",
-        "features": "pixels",
-    }
-    every = {"score_every": 8, "sample_every": 8, "score_images": 2}
-    for _ in train(Recipe(**small, **every), tmp_path / "run"):
-        pass
-    out = tmp_path / "pictures" / "samples.png"
-    assert run("scripts/make_picture.py", tmp_path / "run", out) == f"{out}\n"
-    with Image.open(out) as picture:
-        assert picture.size == (1200, 230)
-        colours = [np.asarray(picture.convert("L"))[:, left:right] for left, right in pairwise(range(0, 1201, 200))]
-    assert all(part.std() > 0 for part in colours)
 
 
 def test_disturbances_are_measured_by_features_and_by_metrics_of_images(tmp_path):
