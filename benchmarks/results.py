@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from equipoise.cli import running
+from equipoise.recipe import Recipe
 from equipoise.report import numbers
 from equipoise.report.record import called, number, read
 from equipoise.report.tables import measured
@@ -20,8 +22,8 @@ from equipoise.report.tables import measured
 ROOT = Path(__file__).parent.parent
 CIFAR = "data/cifar-10-batches-py"
 CELLS = (
-    "2,000 random squares of 364 micrographs of blood, `python scripts/crops.py data/bccd data/cells64 --side 64` or "
-    "another side; nothing is set. Beside other work, so that the ten minutes were a forecast on a busy machine."
+    "2,000 random squares of 364 micrographs of blood, `python scripts/crops.py data/bccd data/cells64 --side 64` and "
+    "so for other sides; nothing is set. Beside other work, so that the ten minutes were a forecast on a busy machine."
 )
 INCEPTION = "--features inception --score fid inception_score --score-images 50000"
 SHOWN, SIDE = 6, 200  # moments of a run, and about the pixels of each picture
@@ -42,9 +44,20 @@ RUNS = {
         note=f"{CELLS} Red cells with their pale middles, white ones with violet nuclei, each elsewhere and of another "
         "shape; where many red cells touch they run into each other.",
     ),
-    "cells96": Run("data/cells96 --minutes 10", note=f"{CELLS}"),
-    "cells128": Run("data/cells128 --minutes 10", note=f"{CELLS}"),
-    "cells300": Run("data/cells300 --minutes 10"),
+    "cells96": Run(
+        "data/cells96 --minutes 10",
+        note=f"{CELLS} Red cells with rims, nuclei in their cells, some with coloured fringes.",
+    ),
+    "cells128": Run(
+        "data/cells128 --minutes 10",
+        note=f"{CELLS} Nuclei with the halo of their cell, red cells that are still smooth, a fine grid when enlarged.",
+    ),
+    "cells300": Run(
+        "data/cells300 --minutes 10",
+        note="The first 300 of the micrographs as they are, 640x480, of which 128x128 pixels are made, mirrored and "
+        "augmented since they are few. On a machine with much other work the ten minutes were 11,000 images: places and "
+        "colours of nuclei and of red cells, on a grid, not yet their shapes.",
+    ),
     "cifar": Run(f"{CIFAR} --minutes 10"),
     "cifar-classes": Run(f"{CIFAR} --labels --minutes 10"),
     "pggan-cifar": Run(
@@ -79,8 +92,8 @@ RUNS = {
 HEAD = """# Results
 
 Whole runs, each with its command, made by `python benchmarks/results.py`, which trains what it is asked for, resumes
-where it was stopped, and reads this page from the folders of the runs. Scores are those of the EMA generator at the
-end. FD is the Frechet distance and named after its features: values on other features, and those with labels and
+where it was stopped, and reads this page from the folders of the runs. Scores are the last ones of the EMA generator.
+FD is the Frechet distance and named after its features: values on other features, and those with labels and
 without, are not comparable, and none is an FID but where it says so. CIFAR-10's test set against its training set, the
 floor of any generator: FD (mobilenet) 25.75, FD (resnet56) 0.0500. One seed each; comparisons over seeds are in
 [studies](studies/README.md), every preset in the [gallery](gallery.md), speed in [benchmarks](benchmarks.md).
@@ -120,7 +133,7 @@ def train(name):
     """Trains, or resumes, in a process of its own unless the run is finished."""
     folder = ROOT / "runs" / "results" / name
     if not ((folder / "recipe.json").exists() and read(folder).finished):
-        subprocess.run([sys.executable, "-m", "equipoise", *words(name)], cwd=ROOT)
+        subprocess.run([sys.executable, "-m", "equipoise", *words(name)], cwd=ROOT, check=True)
 
 
 def write_page(runs, page):
@@ -130,6 +143,7 @@ def write_page(runs, page):
     for name in RUNS:
         if (runs / name / "recipe.json").exists():
             record = read(runs / name)
+            check(name, record)
             told[name] = bool(record.recipe["labels"]), row(name, record), entry(name, record, page.with_suffix(""))
     told = {name: told[name] for name in RUNS if name in told}
     tables = [
@@ -158,7 +172,7 @@ def kept(page):
 
 def row(name, record):
     """A line of the table."""
-    last, hardware = record.training[-1], record.context["hardware"]
+    last, hardware = by_seen(record)[-1], record.context["hardware"]
     score = "; ".join(
         f"{called(key, last)} {numbers.value(number(last, key))}" for key in last["scores"] if "." not in key
     )
@@ -173,16 +187,25 @@ def row(name, record):
 def entry(name, record, pictures):
     """What the page says of a run; draws its picture."""
     strip(record).save(pictures / f"{name}.png", optimize=True)
-    way = measured(record.training[-1])
-    first = next(iter(record.training[-1]["scores"]))
+    last = by_seen(record)[-1]
+    way, first = measured(last), next(iter(last["scores"]))
     scores = ", ".join(f"{numbers.value(number(of, first))} at {numbers.count(of['seen'])}" for of in by_seen(record))
     return ENTRY.format(
         name=name,
         note=RUNS[name].note,
         command=command(name),
         measured=f"Measured: {way.sides}, {way.features} features",
-        curve=f"{called(first, record.training[-1])}: {scores}.",
+        curve=f"{called(first, last)}: {scores}.",
     )
+
+
+def check(name, record):
+    """Raises ValueError for the folder of another run than that of the command, and for one without a score."""
+    asked, usual = (recipe.to_json() for recipe in (running.parse(words(name)).recipe, Recipe()))
+    own = {field: value for field, value in asked.items() if value != usual[field] and field not in ("data", "minutes")}
+    other = [field for field, value in own.items() if record.recipe.get(field, value) != value]
+    if other or not record.training:
+        raise ValueError(f"{record.path} is not the run of RUNS, or has no score: remove it ({', '.join(other)})")
 
 
 def by_seen(record):

@@ -19,12 +19,15 @@ def main():
     parser.add_argument("--least", type=int, default=200, help="pixels of the photograph that a square has at least")
     parser.add_argument("--most", type=int, default=300)
     options = parser.parse_args()
+    draw = random.Random(0)
+    files = sorted(file for file in options.photographs.iterdir() if file.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    if not files:
+        parser.error(f"{options.photographs} has no photographs, .jpg or .png")
     options.out.mkdir(parents=True)
-    draw, files = random.Random(0), sorted(options.photographs.glob("*.[jp][pn]g"))
     for number in range(options.count):
         with Image.open(files[number % len(files)]) as photograph:
             whole = photograph.convert("RGB")
-        side = draw.randint(options.least, options.most)
+        side = min(draw.randint(options.least, options.most), *whole.size)
         left, top = draw.randint(0, whole.width - side), draw.randint(0, whole.height - side)
         square = whole.crop((left, top, left + side, top + side))
         square.resize((options.side, options.side), Image.Resampling.LANCZOS).save(options.out / f"{number:04}.png")

@@ -27,7 +27,7 @@ PAGE = """# {title}
 
 `equipoise study {name} --scale {scale}`: {ended} of {runs} runs, {threads} thread a run, torch {torch}. The scale is
 made for a CPU: images, networks and lengths are far smaller than the paper's, so that it says what matters early, not
-who wins in the end. [The whole page]({name}.html) has curves, samples, ranks, costs and all recipes.
+who wins in the end. [The whole page]({file}.html) has curves, samples, ranks, costs and all recipes.
 
 **The paper.** {about}
 
@@ -152,10 +152,12 @@ def write(folder):
     found = results(folder)
     context = json.loads((folder / "study.json").read_text())
     name, scale = source(found.study)
-    shutil.copy(report.write(folder), STUDIES / f"{name}.html")
+    file = name if scale == "small" else f"{name}-{scale}"
+    shutil.copy(report.write(folder), STUDIES / f"{file}.html")
     page = PAGE.format(
         title=found.study.title,
         name=name,
+        file=file,
         scale=scale,
         baseline=found.study.compared_with,
         ended=found.ended,
@@ -163,14 +165,14 @@ def write(folder):
         threads=context["threads"],
         torch=context["versions"]["torch"],
         about=found.study.about,
-        note=" ".join([*NOTES.get(name, "").split(), ""]),
+        note=" ".join([*NOTES.get(file, "").split(), ""]),
         found=verdict(found),
         survival=survival(found),
-        picture=picture(found, name),
+        picture=picture(found, file),
         tables="\n\n".join(tables([matrix(found, metric) for metric in found.metrics])),
         costs=in_markdown(costs(found)),
     )
-    (STUDIES / f"{name}.md").write_text(page)
+    (STUDIES / f"{file}.md").write_text(page)
 
 
 def picture(found, name):
@@ -187,7 +189,8 @@ def picture(found, name):
                 axes.fill_between(line.x, *line.band, color=colour, alpha=0.16, linewidth=0)
         axes.set_title(plot.title, fontsize=9)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    shown = {name: line for axes in figure.axes for line, name in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=4, frameon=False)
     figure.savefig(STUDIES / f"{name}.png", dpi=110, metadata={"Software": None})
     pyplot.close(figure)
     return f"![Squared singular values of each layer]({name}.png)\n\n{plots[0].caption}\n\n"
@@ -196,7 +199,10 @@ def picture(found, name):
 def source(study):
     """The file and the scale that a study is of."""
     every = [(name, scale) for name in shipped() for scale in scales(name)]
-    return next((name, scale) for name, scale in every if to_plain(read(name, scale)) == to_plain(study))
+    found = [(name, scale) for name, scale in every if to_plain(read(name, scale)) == to_plain(study)]
+    if not found:
+        raise ValueError(f"{study.title} is none of {', '.join(shipped())} at any scale, as they are now")
+    return found[0]
 
 
 def tables(scores):

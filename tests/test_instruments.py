@@ -311,7 +311,7 @@ def test_labels_are_those_of_the_critic():
             r"gradient_norms looks at images of both sides: gradient_norms\(D, ",
         ),
         ("spectrum", torch.sum, (), "spectrum measures the weights of a network, not a builtin"),
-        ("spectrum", nn.ReLU(), (), "ReLU has no linear, convolution or embedding layer"),
+        ("spectrum", nn.ReLU(), (), "ReLU has no layer with a weight"),
         ("sigma_error", nn.Linear(2, 1), (), "no layer of Linear is spectrally normalised"),
     ],
 )

@@ -7,22 +7,55 @@ import numpy as np
 import pytest
 import torch
 from elsewhere import ranks
+from torch import nn
 
 from equipoise import presets, runs
 from equipoise.data import inspect
-from equipoise.labels import LabelSpace
 from equipoise.processes import World
-from equipoise.runs.assemble import assemble
+from equipoise.training.sharding import check_apart
 
 IMAGES, BROKEN = 64, 32
+PAIR = '''
+"""DCGAN with a single number in its discriminator, as attention has."""
+
+import torch
+from torch import nn
+
+from equipoise.networks import dcgan
+
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, x):
+        return self.factor * x
+
+
+def pair():
+    def build(shape):
+        G, D = dcgan(g_width=8, d_width=8)(shape)
+        D.features.append(Scaled())
+        return G, D
+
+    return build
+'''
 
 
 def recipe(data, **changes):
     """A short run with layers that are worth sharing out."""
-    own = {"data": str(data), "network": "dcgan(g_width=8, d_width=8)", "images": IMAGES, "shard": True}
+    own = {"data": str(data), "network": f"{data.parent}/mine.py:pair", "images": IMAGES, "shard": True}
     few = {"batch": 16, "g_batch": 16, "ema_images": 100, "score_images": 40, "features": "pixels(size=2)"}
     every = {"score_every": 32, "sample_every": 32, "save_every": 16, "score": ("fd",), "precision": "float32"}
-    plain = {"penalties": ("drift",), "augment": "none", "optimizer": "sgd", "lr_g": 0.1, "lr_d": 0.1, "mirror": False}
+    plain = {
+        "penalties": ("drift",),
+        "augment": "none",
+        "optimizer": "sgd(momentum=0.9)",
+        "lr_g": 0.02,
+        "lr_d": 0.02,
+        "mirror": False,
+    }
     return replace(presets.default(), **own | few | every | plain | changes)
 
 
@@ -30,15 +63,15 @@ def process(rank, folder):
     """A run in one go and one in two, on two processes."""
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
-    world, run = World(rank, 2), recipe(f"{folder}/tiny.npz")
-    session = runs.Session(run, f"{folder}/whole", world=world)
+    world, run = World(rank, 2), recipe(folder / "tiny.npz")
+    session = runs.Session(run, folder / "whole", world=world)
     for net in session.state.nets.values():
-        held = sum(weight.to_local().numel() for weight in net.parameters())
+        held = sum(weight.to_local().numel() for weight in net.parameters() if weight.ndim)
         assert held < 0.6 * sum(weight.numel() for weight in net.parameters())
     for _ in session.train():
         pass
     for images in (BROKEN, IMAGES):
-        broken = runs.Session(run, f"{folder}/parts", world=world)
+        broken = runs.Session(run, folder / "parts", world=world)
         for _ in broken.train(lambda broken=broken, images=images: broken.state.seen >= images):
             pass
     torch.distributed.destroy_process_group()
@@ -50,7 +83,8 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shards")
     images = np.random.default_rng(0).integers(0, 256, (48, 16, 16, 1), dtype=np.uint8)
     np.savez(folder / "tiny.npz", images=images)
-    ranks(process, (str(folder),), 2)
+    (folder / "mine.py").write_text(PAIR)
+    ranks(process, (folder,), 2)
     for _ in runs.train(recipe(folder / "tiny.npz"), folder / "alone"):
         pass
     return folder
@@ -98,19 +132,27 @@ def test_one_process_samples_from_it(folder):
     ("changes", "message"),
     [
         ({"penalties": ("r1(weight=1.0)",)}, r"r1\(weight=1.0\) needs a second derivative.*choose approximate_r1"),
-        ({"g_penalties": ("path_length",)}, "path_length needs a second derivative"),
+        ({"penalties": ("orthonormal",)}, "orthonormal needs whole weights"),
         ({"d_norm": "spectral"}, "d_norm='spectral' needs whole weights"),
-        ({"instruments": ("spectrum",)}, "needs whole weights"),
+        ({"instruments": ("spectrum",)}, "instruments=.* needs whole weights"),
         ({"precision": "float16"}, "not with float16"),
     ],
 )
-def test_what_needs_whole_weights_is_refused(folder, changes, message):
-    small = {"size": "16", "channels": 1, "range": "bytes", "labels": False, "loss": "hinge"}
+def test_what_sharded_weights_cannot_give_is_refused(tmp_path, changes, message):
+    np.savez(tmp_path / "tiny.npz", images=np.zeros((8, 16, 16, 1), np.uint8))
+    plain = {"network": "dcgan(g_width=4, d_width=4, d_feature_norm='none')"}
     with pytest.raises(ValueError, match=message):
-        assemble(recipe(folder / "tiny.npz", **small | changes), LabelSpace(), torch.device("cpu"))
+        runs.Session(recipe(tmp_path / "tiny.npz", **plain | changes), tmp_path / "x")
 
 
-def test_the_penalty_that_is_chosen_needs_no_second_derivative(folder):
-    left_open = recipe(folder / "tiny.npz", penalties=None)
-    chosen, _ = runs.choose(left_open, inspect(folder / "tiny.npz"), torch.device("cpu"))
+def test_networks_with_common_weights_are_refused():
+    common = nn.Linear(2, 2)
+    with pytest.raises(ValueError, match="G and D have weights in common"):
+        check_apart({"G": nn.Sequential(common), "D": nn.Sequential(common, nn.ReLU())})
+
+
+def test_the_penalty_that_is_chosen_needs_no_second_derivative(tmp_path):
+    np.savez(tmp_path / "tiny.npz", images=np.zeros((8, 16, 16, 1), np.uint8))
+    left_open = recipe(tmp_path / "tiny.npz", penalties=None)
+    chosen, _ = runs.choose(left_open, inspect(tmp_path / "tiny.npz"), torch.device("cpu"))
     assert chosen.penalties == ("approximate_r1(weight=1.0, every=4)",)

@@ -21,9 +21,12 @@ class Optimizing(NamedTuple):
         """An optimizer of all weights of the network that require a gradient, as it is at the start."""
         check_range(at_least=0, lr=lr)
         weights = [weight for weight in net.parameters() if weight.requires_grad]
-        shared = any(hasattr(weight, "full_tensor") for weight in weights)  # out over processes: no kernel has all
-        fused = weights[0].device.type in ("cpu", "cuda") and not shared if weights else False
-        return self.make(weights or [*net.parameters()], lr=at(lr, 0), fused=fused, **self.settings(0))
+        sharded = any(hasattr(weight, "full_tensor") for weight in weights)  # of which there is no fused kernel
+        fused = weights[0].device.type in ("cpu", "cuda") and not sharded if weights else False
+        made = self.make(weights or [*net.parameters()], lr=at(lr, 0), fused=fused, **self.settings(0))
+        for group in made.param_groups if sharded else ():
+            group["foreach"] = False  # sharded weights beside single numbers
+        return made
 
     def follow(self, optimizer: Optimizer, lr: Rate, seen: int) -> None:
         """Sets the learning rate and all other settings to what they are when so many images were seen."""

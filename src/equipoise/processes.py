@@ -77,7 +77,7 @@ class World(NamedTuple):
     def agree(self, tensors: Sequence[Tensor]) -> None:
         """Gives all processes what the first one has, in place."""
         for x in tensors if self.size > 1 else ():
-            with _connected():
+            with connected():
                 dist.broadcast(x, 0)
 
     def any(self, flag: bool) -> bool:
@@ -93,14 +93,14 @@ class World(NamedTuple):
         if self.size == 1:
             return value
         several = [value]
-        with _connected():
+        with connected():
             dist.broadcast_object_list(several)
         return several[0]
 
     def in_turns(self, parts: Iterable[T], make: Callable[[T], Made]) -> Iterator[Made]:
         """make(part) of all parts in their order: the processes make them in turns, and the first one gets them all.
 
-        All make equally many, as networks that are shared out need: in the last turn those without a part of their own
+        All make equally many, as sharded networks need: in the last turn those without a part of their own
         make the last one too.
         """
         if self.size == 1:
@@ -111,7 +111,7 @@ class World(NamedTuple):
         for start in range(0, len(parts), self.size):
             mine = make(parts[min(start + self.rank, len(parts) - 1)])
             made: list[Any] = [None] * self.size
-            with span("messages"), _connected():
+            with span("messages"), connected():
                 dist.gather_object(mine, made if self.leads else None)
             yield from made[: len(parts) - start] if self.leads else ()
 
@@ -129,7 +129,7 @@ class World(NamedTuple):
         except Exception as error:  # whatever it is, the others have to hear of it
             problem = error
         broken: list[bool] = [False] * self.size
-        with _connected():
+        with connected():
             dist.all_gather_object(broken, problem is not None)
         if not any(broken):
             return made[0]
@@ -220,12 +220,13 @@ def local_rank() -> int:
 
 def sum_in_place(x: Tensor) -> None:
     """The sum over all processes; raises Parted where one has ended."""
-    with span("messages"), _connected():
+    with span("messages"), connected():
         dist.all_reduce(x)
 
 
 @contextmanager
-def _connected() -> Iterator[None]:
+def connected() -> Iterator[None]:
+    """Within, a message that does not come through is Parted."""
     try:
         yield
     except torch.OutOfMemoryError:

@@ -149,7 +149,7 @@ class Machine:
     pieces: Auto[int] = None
     """Equal parts that a batch is split into, processed one after the other, to save memory."""
     shard: bool = False
-    """Share out weights over the processes of torchrun (FSDP2), for networks that no single device can hold."""
+    """Shard weights over the processes of torchrun (FSDP2), for networks that no single device can hold."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -94,7 +94,7 @@ def chosen(run: Session) -> None:
 def _lasts(run: Session) -> str:
     """How long a run takes, as words."""
     if run.plan.sharded:
-        return "as long as it takes: nothing is timed where weights are shared out"
+        return "as long as it takes: nothing is timed where weights are sharded"
     pace = run.plan.pace
     needs = f"{size(pace.memory)} of memory and {size(run.plan.disk())} on the disk"
     return f"about {duration(run.forecast())} here, at {per_second(pace.image)} images a second; it needs {needs}"

@@ -83,9 +83,9 @@ def lipschitz_bound(*, kind: Literal["operator", "reshaped"] = "operator", steps
 
     It holds for a chain of layers. Batch normalisation counts with max |gamma| / sqrt(variance), other normalisations
     with max |gamma| / sqrt(eps), activations with their largest derivative, affine layers with their largest gain;
-    embeddings of labels do not count. What a forward does besides, a shortcut or a sum over pixels, and activations of
-    one's own, which count with 1, are not seen. `kind="reshaped"` is the paper's, whose factor for
-    a convolution may be too small by up to the square root of the kernel's area.
+    embeddings of labels do not count. What a forward does besides, a shortcut or a sum over pixels, recurrent, bilinear
+    and attention layers, and activations of one's own, which count with 1, are not seen. `kind="reshaped"` is the
+    paper's, whose factor for a convolution may be too small by up to the square root of the kernel's area.
 
     >>> D = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 3))
     >>> D[0].weight.data, D[2].weight.data = 2 * torch.eye(3), 5 * torch.eye(3)
@@ -142,7 +142,7 @@ def spectra(critic: Critic) -> dict[str, Values]:
 
 def nothing_in(critic: Critic) -> NoReturn:
     """Raises ValueError for a network without weights."""
-    raise ValueError(f"{type(critic.D).__name__} has no linear, convolution or embedding layer")
+    raise ValueError(f"{type(critic.D).__name__} has no layer with a weight")
 
 
 def layers_of(critic: Critic) -> list[tuple[str, nn.Module]]:
@@ -183,6 +183,8 @@ LARGEST_DERIVATIVES: dict[type, Callable[[nn.Module], float]] = {
 
 def factor(module: nn.Module) -> float:
     """What a module without a linear map's weight contributes: 1, unless it can make differences larger."""
+    if isinstance(module, PowerIteration):
+        return 1.0  # its gain is in the weight
     for kind, of in LARGEST_DERIVATIVES.items():
         if isinstance(module, kind):
             return of(module)

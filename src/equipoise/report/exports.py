@@ -56,11 +56,13 @@ def state(outcome: Outcome) -> str:
 
 def latex(results: Results) -> str:
     """Tables for a paper, with the package booktabs: means with half of the 95 per cent interval, the best bold."""
-    return "\n".join(_table(matrix(results, metric), len(results.study.seeds)) for metric in results.metrics)
+    seeds, baseline = len(results.study.seeds), results.study.compared_with
+    about = f"survivors of {seeds} seeds in brackets; * differs from {baseline} by more than chance"
+    return "\n".join(_table(matrix(results, metric), about) for metric in results.metrics)
 
 
-def _table(scores: Matrix, seeds: int) -> str:
-    lines = [f"% {scores.title}; survivors of {seeds} seeds in brackets"]
+def _table(scores: Matrix, about: str) -> str:
+    lines = [f"% {scores.title}; {about}"]
     lines += [rf"\begin{{tabular}}{{l{'r' * len(scores.columns)}}}", r"\toprule"]
     columns = scores.columns if len(scores.columns) > 1 else [scores.columns[0] or scores.title]
     lines += [" & ".join(["", *map(escaped, columns)]) + r" \\", r"\midrule"]
@@ -74,7 +76,8 @@ def _cell(value: Value) -> str:
         return f"-- ({value.survivors})"
     words = [found.mean] if isnan(found.half) else [found.mean, found.half]
     number = r" \pm ".join(numbers.value(word).replace(",", "{,}").replace("\u2212", "-") for word in words)
-    return rf"$\mathbf{{{number}}}$ ({value.survivors})" if value.best else f"${number}$ ({value.survivors})"
+    shown = rf"\mathbf{{{number}}}" if value.best else number
+    return f"${shown}{'^{*}' * value.significant}$ ({value.survivors})"
 
 
 def escaped(text: str) -> str:

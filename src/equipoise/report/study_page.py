@@ -93,7 +93,19 @@ def verdict(found: Results) -> str:
             if values[at].best:
                 winners.setdefault(row, []).append(f"{column} ({values[at].text})" if column else values[at].text)
     best = "; ".join(f"{row}: {', '.join(where)}" for row, where in winners.items())
-    return f"Best mean {table.title}: {best}. {alive(found)}"
+    return f"Best mean {table.title}: {best}. {chance(found, table)}{alive(found)}"
+
+
+def chance(found: Results, table: study_tables.Matrix) -> str:
+    """Which of the best may be so by chance, in a sentence: those that do not differ from the baseline."""
+    baseline = found.study.compared_with
+    unsure = [
+        f"{row} in {column}" if column else row
+        for at, column in enumerate(table.columns)
+        for row, values in table.rows
+        if values[at].best and row != baseline and not values[at].significant
+    ]
+    return f"That may be chance, against {baseline}, of {', '.join(unsure)}. " if unsure else ""
 
 
 def alive(found: Results) -> str:

@@ -22,12 +22,12 @@ def plots(results: Results) -> list[Plot]:
     """For each column and each layer of the discriminator a plot with a line for every row."""
     found: dict[str, dict[str, list[Spectra]]] = {column: {} for column in results.study.columns}
     for outcome in results.outcomes:
-        if outcome.record and (spectra := last_spectra(outcome.record)):
+        if outcome.last and outcome.record and (spectra := last_spectra(outcome.record)):
             found[outcome.cell.column].setdefault(outcome.cell.row, []).append(spectra)
     made = []
     for column, by_row in found.items():
         layers = dict.fromkeys(layer for runs in by_row.values() for spectra in runs for layer in spectra)
-        made += [plot(column, layer, by_row) for layer in layers]
+        made += [plot(column, layer, {row: by_row.get(row, []) for row in results.study.rows}) for layer in layers]
     return made
 
 

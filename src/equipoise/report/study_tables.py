@@ -100,9 +100,7 @@ def rank_table(results: Results) -> tuple[Table, str] | None:
     if len(results.study.rows) < 2 or not blocks:
         return None
     ranked = ranks(blocks, results.higher(metric))
-    entries = [
-        Entry(s.row, [f"{s.mean:.2f}", f"{s.deviation:.2f}", numbers.part(s.first, 1)]) for s in standings(ranked)
-    ]
+    entries = [Entry(s.row, [f"{s.mean:.2f}", f"{s.deviation:.2f}", f"{s.first:.0%}"]) for s in standings(ranked)]
     head = ["Row", "Mean rank", "Deviation", "Ranked first"]
     return Table("Ranks", head, entries, (1,)), _agreed(agreement(ranked), len(blocks))
 

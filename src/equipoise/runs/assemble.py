@@ -35,7 +35,6 @@ from ..spec import build, find
 from ..training import Batch, Players, Precision, State, Stats, role, steps
 from ..training.precision import PRECISIONS
 
-WHOLE_WEIGHTS = tuple(f"{penalties.__name__}.{name}" for name in ("on_gradients", "on_weights"))
 PARTS = ("loss", "penalties", "g_penalties", "constraint", "augment")
 """The fields of a recipe that are arguments of a game, besides its numbers."""
 
@@ -72,12 +71,14 @@ class Assembled:
 def assemble(recipe: Recipe, labels: LabelSpace, device: torch.device, world: World = ALONE) -> Assembled:
     """The objects that a complete recipe names, on the device; the seed decides the first weights.
 
-    Where the recipe says so, weights are shared out over the processes of a `world`, which all call this.
+    Where the recipe says so, weights are sharded over the processes of a `world`, which all call this.
     """
     precision = PRECISIONS[known(recipe.precision)]
     arguments = build_arguments(recipe)
     check(recipe, arguments["loss"], labels)
-    nets = {name: precision.place(net, device) for name, net in build_networks(recipe, labels).items()}
+    sharded = device if recipe.shard and world.size > 1 else None
+    whole = device if sharded is None else torch.device("cpu")  # until a device gets its part
+    nets = {name: precision.place(net, whole) for name, net in build_networks(recipe, labels).items()}
     check_energy(recipe, arguments["loss"], nets.get("D"))
     players = build_game(recipe, arguments | {"nets": tuple(nets)})
     if "G" not in map(role, nets):
@@ -85,7 +86,7 @@ def assemble(recipe: Recipe, labels: LabelSpace, device: torch.device, world: Wo
     lr = {name: recipe.rate("lr_d" if "D" in map(role, player.nets) else "lr_g") for name, player in players.items()}
     optimizing, batch = build(recipe.optimizer, optimizers, lasting(recipe)), known(recipe.batch)
     if recipe.growth == "none":
-        state = State.start(nets, players, optimizing, lr, sharded=recipe.shard and world.size > 1)
+        state = State.start(nets, players, optimizing, lr, sharded=sharded)
         return Assembled(state, players, arguments, precision, batch)
     plan, sides = build_growth(recipe, nets), sides_of(nets.values())
     by_level = {name: plan.lr_at(rate, sides) for name, rate in lr.items()} if plan.lr else lr
@@ -252,18 +253,15 @@ def check(recipe: Recipe, loss: object, labels: LabelSpace) -> None:
 
 
 def check_shard(recipe: Recipe) -> None:
-    """Raises ValueError for what cannot be had of weights that are shared out."""
-    asked = [*known(recipe.penalties), *recipe.g_penalties]
-    told = [call for call in asked if find(call, penalties).__module__ in WHOLE_WEIGHTS or "path_length" in call]
-    if told:
-        raise ValueError(
-            f"{told[0]} needs a second derivative or whole weights, which --shard cannot have: choose approximate_r1 "
-            "or approximate_r2, in R1's units"
-        )
-    whole = {"growth": "none", "g_norm": "none", "d_norm": "none", "constraint": "none", "instruments": ()}
-    for field, usual in whole.items():
+    """Raises ValueError for what cannot be had of sharded weights; second derivatives are found out by rehearsing."""
+    of_weights = penalties.orthonormal.__module__
+    for call in (*known(recipe.penalties), *recipe.g_penalties):
+        if find(call, penalties).__module__ == of_weights:
+            raise ValueError(f"{call} needs whole weights, which --shard does without: leave it out")
+    usual_values = {"growth": "none", "g_norm": "none", "d_norm": "none", "constraint": "none", "instruments": ()}
+    for field, usual in usual_values.items():
         if (said := getattr(recipe, field)) != usual:
-            raise ValueError(f"{field}={said!r} needs whole weights, which --shard shares out: leave it out")
+            raise ValueError(f"{field}={said!r} needs whole weights, which --shard does without: leave it out")
     if recipe.precision == "float16":
         raise ValueError("--shard goes with float32, tf32 or bfloat16, not with float16")
 

@@ -22,7 +22,7 @@ from .forecast import Pace, per_second
 
 LARGEST = 128  # pixels; larger images have to be asked for
 SMALL = 32  # pixels; above, signals fade in networks without normalisation that start as DCGAN's do
-FEW = 2_000  # images that are memorised
+FEW = 2_000  # images that are memorised, or better mirrored
 SOON = 20  # times that these are shown before they are
 MANY = 50_000  # images that are enough without augmentation
 SCORES, PICTURES = 10, 20  # times in a run
@@ -53,7 +53,7 @@ def choose(
         "network": lambda now: _network(now, device),
         "loss": lambda now: _loss(now, device),
         "batch": lambda now: _batch(now, source, device),
-        "pieces": lambda now: Choice(1, "whole batches fit into memory"),
+        "pieces": lambda now: Choice(1, "whole batches" if now.shard else "whole batches fit into memory"),
         "mirror": lambda now: _mirror(now, source),
         "images": lambda now: _images(now, source, device, pace),
         "lr_g": lambda now: _rate(now, device),
@@ -136,7 +136,7 @@ def _loss(recipe: Recipe, device: torch.device) -> Choice:
         return Choice("relativistic", "with R1 and R2 it finds all modes of points")
     if device.type == "cuda":
         return Choice("relativistic", "R3GAN's, for long runs")
-    return Choice("hinge", "ahead of others after minutes")
+    return Choice("hinge", "with R1 ahead of others after minutes, on photographs and on small images")
 
 
 def _rate(recipe: Recipe, device: torch.device) -> Choice:
@@ -198,15 +198,15 @@ def _takes(recipe: Recipe, argument: str) -> bool:
 def _penalties(recipe: Recipe, device: torch.device) -> Choice:
     if not _takes(recipe, "penalties"):
         return Choice((), "the game takes none")
-    kind = "approximate_r" if recipe.shard else "r"
+    kind, how = ("approximate_r", ", without the second derivative") if recipe.shard else ("r", "")
     names = [f"{kind}{side}" for side in ((1, 2) if known(recipe.loss) == "relativistic" else (1,))]
     if _side(recipe) == 1:
         return Choice(tuple(f"{name}(weight=0.1)" for name in names), "as much as lets the generator settle")
     weight = round((3.0 if device.type == "cuda" else 1.0) * max(1.0, _side(recipe) / 32) ** 2, 1)
     if device.type == "cuda":
-        return Choice(tuple(f"{name}(weight={weight!r})" for name in names), "stronger for larger images")
+        return Choice(tuple(f"{name}(weight={weight!r})" for name in names), f"stronger for larger images{how}")
     lazy = tuple(f"{name}(weight={weight!r}, every=4)" for name in names)
-    return Choice(lazy, "stronger for larger images; every fourth step costs a CPU half as much")
+    return Choice(lazy, f"stronger for larger images{how}; every fourth step costs a CPU half as much")
 
 
 def _augment(recipe: Recipe, source: Source) -> Choice:

@@ -134,6 +134,8 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError:
         raise ValueError(f"no such checkpoint: {path}") from None
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:  # torch raises many kinds for a damaged file
         reason = str(error).splitlines()[0]
         raise Unusable(f"{path} cannot be read ({reason}); remove it to resume from an older checkpoint") from None

@@ -49,9 +49,9 @@ class Plan:
                 raise ValueError(f"{part.name} has one image; at least 2 are needed to train and to score")
         self.identity = identity(self.dataset)
         labels = self.dataset.meaning.space
-        if self.sharded and recipe.minutes is not None:
-            raise ValueError("--minutes is timed with whole networks, which --shard shares out: choose --images")
         if not self.folder.recipe_file.exists():
+            if self.sharded and recipe.minutes is not None:
+                raise ValueError("--minutes is timed with whole networks, which --shard does without: choose --images")
             if self.sharded:  # trials would need whole networks on the device
                 rehearse(self.recipe, labels, torch.device("cpu"))
                 return
@@ -81,7 +81,7 @@ class Plan:
 
     @property
     def sharded(self) -> bool:
-        """Whether weights are shared out, so that nothing is timed beforehand."""
+        """Whether weights are sharded, so that nothing is timed beforehand."""
         return self.recipe.shard and self.world.size > 1
 
     @cached_property

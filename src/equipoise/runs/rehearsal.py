@@ -99,12 +99,12 @@ def check_classifier(assembled: Assembled, recipe: Recipe, batch: Batch) -> Stat
 
 
 def check_penalties(assembled: Assembled, recipe: Recipe, images: Tensor, labels: Tensor | None) -> None:
-    """Raises ValueError for a penalty on the gradient of each sample under batch normalisation.
+    """Raises ValueError for a penalty on the gradient of each sample under batch normalisation or on sharded weights.
 
     Layers that append how samples differ are let pass, since published systems have them under such penalties.
     """
     G, D = assembled.G, assembled.D
-    if not any(isinstance(module, _BatchNorm) for module in D.modules()):
+    if not (recipe.shard or any(isinstance(module, _BatchNorm) for module in D.modules())):
         return
     z = torch.randn(len(images), cast(int, G.z_dim), device=images.device)
     fake = ask(G, z, labels).detach()
@@ -112,6 +112,11 @@ def check_penalties(assembled: Assembled, recipe: Recipe, images: Tensor, labels
     for name, penalty in zip(known(recipe.penalties), assembled.arguments["penalties"], strict=True):
         with gradients_through(D) as passed:
             penalty(Critic(D, labels, assembled.arguments["augment"], G, z, D, seen=0), images, fake)
+        if any(passed) and recipe.shard:
+            raise ValueError(
+                f"{name} needs a second derivative, which --shard cannot have: choose approximate_r1 or "
+                f"approximate_r2, in R1's units"
+            )
         if any(passed):
             raise ValueError(
                 f"{name} penalises the gradient of each sample, but batch normalisation in the discriminator makes the "

@@ -102,7 +102,8 @@ class Session:
         """Trains until the recipe's length or `stop()`, of any process; yields after each round."""
         with ExitStack() as held:
             self.world.together(lambda: self.begin(held))
-            self.world.together(self.restore)
+            if saved := self.world.together(self.restore):
+                self.state.load_state_dict(saved)
             yield from self.advance(stop)
 
     def begin(self, held: ExitStack) -> None:
@@ -122,17 +123,19 @@ class Session:
             context |= self.plan.to_json()
             write_whole(folder.recipe_file, lambda beside: self.recipe.save(beside, **context))
 
-    def restore(self) -> None:
-        """Resumes from the newest checkpoint of a folder that has some."""
+    def restore(self) -> dict[str, Any] | None:
+        """Goes on where the folder is; the newest checkpoint of one that has some."""
         folder = self.folder
         if folder.recipe() != self.recipe or folder.context()["images"] != self.plan.identity:
             raise Unusable(f"{folder.path} was started with other images or labels than {self.recipe.data} holds now")
+        saved, device = None, torch.device("cpu") if self.state.sharded else self.device
         if folder.checkpoint_files():
-            self.state.load_state_dict(load_checkpoint(folder.newest_checkpoint(), self.device))
+            saved = load_checkpoint(folder.newest_checkpoint(), device)
         if self.world.leads:
-            folder.forget_after(self.state.seen if folder.checkpoint_files() else -1)
+            folder.forget_after(saved["seen"] if saved else -1)
         self.seconds = max((row["seconds"] for row in read_rows(folder.stats_file)), default=0.0)
-        self.recorded_seconds, self.recorded_images = self.seconds, self.state.seen
+        self.recorded_seconds, self.recorded_images = self.seconds, saved["seen"] if saved else 0
+        return saved
 
     def advance(self, stop: Callable[[], bool]) -> Iterator[Progress]:
         """Trains, and does what is due after each round, and at the start what a killed process left undone."""

@@ -2,9 +2,11 @@
 
 import json
 import logging
+import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -19,9 +21,13 @@ EVERY = 0.5  # seconds between two lines of progress
 class Notes(logging.Handler):
     """Warnings, such as of broken images, as events."""
 
+    def __init__(self, say: Callable[[Event], None]) -> None:
+        super().__init__()
+        self.say = say
+
     def emit(self, record: logging.LogRecord) -> None:
         """A line for whoever started the worker."""
-        print(json.dumps(Event("", note=record.getMessage())), flush=True)
+        self.say(Event("", note=record.getMessage()))
 
 
 def main(out: Path, device: str) -> None:
@@ -29,17 +35,23 @@ def main(out: Path, device: str) -> None:
     asked: list[int] = []
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it passes one on
     signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
-    logging.getLogger("equipoise").addHandler(Notes())
+    lines = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a part of the user's own prints is no event
+
+    def say(event: Event) -> None:
+        try:
+            print(json.dumps(event), file=lines, flush=True)
+        except BrokenPipeError:
+            asked.append(signal.SIGPIPE)
+
+    logging.getLogger("equipoise").addHandler(Notes(say))
     torch.set_num_threads(threads(out))
     said = 0.0
     for event in work(out, lambda: bool(asked), device):
         if event.seen and not event.ended and time.monotonic() < said + EVERY:
             continue
         said = time.monotonic()
-        try:
-            print(json.dumps(event), flush=True)
-        except BrokenPipeError:
-            asked.append(signal.SIGPIPE)
+        say(event)
 
 
 if __name__ == "__main__":

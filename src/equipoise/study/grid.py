@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from .. import augment, constraints, games, growth, losses, networks, norms, optimizers, penalties, presets
 from ..checks import check_choice
 from ..recipe import Recipe
+from ..runs.choices import SCORE_IMAGES
 from ..runs.paths import TERMS, absolute, located
 from ..spec import listed, parse
 from .search import Search
@@ -194,16 +195,22 @@ def recipe_of(choices: Choices) -> Recipe:
 
 
 def scored_alike(recipe: Recipe) -> Recipe:
-    """With scores at the same moments in all runs, where it does not say when: a run alone suits them to its speed."""
+    """With scores at the same moments in all runs, where it does not say when: a run alone suits them to its speed.
+
+    For all of them together no more images are generated than are trained on.
+    """
     if recipe.score_every is not None or recipe.images is None:
         return recipe
-    return replace(recipe, score_every=max(1, recipe.images // SCORES))
+    times = max(1, min(SCORES, recipe.images // (recipe.score_images or SCORE_IMAGES)))
+    return replace(recipe, score_every=-(-recipe.images // times))
 
 
 def plain(name: str, value: Any) -> Any:
     """A value of a TOML file as a recipe's field has it; one call may stand for a list of one."""
     if name in TERMS and isinstance(value, str):
         return listed((value,))
+    if name == "size" and type(value) is int:
+        return str(value)
     return tuple(value) if isinstance(value, list) else value
 
 

@@ -47,14 +47,16 @@ class Child:
 
     def _listen(self) -> None:
         assert self.process.stdout is not None
-        with self.process.stdout as lines:
-            for line in lines:
-                event = Event(*json.loads(line))
-                if not event.note:
-                    self.run, self.seen = "" if event.ended else event.run, event.seen
-                self.events.put((self, event))
-        self.process.wait()
-        self.events.put((self, None))
+        try:
+            with self.process.stdout as lines:
+                for line in lines:
+                    event = Event(*json.loads(line))
+                    if not event.note:
+                        self.run, self.seen = "" if event.ended else event.run, event.seen
+                    self.events.put((self, event))
+        finally:  # nobody waits for one that cannot be understood
+            self.process.wait()
+            self.events.put((self, None))
 
     def _keep(self) -> None:
         assert self.process.stderr is not None

@@ -19,7 +19,7 @@ from .hidden import check_kept
 from .loss_scale import LossScale
 from .player import Batch, Player, Players, Turn
 from .precision import FLOAT32, Precision
-from .sharding import alone, is_sharded, whole
+from .sharding import is_sharded, learning_alone, norm
 from .state import State
 from .statistics import Means, Stats, adapted
 
@@ -42,7 +42,8 @@ def steps(
     In a round every player makes its updates in turn; each statistic is the mean over them, "d.loss", and stays on the
     device. `ema_images` is the half-life of the averages. Latents are drawn from (seed, images seen), other randomness
     from (seed, rank, images seen), so that a resumed run is the same run. The processes of a `world` each get their
-    share of every batch in `batches`, and begin from the state that the first one has.
+    share of every batch in `batches`, and begin from the state that the first one has, but for sharded weights, which
+    have to be parts of equal networks.
 
     `pieces` is into how many parts a batch is split, processed one after the other, to save memory. The result is that
     of the whole batch, but for what a forward changes or what looks at its batch: batch normalisation and minibatch
@@ -95,7 +96,7 @@ def move(
     """One update of a player of that name; its terms and the norm of its gradient.
 
     Gradients reach the player's own weights alone, so that no other network has to be frozen, but where weights are
-    shared out. Gradients that overflow in float16 are no update and have no norm.
+    sharded. Gradients that overflow in float16 are no update and have no norm.
     """
     optimizer = state.optimizers[name]
     scale = cast(LossScale, state.scales[name]) if precision.needs_scale else None
@@ -103,7 +104,7 @@ def move(
     optimizer.zero_grad(set_to_none=True)
     means = Means()
     for piece in turn.in_pieces(kept):
-        with alone(weights, state.nets) if state.sharded else nullcontext():
+        with learning_alone(weights, state.nets) if state.sharded else nullcontext():
             with precision.autocast(turn.device):
                 terms = player.objective(piece)
             total = torch.stack([*terms.values()]).sum() if terms else torch.zeros(())
@@ -127,7 +128,7 @@ def move(
     if scale is not None:
         stats["loss_scale"] = scale.scale.clone()
     if scale is None or usable or scale.exhausted:  # an overflow has no norm, unless it is none of the factor's
-        stats["gradient"] = whole(nn.utils.get_total_norm(gradients)).to(turn.device)
+        stats["gradient"] = norm(gradients).to(turn.device)
     return stats
 
 

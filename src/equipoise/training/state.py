@@ -21,7 +21,7 @@ from ..schedules import Rate
 from ..spec import named
 from .loss_scale import FIRST, LossScale
 from .player import Player, Players
-from .sharding import is_sharded, load_whole, shard, whole_state
+from .sharding import check_apart, gathered, is_sharded, scatter, shard
 
 Follower = Callable[[int], None]
 Optimize = Optimizing | Callable[[nn.Module, Any], Optimizer]
@@ -52,7 +52,7 @@ class State:
     scales: nn.ModuleDict = field(default_factory=nn.ModuleDict)
     """The factors of losses in float16, by the player's name."""
     sharded: bool = False
-    """Whether weights are shared out over the processes."""
+    """Whether weights are sharded over the processes."""
 
     @classmethod
     def start(
@@ -62,23 +62,25 @@ class State:
         optimizing: Optimize | Mapping[str, Optimize],
         lr: Rate | Mapping[str, Rate],
         averaged: Iterable[str] | None = None,
-        sharded: bool = False,
+        sharded: torch.device | None = None,
     ) -> "State":
         """The state before the first round.
 
         `averaged` are the networks of which averages are kept, the generators, "G" or "G_ab", unless told otherwise.
         `optimizing` and the learning rates may be one for all players or one per player. What makes optimizers is from
         `equipoise.optimizers`, or any function of (network, learning rate); then its settings stay as they are. With
-        `sharded` weights, averages and moments are shared out over the processes, for networks that no single device
-        can hold; all processes call this with equal networks, and come to `state_dict` together.
+        `sharded`, a device, weights, averages and moments are sharded over those of all processes, for networks that no
+        single one can hold: all processes call this with equal networks on the CPU, and come to `state_dict` together.
         """
         modules = nn.ModuleDict(dict(nets))
         chosen = [name for name in modules if role(name) == "G"] if averaged is None else [*averaged]
         for name in chosen:
             check_choice(name, [*modules], f"there is no network {name!r} to average")
         averages = {name: deepcopy(modules[name]).eval().requires_grad_(False) for name in chosen}
-        for net in (*modules.values(), *averages.values()) if sharded else ():
-            shard(net)
+        if sharded is not None:
+            check_apart(dict(modules.items()))
+            for net in (*modules.values(), *averages.values()):
+                shard(net, sharded)
         optimizers: dict[str, Optimizer] = {}
         followers: list[Follower] = []
         for name, player in players.items():
@@ -96,7 +98,9 @@ class State:
         trained = {id(w) for made in optimizers.values() for group in made.param_groups for w in group["params"]}
         moved = tuple(name for name, net in modules.items() if any(id(w) in trained for w in net.parameters()))
         components = nn.ModuleDict(stateful(players)).to(device_of(modules))
-        return cls(modules, optimizers, nn.ModuleDict(averages), components, moved, followers, sharded=sharded)
+        return cls(
+            modules, optimizers, nn.ModuleDict(averages), components, moved, followers, sharded=sharded is not None
+        )
 
     def grow(self, growth: Growth, players: Players) -> None:
         """From now on networks that have levels grow, and their averages; raises ValueError where there are none.
@@ -133,8 +137,10 @@ class State:
             update_average(average, self.nets[name], 0.5 ** (images / half_life) if half_life > 0 else 0.0)
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain data alone, so that a checkpoint loads without executing code; nothing is shared out."""
-        of = whole_state if self.sharded else lambda part: part.state_dict()
+        """Tensors and plain data alone, so that a checkpoint loads without executing code; of a
+        sharded state the first process alone has the tensors.
+        """
+        of = gathered if self.sharded else lambda part: part.state_dict()
         saved = {name: {key: of(part) for key, part in parts.items()} for name, parts in self._parts().items()}
         return {**saved, "seen": self.seen, "begun": self.begun}
 
@@ -144,12 +150,12 @@ class State:
             self.scale_losses()
         for name, parts in self._parts().items():
             for key, part in parts.items():
-                load = partial(load_whole, part) if self.sharded else part.load_state_dict
+                load = partial(scatter, part) if self.sharded else part.load_state_dict
                 load(saved[name][key])
         self.seen, self.begun = saved["seen"], saved["begun"]
 
     def tensors(self) -> list[Tensor]:
-        """All weights, buffers and moments of optimizers, but for what is shared out."""
+        """All weights, buffers and moments of optimizers, but for what is sharded."""
         modules = (*self.nets.values(), *self.averages.values(), self.components, self.scales)
         held = [x for module in modules for x in (*module.parameters(), *module.buffers())]
         moments = (x for made in self.optimizers.values() for own in made.state.values() for x in own.values())
@@ -180,7 +186,10 @@ def update_average(average: nn.Module, net: nn.Module, decay: float) -> None:
     Singular vectors of spectral normalisation take a step of their own towards those of the averaged weights, so that
     these are divided by their own largest singular value. All other buffers are copied: a mean of two counters is none.
     """
-    torch._foreach_lerp_(list(average.parameters()), [p.detach() for p in net.parameters()], 1 - decay)
+    pairs = [(mean, now.detach()) for mean, now in zip(average.parameters(), net.parameters(), strict=True)]
+    for kind in (True, False):
+        if alike := [pair for pair in pairs if is_sharded(pair[0]) == kind]:
+            torch._foreach_lerp_([mean for mean, _ in alike], [now for _, now in alike], 1 - decay)
     iterated = {
         id(b) for module in average.modules() if isinstance(module, norms.PowerIteration) for b in module.buffers()
     }
