@@ -54,8 +54,8 @@ RUNS = {
     ),
     "cells300": Run(
         "data/cells300 --minutes 10",
-        note="The first 300 of the micrographs as they are, 640x480, of which 128x128 pixels are made, mirrored and "
-        "augmented since they are few. On a machine with much other work the ten minutes were 11,000 images: places and "
+        note="The first 300 of the micrographs as they are, 640x480, cut to 128x128, mirrored and augmented since they "
+        "are few. On a machine with much other work the ten minutes were 11,000 images: places and "
         "colours of nuclei and of red cells, on a grid, not yet their shapes.",
     ),
     "cifar": Run(f"{CIFAR} --minutes 10"),
