@@ -60,7 +60,7 @@ def test_rows_say_what_was_measured_of_whom(measured):
 
 def test_what_is_written_is_what_the_instrument_says_of_the_last_state(recipe, measured):
     session = Session(RunFolder(measured).recipe(), measured)
-    session.restore()
+    session.state.load_state_dict(session.restore())
     found = instruments.lipschitz_bound(Critic(session.state.nets["D"]))
     last = [*read_rows(measured / "stats.jsonl")][-1]["instruments"]["D"]
     spectra = instruments.effective_rank(session.state.nets["D"])

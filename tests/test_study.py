@@ -645,7 +645,8 @@ def test_a_run_that_was_killed_while_its_first_file_was_written_begins(tmp_path)
 
 class TestTuning:
     def test_space_is_around_the_recipe(self):
-        recipe = Recipe(penalties=("r1(weight=3.0, every=4)", "lecam"), batch=16, g_batch=16)
+        rates = dict.fromkeys(("lr_g", "lr_d"), "decay(1e-3, share=0.5)")
+        recipe = Recipe(penalties=("r1(weight=3.0, every=4)", "lecam"), batch=16, g_batch=16, **rates)
         assert space(recipe, ["lr"]) == dict.fromkeys(
             ("lr_g", "lr_d"), "decay(log(0.0001, 0.01, name='lr'), share=0.5)"
         )
