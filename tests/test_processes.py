@@ -331,8 +331,10 @@ class TestCommand:
         assert alone.shape == (150, 1, 8, 8)
         assert (alone == together).all()
 
-    def test_a_killed_process_ends_all_with_a_line_and_another_number_of_them_resumes(self, words, tmp_path):
+    @pytest.mark.parametrize("more", [[], ["--shard", "--penalties", "drift"]])
+    def test_a_killed_process_ends_all_with_a_line_and_another_number_of_them_resumes(self, more, words, tmp_path):
         words[words.index("256")] = "6400"
+        words += more
         run = self.start(words, tmp_path / "x", 2)
         while not list(tmp_path.glob("x/checkpoints/0*.pt")):
             time.sleep(0.05)

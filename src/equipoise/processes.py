@@ -235,6 +235,17 @@ def connected() -> Iterator[None]:
         raise Parted("another process of the run has ended, or cannot be reached") from error
 
 
+@contextmanager
+def reached() -> Iterator[None]:
+    """Within, where messages are torch's own among other work, one that does not come through is Parted."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, dist.DistError) or "gloo" in str(error):
+            raise Parted("another process of the run has ended, or cannot be reached") from error
+        raise
+
+
 def _sum(x: Tensor) -> Tensor:
     """The sum over all processes in at least float32, with its gradient, of any order."""
     total: Tensor = _Sum.apply(wide(x) if x.is_floating_point() else x)

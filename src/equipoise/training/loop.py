@@ -19,7 +19,7 @@ from .hidden import check_kept
 from .loss_scale import LossScale
 from .player import Batch, Player, Players, Turn
 from .precision import FLOAT32, Precision
-from .sharding import is_sharded, learning_alone, norm
+from .sharding import is_sharded, moving_alone, norm
 from .state import State
 from .statistics import Means, Stats, adapted
 
@@ -104,7 +104,7 @@ def move(
     optimizer.zero_grad(set_to_none=True)
     means = Means()
     for piece in turn.in_pieces(kept):
-        with learning_alone(weights, state.nets) if state.sharded else nullcontext():
+        with moving_alone(weights, state.nets) if state.sharded else nullcontext():
             with precision.autocast(turn.device):
                 terms = player.objective(piece)
             total = torch.stack([*terms.values()]).sum() if terms else torch.zeros(())

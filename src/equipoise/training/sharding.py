@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from ..layers.whole_batch import synchronize
 from ..networks.chain import Chain
-from ..processes import connected
+from ..processes import connected, reached
 from ..trees import map_leaves
 
 WORTH = 10_000  # weights of a layer that is sharded by itself; smaller ones go with the network as a whole
@@ -79,14 +79,15 @@ def norm(gradients: Sequence[Tensor]) -> Tensor:
 
 
 @contextmanager
-def learning_alone(weights: Iterable[Tensor], nets: nn.Module) -> Iterator[None]:
-    """Within, no other weights are learnt: a backward cannot choose among sharded weights."""
+def moving_alone(weights: Iterable[Tensor], nets: nn.Module) -> Iterator[None]:
+    """Within, no other weights are learnt: a backward cannot choose among sharded weights. A dead process is Parted."""
     own = {id(weight) for weight in weights}
     others = [weight for weight in nets.parameters() if weight.requires_grad and id(weight) not in own]
     try:
         for weight in others:
             weight.requires_grad_(False)
-        yield
+        with reached():
+            yield
     finally:
         for weight in others:
             weight.requires_grad_(True)
