@@ -130,10 +130,10 @@ NOTES = {  # what the numbers of a page say beside its scores
     """,
     "default-sets": """
         CIFAR-10, 1,545 emoji and 364 micrographs of blood at 32x32, three quarters of a minute of processor time each,
-        two seeds, the presets that are nearest to the default on the built-in images and two well-known ones. The
-        default is best on CIFAR-10 and on micrographs, and within 2 per cent of WGAN-GP on emoji, which is chance; two
-        seeds leave wide intervals, and on the micrographs runs of one preset differ by a quarter. After so short a time
-        all pictures are coarse, and many runs on micrographs score no better than untrained. How the default goes on
+        the presets that are nearest to the default on the built-in images and two well-known ones. The default has the
+        best mean on each of the three: by 6 per cent before WGAN-GP on CIFAR-10, level with it on emoji, by 4 per cent
+        before the f-GAN on micrographs, where a run of each is lost; of these differences only that from DCGAN and least
+        squares on emoji is more than chance. After so short a time all pictures are coarse. How the default goes on
         after minutes: [results](../results.md).
     """,
     "sngan-speed": """
