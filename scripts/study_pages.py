@@ -132,9 +132,9 @@ NOTES = {  # what the numbers of a page say beside its scores
         CIFAR-10, 1,545 emoji and 364 micrographs of blood at 32x32, three quarters of a minute of processor time each,
         the presets that are nearest to the default on the built-in images and two well-known ones. The default has the
         best mean on each of the three: by 6 per cent before WGAN-GP on CIFAR-10, level with it on emoji, by 4 per cent
-        before the f-GAN on micrographs, where a run of each is lost; of these differences only that from DCGAN and least
-        squares on emoji is more than chance. After so short a time all pictures are coarse. How the default goes on
-        after minutes: [results](../results.md).
+        before the f-GAN on micrographs, where a run of each is lost; of these differences only that from DCGAN and
+        least squares on emoji is more than chance. After so short a time all pictures are coarse. How the default goes
+        on after minutes: [results](../results.md).
     """,
     "sngan-speed": """
         The question is time, which the scores after 100 updates say nothing of. Seconds of 100 updates, means of three
