@@ -12,7 +12,7 @@ import torch
 
 from ..growth import Growth
 from ..metrics.evaluation import versions
-from ..processes import ALONE, World
+from ..processes import ALONE, World, reached
 from ..profiling import span
 from ..recipe import Recipe, known
 from ..training import State, Stats
@@ -104,7 +104,8 @@ class Session:
             self.world.together(lambda: self.begin(held))
             if saved := self.world.together(self.restore):
                 self.state.load_state_dict(saved)
-            yield from self.advance(stop)
+            with reached():
+                yield from self.advance(stop)
 
     def begin(self, held: ExitStack) -> None:
         """Takes the folder for as long as `held` is open; writes the recipe into a new one."""

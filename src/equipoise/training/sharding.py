@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from ..layers.whole_batch import synchronize
 from ..networks.chain import Chain
-from ..processes import connected, reached
+from ..processes import connected
 from ..trees import map_leaves
 
 WORTH = 10_000  # weights of a layer that is sharded by itself; smaller ones go with the network as a whole
@@ -80,14 +80,13 @@ def norm(gradients: Sequence[Tensor]) -> Tensor:
 
 @contextmanager
 def moving_alone(weights: Iterable[Tensor], nets: nn.Module) -> Iterator[None]:
-    """Within, no other weights are learnt: a backward cannot choose among sharded weights. A dead process is Parted."""
+    """Within, no other weights are learnt: a backward cannot choose among sharded weights."""
     own = {id(weight) for weight in weights}
     others = [weight for weight in nets.parameters() if weight.requires_grad and id(weight) not in own]
     try:
         for weight in others:
             weight.requires_grad_(False)
-        with reached():
-            yield
+        yield
     finally:
         for weight in others:
             weight.requires_grad_(True)
