@@ -6,7 +6,6 @@ python scripts/study_pages.py runs/sngan-robustness runs/ttur     writes NAME.md
 import argparse
 import json
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -158,9 +157,13 @@ def write(folder):
     """The page of a study; that of its folder is copied beside it."""
     found = results(folder)
     context = json.loads((folder / "study.json").read_text())
-    name, scale = source(found.study)
+    name, scale, shared = source(found.study)
     file = name if scale == "small" else f"{name}-{scale}"
-    shutil.copy(report.write(folder), STUDIES / f"{file}.html")
+    whole = report.write(folder).read_text()
+    for column, choices in shared.columns.items():  # data as the study's file has them, not where they lay
+        here = found.study.columns[column]
+        whole = whole.replace(here["data"], choices["data"]) if "data" in here else whole
+    (STUDIES / f"{file}.html").write_text(whole)
     page = PAGE.format(
         title=found.study.title,
         name=name,
@@ -209,12 +212,12 @@ def picture(found, name):
 
 
 def source(study):
-    """The file and the scale that a study is of."""
+    """The file and the scale that a study is of, and the study as the file has it."""
     every = [(name, scale) for name in shipped() for scale in scales(name)]
     found = [(name, scale) for name, scale in every if wherever(read(name, scale)) == wherever(study)]
     if not found:
         raise ValueError(f"{study.title} is none of {', '.join(shipped())} at any scale, as they are now")
-    return found[0]
+    return *found[0], read(*found[0])
 
 
 def tables(scores):

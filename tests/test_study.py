@@ -409,7 +409,7 @@ def documented(folder, monkeypatch, tmp_path):
     pages = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(pages)
     monkeypatch.setattr(pages, "STUDIES", tmp_path)
-    monkeypatch.setattr(pages, "source", lambda study: ("mine", "small"))
+    monkeypatch.setattr(pages, "source", lambda study: ("mine", "small", study))
     monkeypatch.setattr(sys, "argv", ["study_pages.py", str(folder)])
     pages.main()
     return (tmp_path / "mine.md").read_text()
