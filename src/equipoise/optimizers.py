@@ -8,6 +8,7 @@ from torch.optim import SGD, Adam, RMSprop
 from torch.optim import Optimizer as Optimizer
 
 from .checks import check_range
+from .processes import is_sharded
 from .schedules import Rate, at
 
 
@@ -21,7 +22,7 @@ class Optimizing(NamedTuple):
         """An optimizer of all weights of the network that require a gradient, as it is at the start."""
         check_range(at_least=0, lr=lr)
         weights = [weight for weight in net.parameters() if weight.requires_grad]
-        sharded = any(hasattr(weight, "full_tensor") for weight in weights)  # of which there is no fused kernel
+        sharded = any(map(is_sharded, weights))  # of which there is no fused kernel
         fused = weights[0].device.type in ("cpu", "cuda") and not sharded if weights else False
         made = self.make(weights or [*net.parameters()], lr=at(lr, 0), fused=fused, **self.settings(0))
         for group in made.param_groups if sharded else ():

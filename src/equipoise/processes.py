@@ -25,6 +25,7 @@ T = TypeVar("T")
 Made = TypeVar("Made")
 Samples = TypeVar("Samples", Tensor, NDArray[Any])
 
+GONE = "another process of the run has ended, or cannot be reached"
 PATIENCE = timedelta(hours=12)  # the others wait while the first process scores; one that has ended is noticed at once
 
 
@@ -232,7 +233,7 @@ def connected() -> Iterator[None]:
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:  # gloo and NCCL have no exception of their own for this
-        raise Parted("another process of the run has ended, or cannot be reached") from error
+        raise Parted(GONE) from error
 
 
 @contextmanager
@@ -242,8 +243,13 @@ def reached() -> Iterator[None]:
         yield
     except RuntimeError as error:
         if isinstance(error, dist.DistError) or "gloo" in str(error):
-            raise Parted("another process of the run has ended, or cannot be reached") from error
+            raise Parted(GONE) from error
         raise
+
+
+def is_sharded(x: Tensor) -> bool:
+    """Whether this process has a part of it alone."""
+    return hasattr(x, "full_tensor")
 
 
 def _sum(x: Tensor) -> Tensor:

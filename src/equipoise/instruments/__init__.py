@@ -1,6 +1,6 @@
 """Instruments: what a network is doing, told in numbers, without a trace in the network.
 
-Each is called as penalties are, `(critic, real, fake)`, and gives numbers by name. Those of weights need no images;
+Each is called with `(critic, real, fake)` and gives numbers by name. Those of weights need no images;
 those of critics need both sides. They work on any module, and on any function from images to logits where no weights
 are asked for. Without a critic, `spectrum(top=8)` is the instrument itself.
 

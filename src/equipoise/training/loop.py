@@ -10,7 +10,7 @@ from torch import nn
 
 from ..checks import check_range
 from ..layers.whole_batch import synchronize
-from ..processes import ALONE, World
+from ..processes import ALONE, World, is_sharded
 from ..profiling import span
 from ..randomness import STEPS, mixed, seeded
 from ..schedules import Rate, at
@@ -19,7 +19,7 @@ from .hidden import check_kept
 from .loss_scale import LossScale
 from .player import Batch, Player, Players, Turn
 from .precision import FLOAT32, Precision
-from .sharding import is_sharded, moving_alone, norm
+from .sharding import moving_alone, norm
 from .state import State
 from .statistics import Means, Stats, adapted
 

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from ..layers.whole_batch import synchronize
 from ..networks.chain import Chain
-from ..processes import connected
+from ..processes import connected, is_sharded
 from ..trees import map_leaves
 
 WORTH = 10_000  # weights of a layer that is sharded by itself; smaller ones go with the network as a whole
@@ -56,11 +56,6 @@ def units(net: nn.Module) -> Iterator[nn.Module]:
             yield from units(child)
         else:
             yield child
-
-
-def is_sharded(x: Tensor) -> bool:
-    """Whether a process has a part of it alone."""
-    return hasattr(x, "full_tensor")
 
 
 def unsharded(x: Tensor) -> Tensor:

@@ -17,11 +17,12 @@ from ..checks import check_choice
 from ..growth import Growth
 from ..networks.growing import Growing, growing
 from ..optimizers import Optimizing
+from ..processes import is_sharded
 from ..schedules import Rate
 from ..spec import named
 from .loss_scale import FIRST, LossScale
 from .player import Player, Players
-from .sharding import check_apart, gathered, is_sharded, scatter, shard
+from .sharding import check_apart, gathered, scatter, shard
 
 Follower = Callable[[int], None]
 Optimize = Optimizing | Callable[[nn.Module, Any], Optimizer]
