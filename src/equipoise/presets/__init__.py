@@ -25,7 +25,6 @@ from .convolutional import wn_gan as wn_gan
 from .energy_based import began as began
 from .energy_based import ebgan as ebgan
 from .energy_based import ls_gan as ls_gan
-from .relativistic import default as default
 from .relativistic import r3gan as r3gan
 from .spectrally_normalised import biggan as biggan
 from .spectrally_normalised import biggan_deep as biggan_deep
@@ -34,6 +33,7 @@ from .spectrally_normalised import sn_regularization as sn_regularization
 from .spectrally_normalised import sngan as sngan
 from .spectrally_normalised import sngan_projection as sngan_projection
 from .spectrally_normalised import sngan_resnet as sngan_resnet
+from .starting import default as default
 from .translations import cyclegan as cyclegan
 from .translations import pix2pix as pix2pix
 from .wasserstein import ct_gan as ct_gan
