@@ -39,9 +39,13 @@ def length(images, average, precision="--precision bfloat16 ", scores=1):
 USUAL = length(40_000, 1500)
 LENGTHS = {  # of those whose samples are coarse after so few, or in another precision
     **dict.fromkeys(("dcgan", "lsgan", "f-gan", "acgan", "wn-gan", "began"), length(200_000, 6666, scores=4)),
+    **dict.fromkeys(
+        ("dragan", "infogan-study", "improved-gan", "biggan-deep", "wgan-gp"), length(200_000, 6666, scores=4)
+    ),
+    **dict.fromkeys(("ls-gan", "ebgan", "sngan", "sn-regularization", "sngan-resnet"), length(120_000, 4000, scores=3)),
+    **dict.fromkeys(("sngan-projection", "sagan", "ct-gan", "r3gan"), length(120_000, 4000, scores=3)),
     "lapgan": length(120_000, 4000, precision=""),
     "pggan": length(100_000, 3333, precision=""),
-    "sngan-projection": length(40_000, 1333, precision=""),
 }
 
 
@@ -56,7 +60,8 @@ SETTINGS = {  # what differs from the preset
     "lsgan": "--network 'dcgan(g_width=16, d_width=16)' --batch 16 " + falling("1e-3", "5e-4"),
     "f-gan": "--network 'dcgan(g_width=16, d_width=16)' --batch 16 " + falling("1e-3", "5e-4"),
     "dragan": "--network \"dcgan(g_width=16, d_width=16, d_feature_norm='none')\" --batch 16 "
-    + falling("1e-3", "1e-3"),
+    + falling("1e-3", "1e-3")
+    + " --optimizer 'adam(beta1=0.0, beta2=0.99)'",
     "infogan-study": "--network 'infogan(width=16)' --batch 32 " + falling("5e-4", "5e-4"),
     "ls-gan": "--network 'dcgan(g_width=16, d_width=16)' --batch 16 " + falling("1e-3", "5e-4"),
     "acgan": "--network 'dcgan(g_width=16, d_width=16, z_dim=110)' --g-condition batch_norm --batch 16 "

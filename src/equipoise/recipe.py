@@ -148,6 +148,8 @@ class Machine:
     """The precision of networks; penalties, power iteration, averages and metrics are float32 in any case."""
     pieces: Auto[int] = None
     """Equal parts that a batch is split into, processed one after the other, to save memory."""
+    recompute: bool = False
+    """Compute what blocks of networks compute again in the backward (gradient checkpointing), to save memory."""
     shard: bool = False
     """Shard weights over the processes of torchrun (FSDP2), for networks that no single device can hold."""
 

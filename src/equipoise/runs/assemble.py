@@ -32,7 +32,7 @@ from ..processes import ALONE, World
 from ..recipe import Recipe, known
 from ..schedules import Rate
 from ..spec import build, find
-from ..training import Batch, Players, Precision, State, Stats, role, steps
+from ..training import Batch, Players, Precision, State, Stats, recompute, role, steps
 from ..training.precision import PRECISIONS
 
 PARTS = ("loss", "penalties", "g_penalties", "constraint", "augment")
@@ -80,6 +80,8 @@ def assemble(recipe: Recipe, labels: LabelSpace, device: torch.device, world: Wo
     whole = device if sharded is None else torch.device("cpu")  # until a device gets its part
     nets = {name: precision.place(net, whole) for name, net in build_networks(recipe, labels).items()}
     check_energy(recipe, arguments["loss"], nets.get("D"))
+    for net in nets.values() if recipe.recompute else ():
+        recompute(net)
     players = build_game(recipe, arguments | {"nets": tuple(nets)})
     if "G" not in map(role, nets):
         raise ValueError(f"a run samples and scores the network G, but {recipe.network} has only {', '.join(nets)}")

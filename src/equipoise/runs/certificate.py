@@ -14,7 +14,7 @@ from ..recipe import Recipe, known
 from ..training import Batch
 from .assemble import Assembled, assemble, rounds
 
-TOLERANCE = {"tf32": 0.05, "float16": 0.2, "bfloat16": 0.5}
+TOLERANCE = {"float32": 1e-3, "tf32": 0.05, "float16": 0.2, "bfloat16": 0.5}
 """|g - g'| / |g| that is let pass: rounding in bfloat16 makes 0.003 to 0.25 of most presets, a wrong factor of 2, 1."""
 MOST = 16  # images of a probe
 FACTORS = (2.0**16, 2.0**12, 2.0**8, 2.0**4, 1.0)  # of losses in float16
@@ -23,15 +23,17 @@ STILL = 1e-30  # a learning rate under which no weight moves
 
 
 class Certificate(NamedTuple):
-    """How far the gradients of each player are from those in float32."""
+    """How far the gradients of each player are from those in float32, of which nothing is recomputed."""
 
     precision: str
     errors: dict[str, float]
     """|g - g'| / |g| over all weights of a player, by its name."""
+    recompute: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, as written to recipe.json; an error without bounds is None."""
-        return {"precision": self.precision, "errors": {n: e if isfinite(e) else None for n, e in self.errors.items()}}
+        errors = {name: error if isfinite(error) else None for name, error in self.errors.items()}
+        return {"precision": self.precision, "recompute": self.recompute, "errors": errors}
 
     @property
     def agrees(self) -> bool:
@@ -41,7 +43,13 @@ class Certificate(NamedTuple):
     def __str__(self) -> str:
         found = ", ".join(f"{name} {error:.2g}" for name, error in self.errors.items())
         verb = "agree" if self.agrees else "do not agree"
-        return f"gradients in {self.precision} {verb} with those in float32: relative errors {found}"
+        way = f"{self.precision}, recomputed," if self.recompute else self.precision
+        return f"gradients in {way} {verb} with those in float32: relative errors {found}"
+
+
+def needs(recipe: Recipe) -> bool:
+    """Whether a run computes in another way than plain float32."""
+    return recipe.recompute or recipe.precision != "float32"
 
 
 def probe_of(recipe: Recipe) -> Recipe:
@@ -59,11 +67,12 @@ def probe_of(recipe: Recipe) -> Recipe:
 
 
 def certify(probe: Recipe, labels: LabelSpace, device: torch.device, batch: Batch) -> Certificate:
-    """Plays one round of a probe in its precision and in float32, with the same batch, latents, dropout and noise."""
+    """Plays one round of a probe in its way and in plain float32, with the same batch, latents, dropout and noise."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         fast = gradients(probe, labels, device, batch)
-        plain = gradients(replace(probe, precision="float32"), labels, device, batch)
-    return Certificate(known(probe.precision), {name: distance(fast[name], plain[name]) for name in plain})
+        plain = gradients(replace(probe, precision="float32", recompute=False), labels, device, batch)
+    errors = {name: distance(fast[name], plain[name]) for name in plain}
+    return Certificate(known(probe.precision), errors, probe.recompute)
 
 
 def gradients(recipe: Recipe, labels: LabelSpace, device: torch.device, batch: Batch) -> dict[str, Tensor]:

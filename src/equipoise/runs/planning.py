@@ -10,7 +10,7 @@ from ..data import DomainSources, Source
 from ..processes import World
 from ..recipe import Recipe, differences, known
 from ..watching import Watch
-from .certificate import TOLERANCE, Certificate, certify, probe_of
+from .certificate import Certificate, certify, needs, probe_of
 from .choices import choose
 from .folder import RunFolder, Unusable
 from .forecast import Pace, measured
@@ -96,8 +96,8 @@ class Plan:
         return replace(recipe, batch=of_one(recipe.batch), g_batch=of_one(recipe.g_batch))
 
     def certify(self, recipe: Recipe) -> None:
-        """Compares gradients with those in float32, which takes the place of a precision that was left open."""
-        if self.recipe.precision not in TOLERANCE:
+        """Compares gradients with those in plain float32, which takes the place of a precision that was left open."""
+        if not needs(self.recipe):
             return
         probe, labels = probe_of(self.recipe), self.dataset.meaning.space
         batch = next(training_batches(self.dataset, probe, known(probe.batch), 0, self.device))

@@ -28,8 +28,9 @@ def explained(recipe: Recipe, also: Callable[[], str] = lambda: "") -> Iterator[
             raise
         more, parts = more_pieces(recipe), f" in {recipe.pieces} pieces" if (recipe.pieces or 1) > 1 else ""
         what = f"out of memory with batches of {recipe.batch} images{parts}"
-        pieces = f"--pieces {more}, one part of a batch after the other, and " if more else ""
-        words = [f"{what}: {pieces}a smaller --batch or network need{'' if more else 's'} less", also()]
+        ways = [] if recipe.recompute else ["--recompute, which keeps less for the backward"]
+        ways += [f"--pieces {more}, one part of a batch after the other"] if more else []
+        words = [f"{what}: less is needed with {', or '.join([*ways, 'a smaller --batch or network'])}", also()]
         raise torch.OutOfMemoryError("; ".join(filter(None, words))) from error
 
 

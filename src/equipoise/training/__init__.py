@@ -10,6 +10,7 @@ from .player import Terms as Terms
 from .player import Turn as Turn
 from .precision import FLOAT32 as FLOAT32
 from .precision import Precision as Precision
+from .recomputing import recompute as recompute
 from .state import State as State
 from .state import role as role
 from .statistics import Stats as Stats
