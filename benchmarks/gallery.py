@@ -6,47 +6,30 @@ python benchmarks/gallery.py --page              writes the page alone
 """
 
 import argparse
-import os
 import re
-import shlex
-import subprocess
-import sys
-from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from PIL import Image
+from run_pages import ROOT, Told, kept, run_of, train
 
 from equipoise import presets
-from equipoise.cli import running
 from equipoise.metrics.features.classifier import classify
-from equipoise.recipe import Recipe, differences
-from equipoise.report.record import read
 from equipoise.runs import Sampler
 from equipoise.runs.pictures import grid
 from equipoise.spec import first_line
 
-ROOT = Path(__file__).parent.parent
 SAMPLES, SCALE = 12, 2
 ASKED = 2_000  # images for the classifier of conditional runs
 
 
-def length(images, average, precision="--precision bfloat16 ", scores=1):
-    """What all commands say: how long, how often, as words of the command."""
-    rest = f"--score-images 2000 --sample-every {images} --save-every 10000"
-    return f"--images {images} --ema-images {average} {precision}--device cpu --score-every {images // scores} {rest}"
+class Run(NamedTuple):
+    """What differs from a preset and its usual length, what did not work first, measured, and what does."""
 
-
-USUAL = length(40_000, 1500)
-LENGTHS = {  # of those whose samples are coarse after so few, or in another precision
-    **dict.fromkeys(("dcgan", "lsgan", "f-gan", "acgan", "wn-gan", "began"), length(200_000, 6666, scores=4)),
-    **dict.fromkeys(
-        ("dragan", "infogan-study", "improved-gan", "biggan-deep", "wgan-gp"), length(200_000, 6666, scores=4)
-    ),
-    **dict.fromkeys(("ls-gan", "ebgan", "sngan", "sn-regularization", "sngan-resnet"), length(120_000, 4000, scores=3)),
-    **dict.fromkeys(("sngan-projection", "sagan", "ct-gan", "r3gan"), length(120_000, 4000, scores=3)),
-    "lapgan": length(120_000, 4000, precision=""),
-    "pggan": length(100_000, 3333, precision=""),
-}
+    settings: str
+    images: int = 40_000
+    precision: str | None = "bfloat16"
+    note: str = ""
 
 
 def falling(lr_g, lr_d, share=0.5):
@@ -54,71 +37,121 @@ def falling(lr_g, lr_d, share=0.5):
     return f"--lr-g 'decay({lr_g}, share={share})' --lr-d 'decay({lr_d}, share={share})'"
 
 
-SETTINGS = {  # what differs from the preset
-    "gan": "--network 'mlp(width=256, depth=2, z_dim=64)' --batch 8 " + falling("0.05", "0.02"),
-    "dcgan": "--network 'dcgan(g_width=16, d_width=16)' --batch 32 " + falling("5e-4", "5e-4"),
-    "lsgan": "--network 'dcgan(g_width=16, d_width=16)' --batch 16 " + falling("1e-3", "5e-4"),
-    "f-gan": "--network 'dcgan(g_width=16, d_width=16)' --batch 16 " + falling("1e-3", "5e-4"),
-    "dragan": "--network \"dcgan(g_width=16, d_width=16, d_feature_norm='none')\" --batch 16 "
-    + falling("1e-3", "1e-3")
-    + " --optimizer 'adam(beta1=0.0, beta2=0.99)'",
-    "infogan-study": "--network 'infogan(width=16)' --batch 32 " + falling("5e-4", "5e-4"),
-    "ls-gan": "--network 'dcgan(g_width=16, d_width=16)' --batch 16 " + falling("1e-3", "5e-4"),
-    "acgan": "--network 'dcgan(g_width=16, d_width=16, z_dim=110)' --g-condition batch_norm --batch 16 "
-    "--loss 'auxiliary_classifier(fakes=False)' " + falling("1e-3", "5e-4"),
-    "ebgan": "--network 'ebgan(g_width=16, d_width=16)' --batch 32 " + falling("5e-4", "5e-4"),
-    "wgan": "--network 'dcgan(g_width=16, d_width=16)' --batch 8 --g-batch 32 --d-steps 5 --lr-g 5e-4 --lr-d 5e-4",
-    "wn-gan": "--network 'wn_gan(width=16)' --batch 8 " + falling("1e-3", "3e-4", share=1.0),
-    "sngan": "--network 'sn_cnn(g_width=16, d_width=16)' --batch 16 " + falling("1e-3", "1e-3"),
-    "sn-regularization": "--network 'sn_cnn(g_width=16, d_width=16)' --batch 16 " + falling("1e-3", "5e-4"),
-    "sngan-resnet": "--network 'sn_resnet(g_scale=0.125, d_scale=0.125)' --batch 8 --g-batch 32 "
-    + falling("1e-3", "1e-3"),
-    "sngan-projection": "--network 'sn_resnet(g_scale=0.125, d_scale=0.125)' --d-steps 1 --batch 16 --g-batch 16 "
-    + falling("1e-3", "1e-3"),
-    "improved-gan": "--network 'improved_gan(g_width=16, d_width=16, kernels=20)' --batch 16 "
-    + falling("5e-4", "1e-4", share=0.3333),
-    "began": "--network 'began(width=16, z_dim=64)' --loss 'boundary_equilibrium(gamma=0.7, rate=0.05)' "
-    "--g-penalties 'pulling_away(weight=0.1)' " + falling("5e-4", "1e-3"),
-    "sagan": "--network 'sagan(g_scale=0.125, d_scale=0.125)' --batch 32 " + falling("5e-4", "1e-3"),
-    "biggan": "--network 'biggan(width=8)' --batch 16 --g-batch 32 " + falling("1e-3", "1e-3"),
-    "biggan-deep": "--network 'biggan_deep(width=8)' --batch 16 --g-batch 32 " + falling("5e-4", "1e-3"),
-    "wgan-gp": "--network 'wgan_gp_resnet(width=16)' --batch 16 --g-batch 32 " + falling("1e-3", "1e-3"),
-    "ct-gan": "--network 'wgan_gp_resnet(width=16, dropout=(0.2, 0.5, 0.5))' --batch 8 --g-batch 32 "
-    + falling("1e-3", "1e-3"),
-    "lapgan": "--network 'lapgan(width=32, g_hidden=600, d_hidden=300)' --batch 32 "
-    "--optimizer 'adam(beta1=0.5, beta2=0.999)' " + falling("5e-4", "5e-4"),
-    "pggan": "--size 32 --network 'pggan(fmap_base=256, fmap_max=64, z_dim=64)'",
-    "default": "",
-    "r3gan": "--network 'r3(g_width=64, d_width=64, blocks=1, full_to=4)' --batch 16 "
-    + falling("1e-3", "1e-3")
-    + " --penalties 'r1(weight=3.0, every=4)' 'r2(weight=3.0, every=4)' --augment ada "
-    "--optimizer 'adam(beta1=0.0, beta2=0.99)'",
-}
-NOTES = {  # what did not work first, measured at the same budget, and what does
-    "gan": "At learning rates of 0.02 and batches of 16: FD 13.0. Batches of 8 help: FD 9.00 at the paper's "
-    "learning rate, 0.1. The pixels of fully connected networks are learnt one by one, hence the noise. Of a run of "
-    "200,000 images the best score is 3.9, in the middle, and the last one 6.5.",
-    "lsgan": "At equal learning rates of 5e-4 and batches of 32: FD 7.73, with grids over the garments. Small "
-    "batches, hence more steps, and a generator that learns twice as fast help.",
-    "dragan": "At learning rates of 5e-4 and batches of 32 samples were blobs, FD 11.7; at 2e-3 and 16 many grey: "
-    "FD 21.1.",
-    "ls-gan": "The margin, 2e-4 a value, belongs to 64x64 RGB; it learns so too.",
-    "wgan": "With clipped weights it learns, if slowly: 1,000 steps of the generator, samples still coarse. "
-    "More images do not help: 4.8 after 50,000, 5.3 after 200,000; "
-    "a clipped critic is too simple, as WGAN-GP's authors say.",
-    "acgan": "With the label concatenated to z, as in the paper, each class became one picture in five runs of 40,000 "
-    "images. With conditional batch normalisation, where the generator starts from z alone, classes stay varied. When "
-    "the classifier learns from fakes too, as in the paper, both networks agree on classes of their own: 57 per cent "
-    "are those asked for (FD 0.90). It learns from reals alone here.",
-    "wn-gan": "At learning rates of 5e-4 for both networks and batches of 32 many samples were nearly black: FD 8.81. "
-    "Small batches, a faster generator and a learning rate that falls from the start help; 6.77 after 40,000.",
-    "improved-gan": "At equal learning rates of 5e-4 the discriminator wins and all samples are black: FD 44.2. A "
-    "generator that learns five times as fast as the discriminator gets shapes, coarse ones.",
-    "began": "With gamma 0.5 and k that moves ten times as fast as in the paper (rate 0.01) all samples were sneakers, "
-    "which are the easiest to reconstruct: FD 21.9. With gamma 1.0 and rate 0.05 all were shoes: FD 22.8. EBGAN's "
-    "pulling-away term keeps samples varied; they are smooth shapes of garments and shoes without folds or patterns, "
-    "as an autoencoder of 64 numbers draws them. Five times as many images help little: 8.7 after 40,000.",
-    "ebgan": "The paper's margin, 20, works as it is.",
+RUNS = {
+    "gan": Run(
+        "--network 'mlp(width=256, depth=2, z_dim=64)' --batch 8 " + falling("0.05", "0.02"),
+        note="At learning rates of 0.02 and batches of 16: FD 13.0. Batches of 8 help: FD 9.00 at the paper's "
+        "learning rate, 0.1. The pixels of fully connected networks are learnt one by one, hence the noise. "
+        "Of a run of 200,000 images the best score is 3.9, in the middle, and the last one 6.5.",
+    ),
+    "dcgan": Run("--network 'dcgan(g_width=16, d_width=16)' --batch 32 " + falling("5e-4", "5e-4"), images=200_000),
+    "lsgan": Run(
+        "--network 'dcgan(g_width=16, d_width=16)' --batch 16 " + falling("1e-3", "5e-4"),
+        images=200_000,
+        note="At equal learning rates of 5e-4 and batches of 32: FD 7.73, with grids over the garments. Small "
+        "batches, hence more steps, and a generator that learns twice as fast help.",
+    ),
+    "f-gan": Run("--network 'dcgan(g_width=16, d_width=16)' --batch 16 " + falling("1e-3", "5e-4"), images=200_000),
+    "dragan": Run(
+        "--network \"dcgan(g_width=16, d_width=16, d_feature_norm='none')\" --batch 16 --optimizer "
+        "'adam(beta1=0.0, beta2=0.99)' " + falling("1e-3", "1e-3"),
+        images=200_000,
+        note="At learning rates of 5e-4 and batches of 32 samples were blobs, FD 11.7; at 2e-3 and 16 many grey: "
+        "FD 21.1.",
+    ),
+    "infogan-study": Run("--network 'infogan(width=16)' --batch 32 " + falling("5e-4", "5e-4"), images=200_000),
+    "ls-gan": Run(
+        "--network 'dcgan(g_width=16, d_width=16)' --batch 16 " + falling("1e-3", "5e-4"),
+        images=120_000,
+        note="The margin, 2e-4 a value, belongs to 64x64 RGB; it learns so too.",
+    ),
+    "acgan": Run(
+        "--network 'dcgan(g_width=16, d_width=16, z_dim=110)' --g-condition batch_norm --batch 16 --loss "
+        "'auxiliary_classifier(fakes=False)' " + falling("1e-3", "5e-4"),
+        images=200_000,
+        note="With the label concatenated to z, as in the paper, each class became one picture in five runs of "
+        "40,000 images. With conditional batch normalisation, where the generator starts from z alone, "
+        "classes stay varied. When the classifier learns from fakes too, as in the paper, both networks agree"
+        " on classes of their own: 57 per cent are those asked for (FD 0.90). It learns from reals alone "
+        "here.",
+    ),
+    "ebgan": Run(
+        "--network 'ebgan(g_width=16, d_width=16)' --batch 32 " + falling("5e-4", "5e-4"),
+        images=120_000,
+        note="The paper's margin, 20, works as it is.",
+    ),
+    "wgan": Run(
+        "--network 'dcgan(g_width=16, d_width=16)' --batch 8 --g-batch 32 --d-steps 5 --lr-g 5e-4 --lr-d 5e-4",
+        note="With clipped weights it learns, if slowly: 1,000 steps of the generator, samples still coarse. More "
+        "images do not help: 4.8 after 50,000, 5.3 after 200,000; a clipped critic is too simple, as "
+        "WGAN-GP's authors say.",
+    ),
+    "wn-gan": Run(
+        "--network 'wn_gan(width=16)' --batch 8 " + falling("1e-3", "3e-4", share=1.0),
+        images=200_000,
+        note="At learning rates of 5e-4 for both networks and batches of 32 many samples were nearly black: FD "
+        "8.81. Small batches, a faster generator and a learning rate that falls from the start help; 6.77 "
+        "after 40,000.",
+    ),
+    "sngan": Run("--network 'sn_cnn(g_width=16, d_width=16)' --batch 16 " + falling("1e-3", "1e-3"), images=120_000),
+    "sn-regularization": Run(
+        "--network 'sn_cnn(g_width=16, d_width=16)' --batch 16 " + falling("1e-3", "5e-4"), images=120_000
+    ),
+    "sngan-resnet": Run(
+        "--network 'sn_resnet(g_scale=0.125, d_scale=0.125)' --batch 8 --g-batch 32 " + falling("1e-3", "1e-3"),
+        images=120_000,
+    ),
+    "sngan-projection": Run(
+        "--network 'sn_resnet(g_scale=0.125, d_scale=0.125)' --d-steps 1 --batch 16 --g-batch 16 "
+        + falling("1e-3", "1e-3"),
+        images=120_000,
+    ),
+    "improved-gan": Run(
+        "--network 'improved_gan(g_width=16, d_width=16, kernels=20)' --batch 16 "
+        + falling("5e-4", "1e-4", share=0.3333),
+        images=200_000,
+        note="At equal learning rates of 5e-4 the discriminator wins and all samples are black: FD 44.2. A "
+        "generator that learns five times as fast as the discriminator gets shapes, coarse ones.",
+    ),
+    "began": Run(
+        "--network 'began(width=16, z_dim=64)' --loss 'boundary_equilibrium(gamma=0.7, rate=0.05)' --g-penalties "
+        "'pulling_away(weight=0.1)' " + falling("5e-4", "1e-3"),
+        images=200_000,
+        note="With gamma 0.5 and k that moves ten times as fast as in the paper (rate 0.01) all samples were "
+        "sneakers, which are the easiest to reconstruct: FD 21.9. With gamma 1.0 and rate 0.05 all were "
+        "shoes: FD 22.8. EBGAN's pulling-away term keeps samples varied; they are smooth shapes of garments "
+        "and shoes without folds or patterns, as an autoencoder of 64 numbers draws them. Five times as many "
+        "images help little: 8.7 after 40,000.",
+    ),
+    "sagan": Run(
+        "--network 'sagan(g_scale=0.125, d_scale=0.125)' --batch 32 " + falling("5e-4", "1e-3"), images=120_000
+    ),
+    "biggan": Run("--network 'biggan(width=8)' --batch 16 --g-batch 32 " + falling("1e-3", "1e-3")),
+    "biggan-deep": Run(
+        "--network 'biggan_deep(width=8)' --batch 16 --g-batch 32 " + falling("5e-4", "1e-3"), images=200_000
+    ),
+    "wgan-gp": Run(
+        "--network 'wgan_gp_resnet(width=16)' --batch 16 --g-batch 32 " + falling("1e-3", "1e-3"), images=200_000
+    ),
+    "ct-gan": Run(
+        "--network 'wgan_gp_resnet(width=16, dropout=(0.2, 0.5, 0.5))' --batch 8 --g-batch 32 "
+        + falling("1e-3", "1e-3"),
+        images=120_000,
+    ),
+    "lapgan": Run(
+        "--network 'lapgan(width=32, g_hidden=600, d_hidden=300)' --batch 32 --optimizer 'adam(beta1=0.5, "
+        "beta2=0.999)' " + falling("5e-4", "5e-4"),
+        images=120_000,
+        precision=None,
+    ),
+    "pggan": Run("--size 32 --network 'pggan(fmap_base=256, fmap_max=64, z_dim=64)'", images=100_000, precision=None),
+    "default": Run(""),
+    "r3gan": Run(
+        "--network 'r3(g_width=64, d_width=64, blocks=1, full_to=4)' --batch 16 --penalties 'r1(weight=3.0, "
+        "every=4)' 'r2(weight=3.0, every=4)' --augment ada --optimizer 'adam(beta1=0.0, beta2=0.99)' "
+        + falling("1e-3", "1e-3"),
+        images=120_000,
+    ),
 }
 
 HEAD = """# Gallery
@@ -138,8 +171,8 @@ shirt, sneaker, bag, ankle boot, and the first two again.
 """
 
 TABLE = """
-| preset | FD (builtin) at the start | at the end | seconds |
-|---|---|---|---|
+| preset | FD (builtin) at the start | at the end | images | seconds |
+|---|---|---|---|---|
 """
 
 ENTRY = """
@@ -157,75 +190,52 @@ ENTRY = """
 
 def command(name):
     """The command of a run, from the root of the repository, on three lines."""
+    settings, images, precision, _ = RUNS[name]
+    every, average = min(images, 40_000 if images < 200_000 else 50_000), max(1500, images // 30)
+    how = f"--precision {precision} --device cpu" if precision else "--device cpu"
     lines = (
         f"equipoise train builtin --preset {name} --out runs/gallery/{name}",
-        SETTINGS[name],
-        LENGTHS.get(name, USUAL),
+        settings,
+        f"--images {images} --ema-images {average} {how} --score-every {every} --score-images 2000 "
+        f"--sample-every {images} --save-every 10000",
     )
-    return " \\\n    ".join(lines)
-
-
-def words(name):
-    """The command as a shell takes it apart, without the name of the program."""
-    return shlex.split(command(name).replace("\\\n", ""))[1:]
-
-
-def recipe(name):
-    """The recipe that the command asks for."""
-    return running.parse(words(name)).recipe
-
-
-def train(name):
-    """Trains, or resumes, in a process of its own unless the run is finished; one that breaks is seen on the page."""
-    folder = ROOT / "runs" / "gallery" / name
-    if (folder / "recipe.json").exists() and read(folder).finished:
-        return
-    command = sys.executable, "-m", "equipoise", *words(name)
-    subprocess.run(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    return " \\\n    ".join(filter(None, lines))
 
 
 def write_page(runs, page):
     """The page and its pictures, from the runs that are there; of other presets it keeps what it said."""
     page.with_suffix("").mkdir(parents=True, exist_ok=True)
-    before = page.read_text() if page.exists() else ""
-    told = kept(before)
+    told, before = kept(page), page.read_text() if page.exists() else ""
     versions = {version for found in re.findall(r"torch\s(.+?);", before) for version in found.split(" or ")}
-    for name in SETTINGS:
-        if (runs / name / "recipe.json").exists():
-            record = read(runs / name)
+    for name in RUNS:
+        if record := run_of(command(name), runs / name):
             versions.add(record.context["versions"]["torch"])
-            told[name] = (
-                f"| [{name}](#{name}) | {' | '.join(result(record))} |\n",
-                entry(name, record, page.with_suffix("")),
-            )
-    rows, entries = zip(*(told[name] for name in SETTINGS if name in told), strict=True)
+            told[name] = Told(row(name, record), entry(name, record, page.with_suffix("")))
+    shown = [told[name] for name in RUNS if name in told]
     head = HEAD.format(torch=" or ".join(sorted(versions)))
-    page.write_text(head + TABLE + "".join(rows) + "".join(entries))
+    page.write_text("".join([head, TABLE, *(each.row for each in shown), *(each.entry for each in shown)]))
 
 
-def kept(page):
-    """The row and the entry of each preset on a page."""
-    head, *entries = page.split("\n## ")
-    rows = {line.split("]")[0].removeprefix("| ["): f"{line}\n" for line in head.splitlines() if line.startswith("| [")}
-    return {name: (rows[name], f"\n## {entry}") for entry in entries if (name := entry.split("\n")[0]) in rows}
+def row(name, record):
+    """A line of the table: images, the distance at the start and at the end, the seconds between."""
+    return f"| [{name}](#{name}) | {' | '.join(result(record))} |\n"
 
 
 def result(record):
-    """The Frechet distance at the start and at the end, and the seconds between, as words."""
+    """The Frechet distance at the start and at the end, the images and the seconds between, as words."""
     first, last = record.training[0], record.training[-1]
     end = f"{last['fd']:.2f}" if record.finished else f"broke off at {record.seen:,} images"
-    return f"{first['fd']:.1f}", end, f"{record.seconds:.0f}"
+    return f"{first['fd']:.1f}", end, f"{record.seen:,}", f"{record.seconds:.0f}"
 
 
 def entry(name, record, pictures):
     """What the page says of a run; draws its picture."""
-    if differing := differences(recipe(name), Recipe.from_json(record.recipe)):
-        raise ValueError(f"{record.path} is another run than {name} of SETTINGS, remove it: {'; '.join(differing)}")
-    start, end, seconds = result(record)
+    start, end, images, seconds = result(record)
     sampler = Sampler(record.path)
     samples(sampler).save(pictures / f"{name}.png", optimize=True)
     paper = first_line(getattr(presets, name.replace("-", "_")))
-    text = f"FD (builtin) {start} -> {end} in {seconds} s. {agreement(sampler)}{NOTES.get(name, '')}".strip()
+    measured = f"FD (builtin) {start} -> {end} after {images} images in {seconds} s. {agreement(sampler)}"
+    text = f"{measured}{RUNS[name].note}".strip()
     return ENTRY.format(name=name, paper=paper, text=text, command=command(name))
 
 
@@ -247,11 +257,11 @@ def samples(sampler):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", choices=SETTINGS, default=list(SETTINGS), metavar="NAME")
+    parser.add_argument("--only", nargs="+", choices=RUNS, default=list(RUNS), metavar="NAME")
     parser.add_argument("--page", action="store_true", help="write the page alone")
     options = parser.parse_args()
     for name in [] if options.page else options.only:
-        train(name)
+        train(command(name))
     write_page(ROOT / "runs" / "gallery", ROOT / "docs" / "gallery.md")
 
 

@@ -5,21 +5,15 @@ python benchmarks/results.py --run cells64 cifar    trains or resumes these firs
 """
 
 import argparse
-import shlex
-import subprocess
-import sys
-from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
+from run_pages import ROOT, Told, kept, recipe, run_of, train
 
-from equipoise.cli import running
-from equipoise.recipe import Recipe
 from equipoise.report import numbers
-from equipoise.report.record import called, number, read
+from equipoise.report.record import called, number
 from equipoise.report.tables import measured
 
-ROOT = Path(__file__).parent.parent
 CIFAR = "data/cifar-10-batches-py"
 CELLS = (
     "2,000 random squares of 364 micrographs of blood, `python scripts/crops.py data/bccd data/cells64 --side 64` and "
@@ -132,50 +126,21 @@ def command(name):
     return f"equipoise train {RUNS[name].words} --out runs/results/{name}"
 
 
-def words(name):
-    """The command as a shell takes it apart, without the name of the program."""
-    return shlex.split(command(name))[1:]
-
-
-def train(name):
-    """Trains, or resumes, in a process of its own unless the run is finished."""
-    folder = ROOT / "runs" / "results" / name
-    if not ((folder / "recipe.json").exists() and read(folder).finished):
-        subprocess.run([sys.executable, "-m", "equipoise", *words(name)], cwd=ROOT, check=True)
-
-
 def write_page(runs, page):
     """The page and its pictures, from the runs that are there; of others it keeps what it said."""
     page.with_suffix("").mkdir(parents=True, exist_ok=True)
-    told = kept(page.read_text() if page.exists() else "")
+    told = kept(page)
     for name in RUNS:
-        if (runs / name / "recipe.json").exists():
-            record = read(runs / name)
-            check(name, record)
-            told[name] = bool(record.recipe["labels"]), row(name, record), entry(name, record, page.with_suffix(""))
+        if record := run_of(command(name), runs / name):
+            told[name] = Told(row(name, record), entry(name, record, page.with_suffix("")))
     told = {name: told[name] for name in RUNS if name in told}
-    tables = [
-        TABLE.format(title=title) + "".join(line for kind, line, _ in told.values() if kind == labels)
-        for title, labels in (("Without labels", False), ("With labels", True))
-        if any(kind == labels for kind, _, _ in told.values())
-    ]
+    tables = []
+    for title, labels in (("Without labels", False), ("With labels", True)):
+        rows = [each.row for name, each in told.items() if bool(recipe(command(name)).labels) == labels]
+        tables += [TABLE.format(title=title), *rows] if rows else []
     missing = ", ".join(name for name in RUNS if name not in told)
     last = f"\n## Not run\n\n{missing}: see `benchmarks/results.py` for their commands.\n" if missing else ""
-    page.write_text("".join([HEAD, *tables, *(text for _, _, text in told.values()), last]))
-
-
-def kept(page):
-    """Of each run on a page: whether it has labels, its row, its entry."""
-    found, rows, labels = {}, {}, False
-    for part in page.split("\n## ")[1:]:
-        title, _, rest = part.partition("\n")
-        if title in ("Without labels", "With labels"):
-            labels = title == "With labels"
-            lines = [line for line in rest.splitlines() if line.startswith("| [")]
-            rows |= {line.split("]")[0].removeprefix("| ["): (labels, f"{line}\n") for line in lines}
-        elif title in rows:
-            found[title] = (*rows[title], f"\n## {part.rstrip()}\n")
-    return found
+    page.write_text("".join([HEAD, *tables, *(each.entry for each in told.values()), last]))
 
 
 def row(name, record):
@@ -207,15 +172,6 @@ def entry(name, record, pictures):
     )
 
 
-def check(name, record):
-    """Raises ValueError for the folder of another run than that of the command, and for one without a score."""
-    asked, usual = (recipe.to_json() for recipe in (running.parse(words(name)).recipe, Recipe()))
-    own = {field: value for field, value in asked.items() if value != usual[field] and field not in ("data", "minutes")}
-    other = [field for field, value in own.items() if record.recipe.get(field, value) != value]
-    if other or not record.training:
-        raise ValueError(f"{record.path} is not the run of RUNS, or has no score: remove it ({', '.join(other)})")
-
-
 def by_seen(record):
     """The scores of training in the order of the images seen."""
     return sorted(record.training, key=lambda of: of["seen"])
@@ -237,7 +193,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", nargs="+", choices=RUNS, default=[], metavar="NAME", help="runs to train first")
     for name in parser.parse_args().run:
-        train(name)
+        train(command(name))
     write_page(ROOT / "runs" / "results", ROOT / "docs" / "results.md")
 
 

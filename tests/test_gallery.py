@@ -1,11 +1,12 @@
 """The gallery: its settings are presets that assemble, and its page is made from run folders."""
 
-import importlib.util
 from pathlib import Path
 
+import gallery
 import pytest
 import torch
 from PIL import Image
+from run_pages import recipe
 
 from equipoise import presets
 from equipoise.data import inspect
@@ -14,43 +15,36 @@ from equipoise.runs.real_images import load_dataset
 from equipoise.runs.rehearsal import rehearse
 from equipoise.spec import names
 
-SPEC = importlib.util.spec_from_file_location("gallery", Path(__file__).parent.parent / "benchmarks" / "gallery.py")
-gallery = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(gallery)
-
 
 def test_settings_are_for_every_preset_and_no_other():
     of_latents = [name for name in names(presets) if getattr(presets, name)().domains == "none"]
-    assert sorted(gallery.SETTINGS) == sorted(name.replace("_", "-") for name in of_latents)
-    assert set(gallery.NOTES) <= set(gallery.SETTINGS)
+    assert sorted(gallery.RUNS) == sorted(name.replace("_", "-") for name in of_latents)
 
 
-@pytest.mark.parametrize("name", gallery.SETTINGS)
+@pytest.mark.parametrize("name", gallery.RUNS)
 def test_every_setting_assembles_at_the_shared_budget(name):
-    recipe = gallery.recipe(name)
-    source = inspect(recipe.data, bool(recipe.labels), recipe.strict)
-    recipe, _ = choose(recipe, source, torch.device("cpu"))
-    rehearse(recipe, load_dataset(recipe).meaning.space, torch.device("cpu"))
-    assert f"--images {recipe.images} " in gallery.LENGTHS.get(name, gallery.USUAL)
-    own = "--d-steps" in gallery.SETTINGS[name]
-    assert own or recipe.d_steps == getattr(presets, name.replace("-", "_"))().d_steps
+    asked = recipe(gallery.command(name))
+    source = inspect(asked.data, bool(asked.labels), asked.strict)
+    chosen, _ = choose(asked, source, torch.device("cpu"))
+    rehearse(chosen, load_dataset(chosen).meaning.space, torch.device("cpu"))
+    assert chosen.images == gallery.RUNS[name].images
+    own = "--d-steps" in gallery.RUNS[name].settings
+    assert own or chosen.d_steps == getattr(presets, name.replace("-", "_"))().d_steps
 
 
 def test_the_page_in_the_repository_shows_these_commands():
     page = (Path(__file__).parent.parent / "docs" / "gallery.md").read_text()
-    assert all(f"```sh\n{gallery.command(name)}\n```" in page for name in gallery.SETTINGS)
-    assert all(note in page for note in gallery.NOTES.values())
+    assert all(f"```sh\n{gallery.command(name)}\n```" in page for name in gallery.RUNS)
+    assert all(run.note in page for run in gallery.RUNS.values())
 
 
 @pytest.fixture
 def runs(tmp_path, monkeypatch):
     """A folder with the run of one of two presets."""
-    words = "--network 'mlp(width=8, depth=1, z_dim=2)' --batch 16"
-    monkeypatch.setattr(gallery, "SETTINGS", {"gan": words, "dcgan": words})
-    few = "--images 16 --precision float32 --features pixels --score-images 2"
-    monkeypatch.setattr(gallery, "USUAL", few)
-    monkeypatch.setattr(gallery, "LENGTHS", {})
-    for _ in train(gallery.recipe("gan"), tmp_path / "gan"):
+    words = "--network 'mlp(width=8, depth=1, z_dim=2)' --batch 16 --features pixels"
+    few = gallery.Run(words, images=16, precision="float32")
+    monkeypatch.setattr(gallery, "RUNS", {"gan": few, "dcgan": few})
+    for _ in train(recipe(gallery.command("gan")), tmp_path / "gan"):
         pass
     return tmp_path
 
@@ -70,7 +64,7 @@ def test_the_page_keeps_what_it_said_of_runs_that_are_gone(runs):
     gallery.write_page(runs, runs / "gallery.md")
     first = (runs / "gallery.md").read_text()
     (runs / "gan").rename(runs / "gone")
-    for _ in train(gallery.recipe("dcgan"), runs / "dcgan"):
+    for _ in train(recipe(gallery.command("dcgan")), runs / "dcgan"):
         pass
     gallery.write_page(runs, runs / "gallery.md")
     page = (runs / "gallery.md").read_text()
@@ -80,6 +74,7 @@ def test_the_page_keeps_what_it_said_of_runs_that_are_gone(runs):
 
 
 def test_the_page_refuses_a_run_with_other_settings(runs, monkeypatch):
-    monkeypatch.setitem(gallery.SETTINGS, "gan", gallery.SETTINGS["gan"] + " --lr-g 0.5")
-    with pytest.raises(ValueError, match=r"remove it: lr_g: 'decay\(0\.1, share=0\.5\)' there, 0\.5 here"):
+    few = gallery.RUNS["gan"]
+    monkeypatch.setitem(gallery.RUNS, "gan", few._replace(settings=f"{few.settings} --lr-g 0.5"))
+    with pytest.raises(ValueError, match=r"another run than its command makes: remove it \(lr_g\)"):
         gallery.write_page(runs, runs / "gallery.md")

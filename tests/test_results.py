@@ -1,30 +1,28 @@
 """The page of results: its commands can be given, and it is made from run folders."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
+import results
 from PIL import Image
+from run_pages import kept, recipe, words
 
 from equipoise.cli import running
 from equipoise.runs import train
 
 ROOT = Path(__file__).parent.parent
-SPEC = importlib.util.spec_from_file_location("results", ROOT / "benchmarks" / "results.py")
-results = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(results)
 FEW = "--images 32 --precision float32 --network 'mlp(width=8, depth=1, z_dim=2)' --batch 16 --features pixels"
 SMALL = f"{FEW} --score-images 2 --score-every 16"
 
 
 @pytest.mark.parametrize("name", results.RUNS)
 def test_every_command_is_one(name):
-    assert running.parse(results.words(name)).out == Path("runs/results") / name
+    assert running.parse(words(results.command(name))).out == Path("runs/results") / name
 
 
 def test_the_page_in_the_repository_shows_these_commands():
     page = (ROOT / "docs" / "results.md").read_text()
-    for name in results.kept(page):
+    for name in kept(ROOT / "docs" / "results.md"):
         assert f"```sh\n{results.command(name)}\n```" in page
         assert results.RUNS[name].note in page
         assert (ROOT / "docs" / "results" / f"{name}.png").exists()
@@ -42,7 +40,7 @@ def test_the_page_is_made_from_run_folders_and_keeps_what_is_gone(monkeypatch, t
     )
     page = tmp_path / "results.md"
     for name in ("plain", "classes"):
-        for _ in train(running.parse(results.words(name)).recipe, tmp_path / name):
+        for _ in train(recipe(results.command(name)), tmp_path / name):
             pass
         results.write_page(tmp_path, page)
         (tmp_path / name).rename(tmp_path / f"{name}-gone")

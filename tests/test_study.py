@@ -1,7 +1,6 @@
 """Studies: unfair ones are refused; the same table comes out whoever does the work, however often it is killed."""
 
 import csv
-import importlib.util
 import json
 import logging
 import os
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import study_pages
 from PIL import Image
 from scipy import stats
 
@@ -405,13 +405,10 @@ def test_spectra_of_all_rows_are_drawn_layer_by_layer(monkeypatch, tmp_path):
 
 def documented(folder, monkeypatch, tmp_path):
     """The page of docs/studies of a study that is called "mine"."""
-    spec = importlib.util.spec_from_file_location("study_pages", ROOT / "scripts" / "study_pages.py")
-    pages = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(pages)
-    monkeypatch.setattr(pages, "STUDIES", tmp_path)
-    monkeypatch.setattr(pages, "source", lambda study: ("mine", "small", study))
+    monkeypatch.setattr(study_pages, "STUDIES", tmp_path)
+    monkeypatch.setattr(study_pages, "source", lambda study: ("mine", "small", study))
     monkeypatch.setattr(sys, "argv", ["study_pages.py", str(folder)])
-    pages.main()
+    study_pages.main()
     return (tmp_path / "mine.md").read_text()
 
 

@@ -1,0 +1,62 @@
+"""What pages of runs share: a run is made by its command, and a page keeps what it said of runs that are gone."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from equipoise.cli import running
+from equipoise.recipe import Recipe
+from equipoise.report.record import Record, read
+
+ROOT = Path(__file__).parent.parent
+NOWHERE = ("data", "minutes")  # a data set may lie elsewhere, and minutes became images
+
+
+class Told(NamedTuple):
+    """What a page says of a run: a line of its table, and an entry below it."""
+
+    row: str
+    entry: str
+
+
+def words(command):
+    """A command of several lines as a shell takes it apart, without the name of the program."""
+    return shlex.split(command.replace("\\\n", ""))[1:]
+
+
+def recipe(command):
+    """The recipe that a command asks for."""
+    return running.parse(words(command)).recipe
+
+
+def train(command):
+    """Trains, or resumes, in a process and on one thread of its own, unless the run is finished."""
+    folder = ROOT / running.parse(words(command)).out
+    if not ((folder / "recipe.json").exists() and read(folder).finished):
+        run = sys.executable, "-m", "equipoise", *words(command)
+        subprocess.run(run, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"})
+
+
+def run_of(command, folder) -> Record | None:
+    """The run in a folder, None where there is none; raises ValueError for one that is not the command's."""
+    if not (folder / "recipe.json").exists():
+        return None
+    record, asked, usual = read(folder), recipe(command).to_json(), Recipe().to_json()
+    own = {field: value for field, value in asked.items() if value != usual[field] and field not in NOWHERE}
+    if other := [field for field, value in own.items() if record.recipe.get(field, value) != value]:
+        raise ValueError(f"{folder} is another run than its command makes: remove it ({', '.join(other)})")
+    if not record.training:
+        raise ValueError(f"{folder} has no score yet: train on, or remove it")
+    return record
+
+
+def kept(page):
+    """What a page says of each run."""
+    text = page.read_text() if page.exists() else ""
+    rows = {match[1]: f"{match[0]}\n" for match in re.finditer(r"^\| \[([^\]]+)\]\(#.*$", text, re.MULTILINE)}
+    entries = {part.partition("\n")[0]: f"\n## {part.rstrip()}\n" for part in text.split("\n## ")[1:]}
+    return {name: Told(row, entries[name]) for name, row in rows.items() if name in entries}
