@@ -13,7 +13,7 @@ from torch import nn
 from equipoise import instruments, norms, spec
 from equipoise.critic import Critic
 from equipoise.instruments.linear_maps import operator
-from equipoise.layers import Affine
+from equipoise.layers import Affine, VirtualBatchNorm, with_reference
 
 NAMES = spec.names(instruments)
 OF_CRITICS = ["gradient_norms", "js_estimate", "lipschitz_estimate", "transport_gap"]
@@ -179,6 +179,20 @@ def test_the_gain_of_an_affine_layer_counts():
     nn.init.ones_(layer.weight)
     nn.init.constant_(affine.gain, -10.0)
     assert instruments.lipschitz_bound(nn.Sequential(layer, affine))["lipschitz_bound"] == pytest.approx(20.0)
+
+
+def test_virtual_batch_normalisation_counts_with_its_reference():
+    """|J| <= |gain| / sqrt(n v / (n + 1) + eps), and hardly less for a sample like the reference."""
+    layer = VirtualBatchNorm(1)
+    with_reference(layer, 3 + 0.5 * torch.randn(7, 1, 4), torch.zeros(1, 1, 4))
+    nn.init.constant_(layer.gain, 2.0)
+    weights = nn.Linear(4, 4)
+    nn.init.eye_(weights.weight)
+    bound = instruments.lipschitz_bound(nn.Sequential(weights, layer))["lipschitz_bound"]
+    jacobian = lambda x: torch.func.jacrev(layer)(x[None, None]).reshape(4, 4)
+    norms = [torch.linalg.matrix_norm(jacobian(x), 2).item() for x in (torch.randn(50, 4) * 5)]
+    assert max(norms) < bound
+    assert torch.linalg.matrix_norm(jacobian(torch.full((4,), layer.mean.item())), 2).item() == pytest.approx(bound)
 
 
 def test_gradient_norms_of_a_quadratic():

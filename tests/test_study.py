@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -38,6 +39,7 @@ from equipoise.study.plan import has_ended, jobs
 from equipoise.study.spaces import drawn, ranges_in
 from equipoise.study.tuning import space
 from equipoise.study.work import work
+from equipoise.study.workers import mourn
 
 BASE = {
     "images": 64,
@@ -617,6 +619,13 @@ def test_a_worker_that_dies_twice_at_a_run_is_that_runs_result(tmp_path):
     events = [event for event in carry_out(study, tmp_path / "s", threads=1) if event.ended]
     assert {(event.run, event.ended) for event in events} == {("dies/seed-0", "failed"), ("hinge/seed-0", "done")}
     assert "status 7" in json.loads((tmp_path / "s" / "dies" / "seed-0" / "failure.json").read_text())["reason"]
+
+
+def test_a_worker_that_dies_between_two_runs_is_followed_once(tmp_path):
+    deaths, idle = {}, SimpleNamespace(run="", seen=0)
+    assert [*mourn(tmp_path, idle, "no memory", deaths)] == []
+    with pytest.raises(OSError, match="a worker ended: no memory"):
+        [*mourn(tmp_path, idle, "no memory", deaths)]
 
 
 def test_a_problem_of_the_folder_is_no_result(tmp_path):

@@ -1,8 +1,8 @@
 """The layers of a network that have a weight, and the weight as a matrix with one row per output."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -87,3 +87,9 @@ def fan_in(layer: nn.Module) -> float:
 def layers(net: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """The layers of `net` that have a weight, linear, convolution or embedding, with their names."""
     return ((name, module) for name, module in net.named_modules() if isinstance(module, WEIGHTED))
+
+
+def device_of(net: Callable[..., Any]) -> torch.device:
+    """Where a network is; of a function without weights, the CPU."""
+    weights = net.parameters() if isinstance(net, nn.Module) else iter(())
+    return next((weight.device for weight in weights), torch.device("cpu"))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..critic import Critic, CriticLike, Fakes, Images
 from ..metrics.full_precision import exact
 from ..randomness import seeded
+from ..weights import device_of
 
 Readings = dict[str, float | list[float]]
 """Numbers by name."""
@@ -92,9 +93,3 @@ def restore(module: nn.Module, name: str, buffer: Tensor, before: Tensor) -> Non
     module._buffers[name] = buffer
     if not torch.equal(buffer, before):
         buffer.copy_(before)
-
-
-def device_of(net: Callable[..., Any]) -> torch.device:
-    """Where a network is; of a function without weights, the CPU."""
-    weights = net.parameters() if isinstance(net, nn.Module) else iter(())
-    return next((weight.device for weight in weights), torch.device("cpu"))

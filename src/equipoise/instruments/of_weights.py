@@ -12,6 +12,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from ..checks import check_choice, check_range
 from ..critic import Critic, Fakes, Images
+from ..layers import VirtualBatchNorm
 from ..norms.operator import OperatorSpectral
 from ..norms.parametrization import PowerIteration, chain_of
 from ..numerics import wide
@@ -81,8 +82,9 @@ def effective_rank() -> Instrument:
 def lipschitz_bound(*, kind: Literal["operator", "reshaped"] = "operator", steps: int = STEPS) -> Instrument:
     """prod sigma(W_l) over layers, an upper bound of |D|_Lip (Miyato 2018, arXiv:1802.05957, Eq. 7).
 
-    It holds for a chain of layers. Batch normalisation counts with max |gamma| / sqrt(variance), other normalisations
-    with max |gamma| / sqrt(eps), activations with their largest derivative, affine layers with their largest gain;
+    It holds for a chain of layers. Batch normalisation counts with max |gamma| / sqrt(variance), virtual batch
+    normalisation with the share of its reference batch in the variance, other normalisations with
+    max |gamma| / sqrt(eps), activations with their largest derivative, affine layers with their largest gain;
     embeddings of labels do not count. What a forward does besides, a shortcut or a sum over pixels, recurrent, bilinear
     and attention layers, and activations of one's own, which count with 1, are not seen. `kind="reshaped"` is the
     paper's, whose factor for a convolution may be too small by up to the square root of the kernel's area.
@@ -109,9 +111,9 @@ def lipschitz_bound(*, kind: Literal["operator", "reshaped"] = "operator", steps
 def sigma_error(*, steps: int = STEPS) -> Instrument:
     """sigma' / sigma - 1 of each spectrally normalised layer: what power iteration has found, against the SVD.
 
-    Not positive for a norm that u and v give, u'Wv <= sigma, but for what an operator's own sigma, which is found from
-    below, lacks: at -0.05 the normalised weight has norm 1.05. Of
-    PyTorch's own spectral normalisation sigma' is the factor by which the weight was divided.
+    sigma' is what the weight was divided by, sigma its norm: at -0.05 the normalised weight has norm 1.05. Power
+    iteration finds norms from below, u'Wv <= sigma, so that the error is not positive; of an operator, whose sigma is
+    found from below too, it may be by a little. Of PyTorch's own spectral normalisation as well.
     """
     check_range(at_least=1, steps=steps)
 
@@ -190,6 +192,9 @@ def factor(module: nn.Module) -> float:
             return of(module)
     if isinstance(module, _BatchNorm) and module.running_var is not None:
         return (largest_gain(module.weight, module.running_var) / (module.running_var + module.eps).sqrt()).max().item()
+    if isinstance(module, VirtualBatchNorm):
+        variance = module.variance * module.count / (module.count + 1)
+        return (module.gain.detach().abs() / (variance + module.eps).sqrt()).max().item()
     if isinstance(module, _BatchNorm | _InstanceNorm | nn.LayerNorm | nn.GroupNorm):
         return largest_gain(module.weight, torch.ones(1)).max().item() / float(module.eps) ** 0.5
     gain = getattr(module, "gain", None)  # of an affine layer

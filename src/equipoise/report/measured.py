@@ -44,11 +44,6 @@ KINDS = {
     ),
 }
 """Of spectra, what is shown of each kind, and what to look for."""
-TITLES = {
-    "lipschitz_bound": "Lipschitz bound",
-    "lipschitz_estimate": "Lipschitz estimate",
-    "js_estimate": "JS estimate",
-}
 FLOORS = {"js_estimate": log(2)}
 OTHER = "Measured by an instrument."
 

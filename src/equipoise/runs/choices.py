@@ -25,6 +25,7 @@ SMALL = 32  # pixels; above, signals fade in networks without normalisation that
 FEW = 2_000  # images that are memorised, or better mirrored
 SOON = 20  # times that these are shown before they are
 MANY = 50_000  # images that are enough without augmentation
+OFTEN = 50  # times that fewer are shown before it adapts to what is memorised
 SCORES, PICTURES = 10, 20  # times in a run
 FOR_SCORES = 0.1  # of the time of a run
 SCORE_IMAGES = 2_000
@@ -217,7 +218,7 @@ def _augment(recipe: Recipe, source: Source) -> Choice:
     epochs = known(recipe.images) / source.count
     if source.count < FEW and epochs > SOON:
         return Choice("diffaug", f"{source.count:,} images are soon memorised, shown {epochs:.0f} times")
-    if source.count < MANY and epochs > 50:
+    if source.count < MANY and epochs > OFTEN:
         return Choice("ada", f"{source.count:,} images are shown {epochs:.0f} times")
     return Choice("none", f"{source.count:,} images are shown {epochs:.0f} times")
 

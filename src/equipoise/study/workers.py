@@ -115,11 +115,16 @@ def carry_out(
 
 
 def mourn(out: Path, child: Child, reason: str, deaths: dict[str, int]) -> Iterator[Event]:
-    """Counts the death of a run's worker, and records it as the run's failure when it was not the first."""
+    """Counts the death of a run's worker, and records it as the run's failure when it was not the first.
+
+    Raises OSError where one died again between two runs.
+    """
+    deaths[child.run] = deaths.get(child.run, 0) + 1
+    if deaths[child.run] < DEATHS:
+        return
     if not child.run:
         raise OSError(f"a worker ended: {reason}")
-    deaths[child.run] = deaths.get(child.run, 0) + 1
-    if deaths[child.run] >= DEATHS and not (out / child.run / FAILURE).exists():
+    if not (out / child.run / FAILURE).exists():
         record_failure(out / child.run, "died", reason, child.seen)
         yield Event(child.run, ended="failed")
 

@@ -20,6 +20,7 @@ from ..optimizers import Optimizing
 from ..processes import is_sharded
 from ..schedules import Rate
 from ..spec import named
+from ..weights import device_of
 from .loss_scale import FIRST, LossScale
 from .player import Player, Players
 from .sharding import check_apart, gathered, scatter, shard
@@ -209,11 +210,6 @@ def role(net: str) -> str:
     ('G', 'D')
     """
     return net.partition("_")[0]
-
-
-def device_of(nets: nn.Module) -> torch.device:
-    """Where the networks are."""
-    return next((weight.device for weight in nets.parameters()), torch.device("cpu"))
 
 
 def checked_nets(name: str, player: Player, nets: nn.ModuleDict) -> tuple[str, ...]:
