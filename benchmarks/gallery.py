@@ -162,8 +162,8 @@ HEAD = """# Gallery
 Every preset at reduced width on the built-in images, 10,000 of Fashion-MNIST at 28x28, for a modest budget, 40,000 to
 200,000 real images, as many as it takes until samples are good or no longer get better; the published systems have seen
 30 to 15,000 times 40,000. What differs from the preset's settings is in the command; `equipoise list presets` says what
-was published. Made by `python benchmarks/gallery.py`, which resumes where it was stopped, on 2 cores of an AMD EPYC, one
-thread a run, torch {torch}; other work shared the machine, so that times are upper bounds.
+was published. Made by `python benchmarks/gallery.py`, which resumes where it was stopped, on 2 cores of an AMD EPYC,
+one thread a run, torch {torch}; other work shared the machine, so that times are upper bounds.
 
 FD (builtin) is the Frechet distance on `builtin` features, not comparable with FID, which is on Inception features:
 2,000 images of the EMA generator against the training set, before training and at the end. Of the built-in images, the

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -39,7 +38,7 @@ from equipoise.study.plan import has_ended, jobs
 from equipoise.study.spaces import drawn, ranges_in
 from equipoise.study.tuning import space
 from equipoise.study.work import work
-from equipoise.study.workers import mourn
+from equipoise.study.workers import Child, mourn
 
 BASE = {
     "images": 64,
@@ -622,7 +621,8 @@ def test_a_worker_that_dies_twice_at_a_run_is_that_runs_result(tmp_path):
 
 
 def test_a_worker_that_dies_between_two_runs_is_followed_once(tmp_path):
-    deaths, idle = {}, SimpleNamespace(run="", seen=0)
+    deaths, idle = {}, object.__new__(Child)
+    idle.run, idle.seen = "", 0
     assert [*mourn(tmp_path, idle, "no memory", deaths)] == []
     with pytest.raises(OSError, match="a worker ended: no memory"):
         [*mourn(tmp_path, idle, "no memory", deaths)]
