@@ -110,7 +110,7 @@ RUNS = {
     "improved-gan": Run(
         "--network 'improved_gan(g_width=16, d_width=16, kernels=20)' --batch 16 "
         + falling("5e-4", "1e-4", share=0.3333),
-        images=200_000,
+        images=120_000,
         note="At equal learning rates of 5e-4 the discriminator wins and all samples are black: FD 44.2. A "
         "generator that learns five times as fast as the discriminator gets shapes, coarse ones.",
     ),
@@ -125,7 +125,10 @@ RUNS = {
         "images help little: 8.7 after 40,000.",
     ),
     "sagan": Run(
-        "--network 'sagan(g_scale=0.125, d_scale=0.125)' --batch 32 " + falling("5e-4", "1e-3"), images=120_000
+        "--network 'sagan(g_scale=0.125, d_scale=0.125)' --batch 16 " + falling("5e-4", "2e-3"),
+        images=120_000,
+        note="D learns four times as fast as G, as in the paper. At twice, in batches of 32, samples of a class became "
+        "one picture: FD 4.12, and 72 per cent are of the class that was asked for.",
     ),
     "biggan": Run("--network 'biggan(width=8)' --batch 16 --g-batch 32 " + falling("1e-3", "1e-3")),
     "biggan-deep": Run(
@@ -149,9 +152,9 @@ RUNS = {
     "default": Run(""),
     "r3gan": Run(
         "--network 'r3(g_width=64, d_width=64, blocks=1, full_to=4)' --batch 16 --penalties 'r1(weight=3.0, "
-        "every=4)' 'r2(weight=3.0, every=4)' --augment ada --optimizer 'adam(beta1=0.0, beta2=0.99)' "
-        + falling("1e-3", "1e-3"),
-        images=120_000,
+        "every=4)' 'r2(weight=3.0, every=4)' --augment none --optimizer 'adam(beta1=0.0, beta2=0.99)' "
+        + falling("2e-3", "2e-3"),
+        images=80_000,
     ),
 }
 WITH_LABELS = ("acgan", "sngan-projection", "sagan", "biggan", "biggan-deep", "r3gan")

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -944,3 +945,33 @@ class TestMemory:
             next(progress)
         assert str(caught.value).startswith("out of memory with batches of 4 images: less is needed with --rec")
         assert str(caught.value).endswith("checkpoints/0000000000.pt")
+
+
+KEEPING = """
+import resource
+
+import torch
+
+from equipoise.runs.hardware import keep_freed_memory
+
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(4):
+        torch.ones(1 << 24)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+first, kept, growing = faults(), keep_freed_memory(torch.device("cpu")), faults()
+print(kept, first, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_memory_that_is_freed_is_kept():
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    said = lambda env: subprocess.run([sys.executable, "-c", KEEPING], env=env, capture_output=True, text=True).stdout
+    kept, first, later = said(plain).split()
+    assert kept == "True"
+    assert int(later) < 100 < int(first)  # of pages that were cleared
+    assert said(plain | {"MALLOC_MMAP_MAX_": "65536"}).split()[0] == "False"

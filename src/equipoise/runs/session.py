@@ -19,7 +19,7 @@ from ..training import State, Stats
 from ..watching import Watch, unwatched
 from .assemble import Assembled, assemble, rounds
 from .folder import RunFolder, Unusable, append_row, load_checkpoint, read_rows, write_whole
-from .hardware import hardware, memory
+from .hardware import hardware, keep_freed_memory, memory
 from .levels import BESIDE, level_of
 from .measuring import Bench
 from .outputs import drawn, outputs
@@ -75,6 +75,7 @@ class Session:
         watch: Watch = unwatched,
     ) -> None:
         self.folder, self.device, self.world = RunFolder(out), torch.device(device), world
+        keep_freed_memory(self.device)
         self.plan = Plan(recipe, self.folder, self.device, world, watch)
         self.recipe, self.dataset = self.plan.recipe, self.plan.dataset
         world.together(self.build)
