@@ -37,6 +37,7 @@ from equipoise.weights import layers
 SIZE = 32
 CLASSES = LabelSpace("classes", 10)
 DECAY = 0.999
+MMAP_THRESHOLD = -3  # a parameter of glibc's mallopt(3)
 
 
 class System(NamedTuple):
@@ -147,11 +148,10 @@ def plain(name, asked, labels, batch, scale, device):
 
 
 def give_freed_memory_back():
-    """The C library as it comes, mallopt(3)."""
+    """The C library as it comes, with the thresholds that it finds by itself when large blocks are freed (mallopt(3))."""
     if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(MMAP_MAX, 65_536)
-        libc.mallopt(TRIM_THRESHOLD, 128 << 10)
+        for parameter, value in ((MMAP_MAX, 65_536), (MMAP_THRESHOLD, 32 << 20), (TRIM_THRESHOLD, 64 << 20)):
+            ctypes.CDLL(None).mallopt(parameter, value)
 
 
 def shape(labels):
