@@ -261,7 +261,7 @@ def agreement(name, sampler):
     if labels is None:
         return ""
     if RUNS[name].data != "builtin":
-        row = evaluate(sampler.folder.path, metrics=["classifier_scores"], features="builtin", count=ASKED)
+        row = evaluate(sampler.folder.path, metrics=["classifier_scores"], features="pixels(size=28)", count=ASKED)
         ceiling = f"({row['real_gan_test']:.0%} in held-out images)"
         return f"A linear classifier finds the class that was asked for in {row['gan_test']:.0%} {ceiling}. "
     found = torch.cat([classify(images) for images in sampler(ASKED, labels=labels)]).argmax(1)

@@ -148,7 +148,7 @@ def plain(name, asked, labels, batch, scale, device):
 
 
 def give_freed_memory_back():
-    """The C library as it comes, with the thresholds that it finds by itself when large blocks are freed (mallopt(3))."""
+    """The C library as it comes, with the thresholds that it finds by itself for large blocks (mallopt(3))."""
     if platform.libc_ver()[0] == "glibc":
         for parameter, value in ((MMAP_MAX, 65_536), (MMAP_THRESHOLD, 32 << 20), (TRIM_THRESHOLD, 64 << 20)):
             ctypes.CDLL(None).mallopt(parameter, value)
