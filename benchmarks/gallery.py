@@ -135,7 +135,7 @@ RUNS = {
         "--network 'biggan_deep(width=8)' --batch 16 --g-batch 32 " + falling("1e-3", "1e-3"), images=80_000
     ),
     "wgan-gp": Run(
-        "--network 'wgan_gp_resnet(width=16)' --batch 16 --g-batch 32 " + falling("1e-3", "1e-3"), images=120_000
+        "--network 'wgan_gp_resnet(width=16)' --batch 16 --g-batch 32 " + falling("1e-3", "1e-3"), images=200_000
     ),
     "ct-gan": Run(
         "--network 'wgan_gp_resnet(width=16, dropout=(0.2, 0.5, 0.5))' --batch 8 --g-batch 32 "

@@ -126,6 +126,17 @@ def test_own_networks_that_do_not_hear_of_labels_are_refused(tmp_path, hears, wh
         rehearse(asked, LabelSpace("classes", 3), CPU)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_sample_whose_pixels_are_saturated_is_no_proof_of_deafness(tmp_path, seed):
+    loud = DEAF.replace(
+        "self.net(z + self.embed(labels) * self.hears)", "(self.net(z + self.embed(labels)) + 25 * z[:, :1])"
+    )
+    (tmp_path / "mine.py").write_text(loud)
+    asked = replace(recipe("mlp"), network=f"{tmp_path}/mine.py:pair", seed=seed)
+    with pytest.raises(ValueError, match="the output of the discriminator does not depend on the label"):
+        rehearse(asked, LabelSpace("classes", 3), CPU)
+
+
 def test_own_networks_are_asked_of_a_single_number_too(tmp_path):
     (tmp_path / "mine.py").write_text(DEAF.replace("self.embed(labels)", "labels"))
     with pytest.raises(ValueError, match="the output of the generator and discriminator does not depend on the label"):

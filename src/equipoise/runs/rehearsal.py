@@ -22,6 +22,8 @@ from ..trees import leaves
 from .assemble import Assembled, assemble, rounds
 from .trial_batches import batch_of_noise
 
+TRIED = 16  # samples of each label
+
 
 def rehearse(recipe: Recipe, labels: LabelSpace, device: torch.device) -> None:
     """Plays two rounds on noise with parts of its own, one of the run's beginning and one of its end.
@@ -36,6 +38,7 @@ def rehearse(recipe: Recipe, labels: LabelSpace, device: torch.device) -> None:
     assembled = assemble(small, labels, device)
     try:
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(recipe.seed)
             images = batch_of_noise(small, labels, device)
             if find(recipe.game, games) is games.adversarial and recipe.domains == "none":
                 rehearse_adversarial(assembled, small, images, labels)
@@ -52,7 +55,7 @@ def rehearse_adversarial(assembled: Assembled, recipe: Recipe, batch: Batch, lab
     check_penalties(assembled, recipe, *batch)
     check_g_penalties(assembled, recipe, *batch)
     check_numbers(check_classifier(assembled, recipe, batch))
-    check_labels_matter(assembled, recipe, batch[0][:1], labels)
+    check_labels_matter(assembled, recipe, batch[0], labels)
 
 
 def play(assembled: Assembled, recipe: Recipe, batch: Batch) -> Stats:
@@ -126,10 +129,11 @@ def check_penalties(assembled: Assembled, recipe: Recipe, images: Tensor, labels
 
 
 @torch.no_grad()
-def check_labels_matter(assembled: Assembled, recipe: Recipe, image: Tensor, labels: LabelSpace) -> None:
+def check_labels_matter(assembled: Assembled, recipe: Recipe, images: Tensor, labels: LabelSpace) -> None:
     """Moves all weights off their start; raises ValueError for a network to which another label is the same.
 
-    A discriminator may be conditioned through its classifier alone; in an energy they may weigh too little to be seen.
+    Of one sample it may be by chance: its pixels are all saturated, or no unit is on. A discriminator may be
+    conditioned through its classifier alone; in an energy labels may weigh too little to be seen.
     """
     if not labels or labels == LabelSpace("classes", 1):
         return
@@ -138,11 +142,13 @@ def check_labels_matter(assembled: Assembled, recipe: Recipe, image: Tensor, lab
         net.eval()
         for weight in net.parameters():
             weight.add_(0.1 * torch.randn_like(weight))
-    one, other = known(labels.example(2)).to(image.device).split(1)
-    z = torch.randn(1, cast(int, G.z_dim), device=image.device)
-    image = shown(D, image)
+    one, other = (
+        label.expand(TRIED, *label.shape[1:]) for label in known(labels.example(2)).to(images.device).split(1)
+    )
+    z = torch.randn(TRIED, cast(int, G.z_dim), device=images.device)
+    noise = shown(D, torch.randn(TRIED, *images.shape[1:], device=images.device))
     elsewhere = getattr(D, "is_autoencoder", False) or "class_logits" in dict(Critic(D).marked())
-    asked = [("generator", G, z)] if elsewhere else [("generator", G, z), ("discriminator", D, image)]
+    asked = [("generator", G, z)] if elsewhere else [("generator", G, z), ("discriminator", D, noise)]
     if same := [name for name, net, x in asked if alike(net, x, one, other)]:
         who = " and ".join(same)
         raise ValueError(
