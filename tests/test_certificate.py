@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from equipoise.labels import LabelSpace
 from equipoise.presets.published import published
 from equipoise.runs import Session, certificate, choices
 from equipoise.runs.certificate import Certificate, distance, dropping
@@ -151,3 +152,17 @@ def test_dropout_is_alike_in_every_run(module):
     module.eval()
     assert torch.equal(drop(x), x)
     module.train()
+
+
+def test_networks_that_grow_are_compared_when_they_are_grown(tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 256, (40, 16, 16), np.uint8))
+    few = {"batch": 8, "images": 64, "ema_images": 10, "features": "pixels", "score_images": 10, "score_every": 64}
+    grown = {"network": "pggan(fmap_base=64, fmap_max=8, z_dim=8)", "growth": "progressive(hold=8, fade=8)"}
+    asked = replace(
+        published(**few | grown), data=str(tmp_path / "x.npy"), loss="hinge", precision="bfloat16", size="16"
+    )
+    plan = Session(asked, tmp_path / "x").plan
+    batch = torch.rand(8, 1, 16, 16), None
+    found = certificate.gradients(certificate.probe_of(plan.recipe), LabelSpace(), torch.device("cpu"), batch)
+    assert all((gradient != 0).double().mean() > 0.9 for gradient in found.values())  # of every level
+    assert plan.certificate.agrees

@@ -85,6 +85,8 @@ def gradients(recipe: Recipe, labels: LabelSpace, device: torch.device, batch: B
         assembled = assemble(recipe, labels, device)
         for net in assembled.state.nets.values():
             draw_alike(net)
+        if assembled.growth is not None:  # only the last level has all weights
+            assembled.state.seen = known(recipe.images) - 1
         if assembled.precision.needs_scale:
             assembled.state.scale_losses(factor)
         next(rounds(assembled, repeat(batch), recipe))
