@@ -7,6 +7,7 @@ python benchmarks/gallery.py --page              writes the page alone
 
 import argparse
 import re
+import sys
 from typing import NamedTuple
 
 import torch
@@ -280,10 +281,10 @@ def main():
     parser.add_argument("--only", nargs="+", choices=RUNS, default=list(RUNS), metavar="NAME")
     parser.add_argument("--page", action="store_true", help="write the page alone")
     options = parser.parse_args()
-    for name in [] if options.page else options.only:
-        train(command(name))
+    broken = [name for name in options.only if not options.page and not train(command(name))]
     write_page(ROOT / "runs" / "gallery", ROOT / "docs" / "gallery.md")
+    return f"stopped before their end: {', '.join(broken)}" if broken else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

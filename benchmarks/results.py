@@ -5,6 +5,7 @@ python benchmarks/results.py --run cells64 cifar    trains or resumes these firs
 """
 
 import argparse
+import sys
 from itertools import chain, takewhile
 from typing import NamedTuple
 
@@ -226,10 +227,10 @@ def strip(record):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", nargs="+", choices=RUNS, default=[], metavar="NAME", help="runs to train first")
-    for name in parser.parse_args().run:
-        train(command(name))
+    broken = [name for name in parser.parse_args().run if not train(command(name))]
     write_page(ROOT / "runs" / "results", ROOT / "docs" / "results.md")
+    return f"stopped before their end: {', '.join(broken)}" if broken else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

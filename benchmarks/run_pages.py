@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from equipoise.cli import running
-from equipoise.recipe import Recipe
 from equipoise.report.record import Record, read
 
 ROOT = Path(__file__).parent.parent
@@ -34,20 +33,21 @@ def recipe(command):
 
 
 def train(command):
-    """Trains, or resumes, in a process and on one thread of its own, unless the run is finished."""
+    """Trains, or resumes, in a process and on one thread of its own, unless it is finished; whether it came so far."""
     folder = ROOT / running.parse(words(command)).out
-    if not ((folder / "recipe.json").exists() and read(folder).finished):
-        run = sys.executable, "-m", "equipoise", *words(command)
-        subprocess.run(run, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    if (folder / "recipe.json").exists() and read(folder).finished:
+        return True
+    run = sys.executable, "-m", "equipoise", *words(command)
+    return subprocess.run(run, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}).returncode == 0
 
 
 def run_of(command, folder) -> Record | None:
     """The run in a folder, None where there is none; raises ValueError for one that is not the command's."""
     if not (folder / "recipe.json").exists():
         return None
-    record, asked, usual = read(folder), recipe(command).to_json(), Recipe().to_json()
-    own = {field: value for field, value in asked.items() if value != usual[field] and field not in NOWHERE}
-    if other := [field for field, value in own.items() if record.recipe.get(field, value) != value]:
+    record, asked = read(folder), recipe(command).to_json()
+    said = {field: value for field, value in asked.items() if value is not None and field not in NOWHERE}
+    if other := [field for field, value in said.items() if record.recipe.get(field, value) != value]:
         raise ValueError(f"{folder} is another run than its command makes: remove it ({', '.join(other)})")
     if not record.training:
         raise ValueError(f"{folder} has no score yet: train on, or remove it")

@@ -12,28 +12,23 @@ CycleGAN between the horses and the deer of CIFAR-10.
 
 import argparse
 import gzip
-import os
 import shlex
 import shutil
-import subprocess
 import sys
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
+import run_pages
 import torch
 from PIL import Image
+from run_pages import ROOT, run_of
 
 from equipoise import presets, runs
-from equipoise.cli import running
 from equipoise.data.cifar import TEST, TRAIN, read_cifar
 from equipoise.metrics import features
-from equipoise.recipe import Recipe, differences
 from equipoise.report.record import read
 from equipoise.runs.pictures import grid
 from equipoise.spec import first_line
 
-ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
 CIFAR = ROOT / "data" / "cifar-10-batches-py"
 TRAINING, HELD_OUT, SIZE = 4_000, 500, 28
@@ -164,26 +159,12 @@ def command(name):
     return " \\\n    ".join((f"equipoise train {folder}-data --out {folder}", SETTINGS[name], rest))
 
 
-def words(name):
-    """The command as a shell takes it apart, without the name of the program."""
-    return shlex.split(command(name).replace("\\\n", ""))[1:]
-
-
-def recipe(name):
-    """The recipe that the command asks for."""
-    return running.parse(words(name)).recipe
-
-
 def train(name):
-    """Writes the data, then trains, or resumes, in a process of its own unless the run is finished."""
-    folder = ROOT / "runs" / "translation"
-    if not (folder / f"{name}-data").exists():
-        write(PARTS[name](), folder / f"{name}-data")
-    if (folder / name / "recipe.json").exists() and read(folder / name).finished:
-        return
-    subprocess.run(
-        (sys.executable, "-m", "equipoise", *words(name)), cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}
-    )
+    """Writes the data, then trains, or resumes, unless the run is finished; whether it came so far."""
+    data = ROOT / "runs" / "translation" / f"{name}-data"
+    if not data.exists():
+        write(PARTS[name](), data)
+    return run_pages.train(command(name))
 
 
 class Translation:
@@ -239,9 +220,6 @@ def against_classes(run):
 def entry(name, folder, pictures):
     """What the page says of a run; draws its pictures."""
     run, links = Translation(name, folder), []
-    held = Recipe.from_json(run.record.recipe)
-    if differing := differences(replace(recipe(name), data=held.data), held):
-        raise ValueError(f"{folder} is another run than {name} of SETTINGS, remove it: {'; '.join(differing)}")
     for net, (inputs, targets) in run.directions.items():
         rows = [inputs, run.translated(net)] + ([targets] if name != "horses" else [])
         tiles = grid(torch.cat([images[:SHOWN] for images in rows]), SHOWN)
@@ -261,7 +239,7 @@ def write_page(folder, page):
     before = page.read_text() if page.exists() else ""
     told = {part.split("\n")[0]: f"\n## {part}" for part in before.split("\n## ")[1:]}
     for name in SETTINGS:
-        if (folder / name / "recipe.json").exists() and read(folder / name).finished:
+        if (record := run_of(command(name), folder / name)) and record.finished:
             told[TITLES[name]] = entry(name, folder / name, pictures)
     page.write_text(HEAD + "".join(told[title] for title in TITLES.values() if title in told))
 
@@ -271,10 +249,10 @@ def main():
     parser.add_argument("--only", nargs="+", choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument("--page", action="store_true", help="write the page alone")
     options = parser.parse_args()
-    for name in [] if options.page else options.only:
-        train(name)
+    broken = [name for name in options.only if not options.page and not train(name)]
     write_page(ROOT / "runs" / "translation", ROOT / "docs" / "translations.md")
+    return f"stopped before their end: {', '.join(broken)}" if broken else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -140,11 +140,7 @@ def in_use(kind: str, name: str) -> str:
 def differences(preset: Any) -> str:
     """What a preset says that the default does not."""
     usual, own = asdict(presets.default()), asdict(preset())
-    rows = [
-        f"| {name} | `{plain(value) if value != () else 'none'}` |"
-        for name, value in own.items()
-        if value != usual[name]
-    ]
+    rows = [f"| {name} | `{plain(value)}` |" for name, value in own.items() if value != usual[name]]
     return (
         "\n".join(["| field | value |", "|---|---|", *rows, ""]) if rows else "Where the fields of all recipes start.\n"
     )

@@ -12,6 +12,7 @@ from equipoise import networks, norms, presets, runs
 from equipoise.labels import LabelSpace
 from equipoise.layers import InstanceNoise
 from equipoise.networks import ImageShape
+from equipoise.networks.chain import Chain
 from equipoise.runs.folder import read_rows
 from equipoise.spec import build
 from equipoise.training import recompute
@@ -78,6 +79,23 @@ def test_results_are_the_same_bit_by_bit(name, labels):
 def test_norms_are_what_they_were(norm):
     _, D = networks.sn_resnet(d_scale=0.0625, g_scale=0.0625)(ImageShape(3, 32, 32))
     check_alike(norms.apply(build(norm, norms), D), torch.randn(4, 3, 32, 32))
+
+
+class Skipping(nn.Sequential):
+    """A sequence that does something besides."""
+
+    def forward(self, x):
+        return x + super().forward(x)
+
+
+@pytest.mark.parametrize("kind", [nn.Sequential, Chain, Skipping])
+def test_layers_that_run_twice_and_forwards_of_ones_own_are_kept(kind):
+    act, inner = nn.Tanh(), kind(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4))
+    net = kind(nn.Linear(4, 4), act, inner, act, nn.Linear(4, 4), act)
+    again, x = recompute(copy.deepcopy(net)), torch.randn(2, 4)
+    assert torch.equal(again(x), net(x))
+    plain = nn.Sequential(net._modules["0"], act, inner, act, net._modules["4"], act)
+    assert kind is Skipping or torch.equal(net(x), plain(x))
 
 
 def test_random_numbers_are_what_they_were():

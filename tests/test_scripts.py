@@ -8,11 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gallery
 import numpy as np
 import pytest
+import run_pages
 from PIL import Image
 from safetensors.torch import load_file
-from test_gallery import gallery
 from torch import nn
 
 from equipoise import data
@@ -23,7 +24,7 @@ TESTED = {
     "benchmarks": {
         *("features.py", "gallery.py", "growth.py", "training.py", "metrics.py"),
         *("spectral_norm.py", "translation.py"),
-        "results.py",  # in test_results.py
+        *("results.py", "run_pages.py"),  # in test_results.py
     },
     "scripts": {
         *("build_builtin_data.py", "crops.py", "disturbances.py", "pack_mobilenet.py"),
@@ -84,13 +85,13 @@ def test_distances_are_next_to_those_of_other_packages():
 
 
 def test_the_gallery_trains_a_preset_and_writes_the_page(tmp_path, monkeypatch):
-    monkeypatch.setattr(gallery, "ROOT", tmp_path)
-    words = "--network 'mlp(width=8, depth=1, z_dim=2)' --batch 8 " + gallery.falling("1e-3", "5e-4")
-    monkeypatch.setattr(gallery, "SETTINGS", {"gan": words})
-    few = "--images 16 --precision float32 --features pixels --score-images 2"
-    monkeypatch.setattr(gallery, "USUAL", few)
+    for module in (gallery, run_pages):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    words = "--network 'mlp(width=8, depth=1, z_dim=2)' --batch 8 --features pixels " + gallery.falling("1e-3", "5e-4")
+    monkeypatch.setattr(gallery, "RUNS", {"gan": gallery.Run(words, images=16, precision="float32")})
     monkeypatch.setattr(sys, "argv", ["gallery.py", "--only", "gan"])
-    gallery.main()
+    assert gallery.main() == 0
+    assert (tmp_path / "runs" / "gallery" / "gan" / "recipe.json").exists()
     assert "## gan\n" in (tmp_path / "docs" / "gallery.md").read_text()
     assert (tmp_path / "docs" / "gallery" / "gan.png").exists()
 

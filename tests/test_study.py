@@ -611,6 +611,16 @@ loss = "least_squares"
         assert {row["images"] for row in rows(tmp_path / "s")} == {"640"}
 
 
+def test_a_score_that_somebody_asked_for_does_not_end_a_run(tmp_path):
+    out = done(small(rows={"hinge": {"loss": "hinge"}}, seeds=(0,)), tmp_path / "s")
+    (job,), file = next(jobs(begun(out), out)), out / "hinge" / "seed-0" / "metrics.jsonl"
+    assert has_ended(out, job)
+    of_training = [json.loads(line) for line in file.read_text().splitlines()]
+    rest = [*of_training[:-1], of_training[-1] | {"when": "evaluate"}]
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in rest))
+    assert not has_ended(out, job)
+
+
 def test_a_worker_that_dies_twice_at_a_run_is_that_runs_result(tmp_path):
     dies = "import os\ndef pair():\n    '''Dies.'''\n    return lambda shape: os._exit(7)\n"
     (tmp_path / "mine.py").write_text(dies)
@@ -680,8 +690,10 @@ class TestTuning:
         assert cli.main([*words, "--fields", "lr_d=log(3e-4, 1e-3)"]) == 0
         said = capsys.readouterr().out
         assert re.search(r"tuned: \w+ [\d.,]+ \(.* to .*\), \d seeds", said), said
-        assert re.search(r'the best setting: --lr-d "0.\d+"', said)
+        assert re.search(r"the best setting: --lr-d 0.\d+", said)
         assert re.search(r"\d+% sure that it is better", said)
+        monkeypatch.setattr(tuning, "STARTS", 1e9)  # as if the machine had become slow
+        assert cli.main([*words, "--fields", "lr_d=log(3e-4, 1e-3)"]) == 0
         assert cli.main([*words, "--fields", "lr"]) == 1
         assert "holds another study; nothing was changed. It differs in" in capsys.readouterr().err
 

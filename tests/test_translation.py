@@ -1,16 +1,16 @@
 """Translation between two domains: data, networks, games, runs, and what users of CycleGAN complain of."""
 
-import importlib.util
 import json
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from shutil import copytree
 from zipfile import ZipFile
 
 import numpy as np
 import pytest
+import run_pages
 import torch
+import translation
 from elsewhere import killed
 from PIL import Image
 from test_networks import TRANSLATING as SMALL
@@ -548,10 +548,7 @@ class TestScoresAndPage:
 
 
 def test_the_settings_of_the_benchmark_are_rehearsed():
-    file = Path(__file__).parent.parent / "benchmarks" / "translation.py"
-    described = importlib.util.spec_from_file_location("translation", file)
-    benchmark = importlib.util.module_from_spec(described)
-    described.loader.exec_module(benchmark)
-    for name in benchmark.SETTINGS:
-        recipe = replace(benchmark.recipe(name), channels=1, precision="float32", features="pixels", size="28", **OPEN)
-        rehearse(recipe, LabelSpace(), CPU)
+    for name in translation.SETTINGS:
+        asked = run_pages.recipe(translation.command(name))
+        asked = replace(asked, channels=1, precision="float32", features="pixels", size="28", **OPEN)
+        rehearse(asked, LabelSpace(), CPU)

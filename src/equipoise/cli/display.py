@@ -124,6 +124,8 @@ def plan(run: Session) -> None:
     kind, size = run.dataset.meaning.space
     labels = "" if kind == "none" else f" of {size} classes" if kind == "classes" else f" with {kind} of size {size}"
     print(f"{len(run.dataset):,} images{labels} in {run.dataset.name}; weights: {weights}")
+    if run.plan.certificate:
+        print(run.plan.certificate)
     if run.assembled.growth is not None:
         console.print(_phases(run))
     print(f"training takes {_lasts(run)}; nothing was written")

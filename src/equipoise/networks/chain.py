@@ -38,7 +38,8 @@ class Chain(Conditional):
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """The output of the last layer."""
-        for layer in self.children():
+        for layer in self._modules.values():  # one that stands twice runs twice
+            assert layer is not None
             x = layer(x) if condition is None or not isinstance(layer, CONDITIONAL) else layer(x, condition)
         return x
 

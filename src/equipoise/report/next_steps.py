@@ -4,6 +4,7 @@ import shlex
 from typing import Any
 
 from .. import presets
+from ..recipe import as_flags
 from .record import Record
 
 
@@ -30,12 +31,4 @@ def typed(record: Record) -> str:
     """Those fields as flags of `train`, with the data."""
     fields = given(record)
     data = [str(fields.pop("data"))] if "data" in fields else []
-    words = data + [word for name, value in fields.items() for word in _flag(name.replace("_", "-"), value)]
-    return "".join(f"{shlex.quote(word)} " for word in words)
-
-
-def _flag(name: str, value: Any) -> list[str]:
-    if isinstance(value, bool):
-        return [f"--{name}" if value else f"--no-{name}"]
-    values = value if isinstance(value, list) else [value]
-    return [f"--{name}", *map(str, values)]
+    return "".join(f"{shlex.quote(word)} " for word in [*data, *as_flags(fields)])

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 from ..study import Cell
 from ..study.comparison import SIGNIFICANT, Agreement, Summary, agreement, ranks, significance, standings, summary
 from . import numbers
-from .record import called, card_key, column, number
+from .record import called, card_key, number
 from .study_results import Outcome, Results
-from .tables import Entry, Measured, Table, measured, plain
+from .tables import Entry, Measured, Table, measured, most_memory, plain
 
 
 class Value(NamedTuple):
@@ -139,13 +139,12 @@ def costs(results: Results) -> Table:
             mean = lambda values: sum(values) / len(values)
             images, took = mean([r.seen for r in records]), summary([r.seconds or 0 for r in records])
             assert took is not None
-            memory, seconds = max(float(max(column(r.stats, "memory"))) for r in records), took.mean
             spread = "" if isnan(took.half) else f" ± {numbers.duration(took.half)}"
             cells = [
                 numbers.count(images),
-                numbers.duration(seconds) + spread,
-                numbers.speed(images, seconds),
-                numbers.size(memory),
+                numbers.duration(took.mean) + spread,
+                numbers.speed(images, took.mean),
+                most_memory(records),
             ]
             entries.append(Entry(cell.name, cells))
     return Table("Cost of a run", ["Cell", "Images", "Time in training", "Speed", "Most memory"], entries)

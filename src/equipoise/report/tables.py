@@ -1,5 +1,6 @@
 """What a run was made of, as tables: recipe, evaluations, scores, machine."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ..metrics.titles import title
@@ -65,7 +66,7 @@ def plain(value: Any) -> str:
     """A value of the recipe as people write it."""
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return ", ".join(map(plain, value)) or "none"
     return numbers.count(value) if isinstance(value, int) and value >= 1_000 else str(value)
 
@@ -146,16 +147,20 @@ def machine(record: Record) -> Table:
 def _speed(record: Record) -> list[tuple[str, str]]:
     if not record.stats:
         return [("Speed", "no statistics yet")]
-    memory = column(record.stats, "memory")
-    peak = numbers.size(max(memory[memory > 0])) if (memory > 0).any() else "not known"
     told = record.context.get("forecast", {})
     of = lambda key, words: f"; forecast {words(told[key])}" if key in told else ""
     return [
         ("Time in training", numbers.duration(record.seconds or 0) + of("seconds", numbers.duration)),
         ("Speed overall", numbers.speed(record.stats[-1]["seen"], record.seconds or 0)),
         ("Speed lately", lately(record.stats)),
-        ("Most memory", peak + of("memory", numbers.size)),
+        ("Most memory", most_memory([record]) + of("memory", numbers.size)),
     ]
+
+
+def most_memory(records: Sequence[Record]) -> str:
+    """The most that a run has held, of several runs, as words."""
+    memory = [bytes for record in records for bytes in column(record.stats, "memory") if bytes > 0]
+    return numbers.size(max(memory)) if memory else "not known"
 
 
 def lately(stats: list[Row]) -> str:

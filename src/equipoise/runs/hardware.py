@@ -4,6 +4,7 @@ import ctypes
 import gc
 import os
 import platform
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,8 @@ def memory(device: torch.device) -> int:
     """The most bytes that this process has held, on the GPU where it uses one."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    with suppress(OSError):  # on Linux, where the other number has what a process held that started this one
+        return 1024 * int(re.findall(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[0])
     try:
         import resource
     except ImportError:  # not on Windows

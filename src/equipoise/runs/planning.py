@@ -96,17 +96,25 @@ class Plan:
         return replace(recipe, batch=of_one(recipe.batch), g_batch=of_one(recipe.g_batch))
 
     def certify(self, recipe: Recipe) -> None:
-        """Compares gradients with those in plain float32, which takes the place of a precision that was left open."""
+        """Compares gradients with those in plain float32, which takes the place of a precision that was left open.
+
+        Raises ValueError for a network whose blocks do something else when they run again.
+        """
         if not needs(self.recipe):
             return
         probe, labels = probe_of(self.recipe), self.dataset.meaning.space
         batch = next(training_batches(self.dataset, probe, known(probe.batch), 0, self.device))
         try:
             self.certificate = certify(probe, labels, self.device, batch)
+            kept = replace(probe, recompute=False)
+            if not self.certificate.agrees and kept != probe and certify(kept, labels, self.device, batch).agrees:
+                raise ValueError(f"{self.certificate}: this network cannot be recomputed, leave --recompute out")
         except RuntimeError as error:  # where there is no memory for float32, gradients are not compared
             if not out_of_memory(error):
                 raise
             return
+        finally:
+            forget_peak(self.device)
         if not self.certificate.agrees and recipe.precision is None:
             self.recipe = replace(self.recipe, precision="float32")
             self.reasons["precision"] = str(self.certificate)

@@ -20,6 +20,7 @@ from ..training import Batch, Players, Stats
 from ..training.hidden import plain_values
 from ..trees import leaves
 from .assemble import Assembled, assemble, rounds
+from .shortage import explained, out_of_memory
 from .trial_batches import batch_of_noise
 
 TRIED = 16  # samples of each label
@@ -35,9 +36,9 @@ def rehearse(recipe: Recipe, labels: LabelSpace, device: torch.device) -> None:
     batch = pieces * min(2, known(recipe.batch) // whole)
     g_batch = pieces * min(2, (recipe.g_batch or known(recipe.batch)) // whole)
     small = replace(recipe, batch=batch, g_batch=g_batch, pieces=pieces, d_steps=1, precision="float32")
-    assembled = assemble(small, labels, device)
     try:
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        with explained(small), torch.random.fork_rng([device] if device.type == "cuda" else []):
+            assembled = assemble(small, labels, device)
             torch.manual_seed(recipe.seed)
             images = batch_of_noise(small, labels, device)
             if find(recipe.game, games) is games.adversarial and recipe.domains == "none":
@@ -47,6 +48,8 @@ def rehearse(recipe: Recipe, labels: LabelSpace, device: torch.device) -> None:
     except ValueError:
         raise
     except Exception as error:  # whatever a user's own file may raise
+        if out_of_memory(error):
+            raise
         raise ValueError(f"these parts do not work together: {type(error).__name__}: {in_one_line(error)}") from error
 
 

@@ -32,7 +32,7 @@ def costs(study: Study, device: torch.device | str, threads: int) -> Iterator[Co
         for cell in study.cells:
             try:
                 yield _cost(study, cell, device)
-            except ValueError as error:
+            except (ValueError, torch.OutOfMemoryError) as error:
                 yield Cost(cell, 0.0, 0, str(error))
 
 

@@ -138,12 +138,7 @@ def has_ended(out: Path, job: Job) -> bool:
     if not files or not folder.recipe_file.exists():
         return False
     until = known(folder.recipe().images) if job.until is None else job.until
-    return int(files[-1].stem) >= until and score_of(folder, until)
-
-
-def score_of(folder: RunFolder, until: int) -> bool:
-    """Whether a run has a score of its end."""
-    return any(row["seen"] >= until for row in read_rows(folder.metrics_file))
+    return int(files[-1].stem) >= until and score_at(folder.path, until) is not None
 
 
 def failure(folder: Path) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
 """A search for better settings of one's own data: a study of the usual recipe and one with ranges around it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from inspect import signature
 from pathlib import Path
@@ -49,19 +49,19 @@ def tuning(
     workers: int = 1,
     threads: int = 1,
     trials: int = 9,
+    lengths: Mapping[str, Any] | None = None,
 ) -> Study:
     """The study that finds better values of some fields of a recipe within so many minutes.
 
     All settings begin, the better third of them is resumed, and so forth; the best one and the usual recipe are then
-    trained to the end with three seeds each, which says how sure the answer is.
+    trained to the end with three seeds each, which says how sure the answer is. `lengths` are those of a search that
+    has begun, which do not follow from how busy the machine is now.
     """
     with working(threads):
         session = Session(replace(recipe, images=None, minutes=minutes), out / "timed", device)
     complete, own = session.recipe, ("seed", "minutes", "images")
     searched = space(complete, fields)
     drawn(searched, np.random.default_rng(0))  # raises ValueError for a range that is none
-    with working(threads):
-        pace = session.plan.pace
     search = Search(trials=trials, method="halving")
     base = {name: value for name, value in asdict(recipe).items() if value is not None and name not in own}
     study = Study(
@@ -70,6 +70,10 @@ def tuning(
         search=search,
         title=f"Tuning {', '.join(fields)}",
     )
+    if lengths is not None:
+        return study.changed(base={**base, **lengths})
+    with working(threads):
+        pace = session.plan.pace
     runs, least = serial_runs(study, workers), 20 * known(complete.batch)
     scores = search.parts
     beside = STARTS + (1 + scores) * known(complete.score_images) * pace.scored  # seconds of a run that train nothing

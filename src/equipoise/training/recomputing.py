@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from ..networks.chain import CONDITIONAL, Chain
 from ..weights import WEIGHTED
 
-SEQUENCES = (Chain, nn.Sequential)
+IN_A_ROW = (Chain.forward, nn.Sequential.forward)  # and not what a subclass does besides
 
 
 def recompute(net: nn.Module) -> nn.Module:
@@ -22,8 +22,8 @@ def recompute(net: nn.Module) -> nn.Module:
     one machine: a block runs again with the buffers and the random numbers that it had. One more forward is what it
     costs. Changes the network in place and returns it.
     """
-    if isinstance(net, SEQUENCES) and len(parts := [*segments([*net.children()])]) > 1:
-        vars(net)["forward"] = Segments(parts)
+    if type(net).forward in IN_A_ROW and len([*segments(in_a_row(net))]) > 1:
+        vars(net)["forward"] = Segments(net)
     elif isinstance(net, nn.ModuleList):
         for block in net:
             if weighted(block):
@@ -32,6 +32,11 @@ def recompute(net: nn.Module) -> nn.Module:
         for child in net.children():
             recompute(child)
     return net
+
+
+def in_a_row(chain: nn.Module) -> list[nn.Module]:
+    """The layers that run one after the other; one that stands twice among them runs twice."""
+    return [layer for layer in chain._modules.values() if layer is not None]
 
 
 def segments(layers: Sequence[nn.Module]) -> Iterator[list[nn.Module]]:
@@ -64,12 +69,12 @@ class Block:
 class Segments:
     """The forward of a chain whose runs of layers are computed again, one by one."""
 
-    def __init__(self, parts: list[list[nn.Module]]) -> None:
-        self.parts = parts
+    def __init__(self, chain: nn.Module) -> None:
+        self.chain = chain
 
     def __call__(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """The output of the last layer."""
-        for part in self.parts:
+        for part in segments(in_a_row(self.chain)):
             x = again(part, Run(part), x, condition)
         return x
 
@@ -132,7 +137,7 @@ def copied(of: Held) -> Held:
 
 
 def give(module: nn.Module, new: Held) -> None:
-    """Lets a module hold this, and nothing else."""
+    """Lets a module hold these buffers, and these attributes and no others."""
     for name in held(module).rest:
         del vars(module)[name]
     vars(module).update(new.rest)

@@ -1,5 +1,6 @@
 """The verb `tune`: better settings for one's own data, and how sure they are better."""
 
+import shlex
 from dataclasses import dataclass, replace
 from math import isnan
 from pathlib import Path
@@ -10,9 +11,9 @@ from tyro.conf import Positional
 
 from ... import presets, report, study
 from ...checks import check_range
+from ...recipe import as_flags
 from ...report.numbers import value
 from ...report.study_results import results
-from ...report.tables import plain
 from ...runs.paths import located
 from ...spec import listed
 from ...study.files import STUDY
@@ -69,11 +70,9 @@ class Tune(Command):
     def planned(self, out: Path, device: str, workers: int, threads: int) -> study.Study:
         """The study of the search: the one that the folder holds, or a new one."""
         recipe = located(replace(presets.named(self.preset), data=self.data, size=self.size))
-        new = tuning(recipe, listed(self.fields), self.minutes, out, device, workers, threads, self.trials)
-        if not (out / STUDY).exists():
-            return new
-        held = study.begun(out)  # its length was measured when it began
-        return new.changed(base={**new.base, **{name: held.base.get(name) for name in MEASURED}})
+        held = study.begun(out).base if (out / STUDY).exists() else None
+        lengths = None if held is None else {name: held.get(name) for name in MEASURED}
+        return tuning(recipe, listed(self.fields), self.minutes, out, device, workers, threads, self.trials, lengths)
 
     def found(self, out: Path) -> Answer | None:
         """What the search has found."""
@@ -90,14 +89,10 @@ def in_words(found: Answer | None) -> str:
     """The answer as text."""
     if found is None:
         return "no setting came to its end: see the page for what failed"
-    flags = " ".join(f"--{name.replace('_', '-')} {_typed(chosen)}" for name, chosen in found.setting.items())
+    flags = shlex.join(as_flags(found.setting))
     sure = "one seed says nothing of that" if isnan(found.sure) else f"{found.sure:.0%} sure that it is better"
     lines = (
         f"{row}: {found.metric} {value(s.mean)} ({value(s.low)} to {value(s.high)}), {s.runs} seeds"
         for row, s in ((TUNED, found.tuned), (USUAL, found.usual))
     )
     return "\n".join([*lines, f"the best setting: {flags}", sure])
-
-
-def _typed(chosen: object) -> str:
-    return " ".join(f'"{part}"' for part in chosen) if isinstance(chosen, list) else f'"{plain(chosen)}"'
