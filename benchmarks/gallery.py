@@ -154,8 +154,8 @@ RUNS = {
     "r3gan": Run(
         "--network 'r3(g_width=64, d_width=64, blocks=1, full_to=4)' --batch 16 --penalties 'r1(weight=3.0, "
         "every=4)' 'r2(weight=3.0, every=4)' --augment none --optimizer 'adam(beta1=0.0, beta2=0.99)' "
-        + falling("2e-3", "2e-3"),
-        images=80_000,
+        + falling("1e-3", "1e-3"),
+        images=120_000,
     ),
 }
 WITH_LABELS = ("acgan", "sngan-projection", "sagan", "biggan", "biggan-deep", "r3gan")
