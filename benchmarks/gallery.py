@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import torch
 from PIL import Image
-from run_pages import ROOT, Told, kept, run_of, train
+from run_pages import ROOT, Told, told, train, write
 
 from equipoise import presets
 from equipoise.metrics.features.classifier import classify
@@ -218,19 +218,19 @@ def command(name):
 def write_page(runs, page):
     """The page and its pictures, from the runs that are there; of other presets it keeps what it said."""
     page.with_suffix("").mkdir(parents=True, exist_ok=True)
-    told, before = kept(page), page.read_text() if page.exists() else ""
+    before = page.read_text() if page.exists() else ""
     versions = {version for found in re.findall(r"torch\s(.+?);", before) for version in found.split(" or ")}
-    for name in RUNS:
-        if record := run_of(command(name), runs / name):
-            versions.add(record.context["versions"]["torch"])
-            told[name] = Told(row(name, record), entry(name, record, page.with_suffix("")))
-    told = {name: told[name] for name in RUNS if name in told}
-    tables = []
-    for title, data in (("The built-in images", "builtin"), ("MNIST", "data/mnist")):
-        rows = [each.row for name, each in told.items() if RUNS[name].data == data]
-        tables += [TABLE.format(title=title), *rows] if rows else []
-    head = HEAD.format(torch=" or ".join(sorted(versions)))
-    page.write_text("".join([head, *tables, *(each.entry for each in told.values())]))
+
+    def tell(name, record):
+        versions.add(record.context["versions"]["torch"])
+        return Told(row(name, record), entry(name, record, page.with_suffix("")))
+
+    shown = told(page, runs, {name: command(name) for name in RUNS}, tell)
+    tables = [
+        (TABLE.format(title=title), [name for name, run in RUNS.items() if run.data == data])
+        for title, data in (("The built-in images", "builtin"), ("MNIST", "data/mnist"))
+    ]
+    write(page, HEAD.format(torch=" or ".join(sorted(versions))), tables, shown)
 
 
 def row(name, record):

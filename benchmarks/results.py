@@ -10,7 +10,7 @@ from itertools import chain, takewhile
 from typing import NamedTuple
 
 from PIL import Image
-from run_pages import ROOT, Told, kept, recipe, run_of, train
+from run_pages import ROOT, Told, recipe, told, train, write
 
 from equipoise.report import numbers
 from equipoise.report.record import called, number
@@ -144,20 +144,15 @@ def command(name):
 def write_page(runs, page):
     """The page and its pictures, from the runs that are there; of others it keeps what it said."""
     page.with_suffix("").mkdir(parents=True, exist_ok=True)
-    told = kept(page)
-    for name in RUNS:
-        if record := run_of(command(name), runs / name):
-            told[name] = Told(row(name, record), entry(name, record, page.with_suffix("")))
-    told = {name: told[name] for name in RUNS if name in told}
-    tables = []
-    for title, labels in (("Without labels", False), ("With labels", True)):
-        rows = [each.row for name, each in told.items() if bool(recipe(command(name)).labels) == labels]
-        tables += [TABLE.format(title=title), *rows] if rows else []
-    missing = ", ".join(name for name in RUNS if name not in told)
-    last = f"\n## Not run\n\n{missing}: see `benchmarks/results.py` for their commands.\n" if missing else ""
-    page.write_text(
-        "".join([HEAD, AT_EQUAL_TIME, at_equal_time(STUDIES), *tables, *(each.entry for each in told.values()), last])
-    )
+    tell = lambda name, record: Told(row(name, record), entry(name, record, page.with_suffix("")))
+    shown = told(page, runs, {name: command(name) for name in RUNS}, tell)
+    tables = [
+        (TABLE.format(title=title), [name for name in RUNS if bool(recipe(command(name)).labels) == labels])
+        for title, labels in (("Without labels", False), ("With labels", True))
+    ]
+    missing = ", ".join(name for name in RUNS if name not in shown)
+    end = f"\n## Not run\n\n{missing}: see `benchmarks/results.py` for their commands.\n" if missing else ""
+    write(page, f"{HEAD}{AT_EQUAL_TIME}{at_equal_time(STUDIES)}", tables, shown, end)
 
 
 def at_equal_time(studies):

@@ -54,9 +54,22 @@ def run_of(command, folder) -> Record | None:
     return record
 
 
-def kept(page):
-    """What a page says of each run."""
+def told(page, runs, commands, tell):
+    """What a page says of each run by its name: that of folders in `runs` anew, and of others what it said."""
     text = page.read_text() if page.exists() else ""
     rows = {match[1]: f"{match[0]}\n" for match in re.finditer(r"^\| \[([^\]]+)\]\(#.*$", text, re.MULTILINE)}
     entries = {part.partition("\n")[0]: f"\n## {part.rstrip()}\n" for part in text.split("\n## ")[1:]}
-    return {name: Told(row, entries[name]) for name, row in rows.items() if name in entries}
+    found = {name: Told(row, entries[name]) for name, row in rows.items() if name in entries}
+    for name, command in commands.items():
+        if record := run_of(command, runs / name):
+            found[name] = tell(name, record)
+    return {name: found[name] for name in commands if name in found}
+
+
+def write(page, head, tables, runs, end=""):
+    """A page of runs: tables, heads and the names of their rows, those with rows alone; then what is said of each."""
+    parts = [head]
+    for title, names in tables:
+        rows = [run.row for name, run in runs.items() if name in names]
+        parts += [title, *rows] if rows else []
+    page.write_text("".join([*parts, *(run.entry for run in runs.values()), end]))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import results
 from PIL import Image
-from run_pages import kept, recipe, words
+from run_pages import recipe, words
 
 from equipoise.cli import running
 from equipoise.runs import train
@@ -22,7 +22,9 @@ def test_every_command_is_one(name):
 
 def test_the_page_in_the_repository_shows_these_commands():
     page = (ROOT / "docs" / "results.md").read_text()
-    for name in kept(ROOT / "docs" / "results.md"):
+    for name in results.RUNS:
+        if f"\n## {name}\n" not in page:
+            continue
         assert f"```sh\n{results.command(name)}\n```" in page
         assert results.RUNS[name].note in page
         assert (ROOT / "docs" / "results" / f"{name}.png").exists()
