@@ -144,7 +144,8 @@ def check_labels_matter(assembled: Assembled, recipe: Recipe, images: Tensor, la
     for net in (G, D):
         net.eval()
         for weight in net.parameters():
-            weight.add_(0.1 * torch.randn_like(weight))
+            inputs = weight.numel() / len(weight) if weight.ndim > 1 else 1.0
+            weight.add_(0.1 * torch.randn_like(weight) / inputs**0.5)  # so that signals stay as large as they are
     one, other = (
         label.expand(TRIED, *label.shape[1:]) for label in known(labels.example(2)).to(images.device).split(1)
     )
