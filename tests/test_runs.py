@@ -886,6 +886,8 @@ class TestForecast:
         recipe = replace(presets.default(), data=arrays, precision="float32", minutes=2, score_images=100)
         chosen = lambda scored: runs.choose(recipe, inspect(arrays), CPU, Pace(image=0.01, scored=scored))[0]
         assert chosen(0.001).images == round(120 * 0.9 / 0.01)
+        assert chosen(0.1).images == round((120 - 0.1 * (2 * 100 + 60)) / 0.01)  # where those of both ends take more
+        assert chosen(1.0).images == round(60 / 0.01)
         assert [chosen(0.001).images // chosen(scored).score_every for scored in (0.001, 0.03, 1.0)] == [10, 3, 1]
 
 

@@ -159,17 +159,23 @@ def _batch(recipe: Recipe, source: Source, device: torch.device) -> Choice:
 
 def _images(recipe: Recipe, source: Source, device: torch.device, pace: Pace | None) -> Choice:
     if recipe.minutes is not None and pace is not None:
-        seconds = 60 * recipe.minutes * (1 - FOR_SCORES)
-        images = max(known(recipe.batch), round(seconds / pace.image))
-        return Choice(
-            images, f"in {recipe.minutes:g} minutes, at {per_second(pace.image)} images a second and some scores"
-        )
+        seconds = 60 * recipe.minutes
+        training = max(seconds / 2, seconds - _for_scores(recipe, source, pace, seconds))
+        images = max(known(recipe.batch), round(training / pace.image))
+        length = f"{recipe.minutes:g} minute{'s' * (recipe.minutes != 1)}"
+        return Choice(images, f"in {length}, at {per_second(pace.image)} images a second and some scores")
     if _side(recipe) == 1:
         return Choice(400_000, "less than a minute on a CPU core")
     if device.type == "cuda":
         images = min(25_000_000, max(2_000_000, 200 * source.count))
         return Choice(images, f"{images // source.count} times the {source.count:,} images; some hours on a GPU")
     return Choice(140_000, "minutes on a few CPU cores for small images; --images or --minutes for longer")
+
+
+def _for_scores(recipe: Recipe, source: Source, pace: Pace, seconds: int | float) -> float:
+    """The seconds of scores in a run that takes so long: a share of it, or where that is more those of both ends."""
+    count = min(SCORE_IMAGES, source.count) if recipe.score_images is None else recipe.score_images
+    return max(FOR_SCORES * seconds, (2 * count + source.count) * pace.scored)
 
 
 def _mirror(recipe: Recipe, source: Source) -> Choice:
@@ -255,7 +261,10 @@ def _score_every(recipe: Recipe, pace: Pace | None) -> Choice:
         training = known(recipe.images) * pace.image
         most = training * FOR_SCORES / (1 - FOR_SCORES) / (pace.scored * known(recipe.score_images))
         times = min(SCORES, max(1, int(most) - 1))  # besides the one before training
-        reason = reason if times == SCORES else f"scores take {FOR_SCORES:.0%} of the time"
+        if times == 1:
+            reason = f"at the end: a score takes about {pace.scored * known(recipe.score_images):.0f} s"
+        elif times < SCORES:
+            reason = f"scores take {FOR_SCORES:.0%} of the time"
     return _every(recipe, times)._replace(reason=reason)
 
 
