@@ -148,6 +148,23 @@ def test_a_run_with_a_file_of_ones_own_is_found_from_elsewhere(photos, tmp_path,
     assert cli.main(["evaluate", str(tmp_path / "x"), "--count", "4"]) == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--minutes abc", "--minutes takes a number, not 'abc'"),
+        ("--images 10k", "--images takes a whole number, not '10k'"),
+        ("--minuts 3", "unrecognized options: --minuts, 3 (did you mean --minutes?)"),
+        ("--mirorr", "unrecognized options: --mirorr (did you mean --mirror?)"),
+        ("--batch", "missing value for argument '--batch'. Expected 1 values"),
+    ],
+)
+def test_a_wrong_flag_is_one_line(capsys, words, said):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["train", "--out", "x", *words.split()])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"equipoise train: {said}; see equipoise train --help\n"
+
+
 def test_dry_run_prints_every_field_with_its_reason_and_writes_nothing(photos, tmp_path, capsys):
     flags = ["--penalties", "r1(weight=5.0)", "--size", "8", "--dry-run", *TINY]
     assert cli.main(["train", str(photos), "--out", str(tmp_path / "x"), *flags]) == 0
@@ -158,8 +175,8 @@ def test_dry_run_prints_every_field_with_its_reason_and_writes_nothing(photos, t
     assert not any(line.startswith(("--strict", "--g-condition")) for line in lines)
     (off,) = (line for line in lines if line.startswith("switched off: "))
     assert "strict" in off
-    assert "g_penalties" in off
-    assert "networks' own: g_condition" in off
+    assert "g-penalties" in off
+    assert "networks' own: g-condition" in off
     assert lines[-1].startswith("training takes about ")
     needs = r"images a second; it needs [\d.]+ [MG]B of memory and [\d.]+ kB on the disk; nothing was written$"
     assert re.search(needs, lines[-1])

@@ -117,9 +117,11 @@ def plan(run: Session) -> None:
     table = plain_table("flag", "value", "chosen because")
     for name in sorted(values, key=lambda name: name not in run.plan.reasons):
         if name not in off + own:
-            table.add_row(_flag(name, values[name]), _typed(values[name]), run.plan.reasons.get(name, ""))
+            value = "" if isinstance(values[name], bool) else _typed(values[name])
+            table.add_row(_flag(name, values[name]), value, run.plan.reasons.get(name, ""))
     console.print(table)
-    print(f"switched off: {', '.join(off)}; the networks' own: {', '.join(own)}")
+    listed = lambda names: ", ".join(name.replace("_", "-") for name in names)
+    print(f"switched off: {listed(off)}; the networks' own: {listed(own)}")
     weights = ", ".join(f"{name} {count_weights(net):,}" for name, net in run.state.nets.items())
     kind, size = run.dataset.meaning.space
     labels = "" if kind == "none" else f" of {size} classes" if kind == "classes" else f" with {kind} of size {size}"

@@ -1,10 +1,13 @@
 """From words to a command with its flags filled in, and to what it comes to."""
 
 import inspect
+import io
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 from importlib import import_module
 
 import torch
@@ -15,6 +18,8 @@ from ..checks import check_choice
 from ..processes import BrokenElsewhere
 from . import COMMANDS
 from .command import Command
+
+KINDS = {"INT": "a whole number", "FLOAT": "a number", "INT|FLOAT": "a number"}
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -38,14 +43,34 @@ def parse(arguments: Sequence[str]) -> Command:
     check_choice(verb, [*COMMANDS], f"no command is called {verb!r}")
     command: type[Command] = getattr(import_module(f".verbs.{verb}", __package__), verb.capitalize())
     like = getattr(command, "like", None)
-    return tyro.cli(
-        command,
-        prog=f"equipoise {verb}",
-        description=described(command),
-        args=flags,
-        default=MISSING_NONPROP if like is None else like(preset_named(flags)),
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone),
-    )
+    usual, said = MISSING_NONPROP if like is None else like(preset_named(flags)), io.StringIO()
+    try:
+        with redirect_stderr(said):
+            return tyro.cli(
+                command,
+                prog=f"equipoise {verb}",
+                description=described(command),
+                args=flags,
+                default=usual,
+                config=(tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone),
+            )
+    except SystemExit as end:
+        if end.code:
+            print(f"equipoise {verb}: {in_a_line(said.getvalue())}; see equipoise {verb} --help", file=sys.stderr)
+        raise
+
+
+def in_a_line(box: str) -> str:
+    """What tyro says of a wrong flag, without its frame, its help and Python's names of types."""
+    lines = [line.strip("\u2502 ") for line in box.splitlines() if not line.startswith(("\u256d", "\u2570"))]
+    parts = [" ".join(part.split()) for part in re.split("\u2500{9,}", "\n".join(lines))]
+    problem = parts[0].partition(" Got errors:")[0].removesuffix(".").replace(", 'None'", "")
+    if match := re.match(r"Error parsing (\S+): no type matching (\S+) could be .* from \['(.*)'\]", problem):
+        flag, kind, given = match.groups()
+        problem = f"{flag} takes {KINDS.get(kind, kind)}, not {given!r}"
+    near = [word for part in parts[1:] if part.startswith("Perhaps") for word in part.split() if word.startswith("--")]
+    meant = f" (did you mean {near[0].rstrip(',')}?)" if near else ""
+    return problem[0].lower() + problem[1:] + meant
 
 
 def described(command: type[Command]) -> str:

@@ -28,7 +28,7 @@ def grid(study: Study, workers: int, threads: int, device: str) -> int:
     console.print(shown)
     seeds = f"{len(study.cells)} cells x {len(study.seeds)} seeds"
     search = f", after a search of {study.search.trials} settings each" if study.search else ""
-    print(f"{seeds}{search}; {workers} at a time, {threads} threads each")
+    print(f"{seeds}{search}; {workers} at a time, {threads} thread{'s' * (threads > 1)} each")
     mean = seconds / max(sum(runs_of(study, cell) for cell in study.cells), 1)
     takes = max(seconds / workers, serial_runs(study, workers) * mean)
     print(f"the study takes about {duration(takes)} and {size(disk)}; nothing was written")

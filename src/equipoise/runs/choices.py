@@ -26,6 +26,8 @@ FEW = 2_000  # images that are memorised, or better mirrored
 SOON = 20  # times that these are shown before they are
 MANY = 50_000  # images that are enough without augmentation
 OFTEN = 50  # times that fewer are shown before it adapts to what is memorised
+USUAL = 140_000  # images of a run on a CPU
+LONG = 20  # minutes of one that would see fewer
 SCORES, PICTURES = 10, 20  # times in a run
 FOR_SCORES = 0.1  # of the time of a run
 SCORE_IMAGES = 2_000
@@ -169,7 +171,9 @@ def _images(recipe: Recipe, source: Source, device: torch.device, pace: Pace | N
     if device.type == "cuda":
         images = min(25_000_000, max(2_000_000, 200 * source.count))
         return Choice(images, f"{images // source.count} times the {source.count:,} images; some hours on a GPU")
-    return Choice(140_000, "minutes on a few CPU cores for small images; --images or --minutes for longer")
+    if pace is not None and (images := round(60 * LONG * (1 - FOR_SCORES) / pace.image)) < USUAL:
+        return Choice(max(known(recipe.batch), images), f"about {LONG} minutes here; --images or --minutes for longer")
+    return Choice(USUAL, "minutes on a few CPU cores for small images; --images or --minutes for longer")
 
 
 def _for_scores(recipe: Recipe, source: Source, pace: Pace, seconds: int | float) -> float:
@@ -225,8 +229,8 @@ def _augment(recipe: Recipe, source: Source) -> Choice:
     if source.count < FEW and epochs > SOON:
         return Choice("diffaug", f"{source.count:,} images are soon memorised, shown {epochs:.0f} times")
     if source.count < MANY and epochs > OFTEN:
-        return Choice("ada", f"{source.count:,} images are shown {epochs:.0f} times")
-    return Choice("none", f"{source.count:,} images are shown {epochs:.0f} times")
+        return Choice("ada", f"{source.count:,} images are shown {epochs:.0f} times, more than {OFTEN}")
+    return Choice("none", f"{source.count:,} images are shown {epochs:.0f} times: they are not memorised so soon")
 
 
 def _precision(recipe: Recipe, device: torch.device) -> Choice:

@@ -12,6 +12,8 @@ from ...processes import joined
 from ...runs import pictures
 from ..command import Checkpoint, Command, Device, Raw, Run, chosen_device
 
+NAMED = 20  # classes
+
 
 @dataclass(kw_only=True)
 class Sample(Command):
@@ -99,7 +101,12 @@ class Sample(Command):
         if not sampler.world.leads:
             return ""
         names = sampler.meaning.names if sampler.meaning.kind == "classes" else ()
-        return pictures.write(torch.cat(images), labels, self.out, columns, names, sampler.range)
+        said = pictures.write(torch.cat(images), labels, self.out, columns, names, sampler.range)
+        if not names or labels is None or labels.ndim > 1:
+            return said
+        shown = [*dict.fromkeys(names[label] for label in labels[:: columns or 1].tolist())]
+        rest = ", ..." if len(shown) > NAMED else ""
+        return f"{said}; {'rows' if columns else 'classes in turn'}: {', '.join(shown[:NAMED])}{rest}"
 
     def check(self) -> None:
         """Raises ValueError for flags that have no use for each other."""
