@@ -74,6 +74,9 @@ def choose(
         "score_every": lambda now: _score_every(now, pace),
         **{name: partial(_every, times=PICTURES) for name in ("sample_every", "save_every")},
     }
+    points = (source.typical.height, source.typical.width) == (1, 1)
+    if recipe.labels and recipe.network is None and device.type != "cuda" and not points:
+        makers["g_condition"] = lambda now: Choice("self_modulation", "classes come apart soonest so, and stay varied")
     if recipe.instruments:
         makers["instruments_every"] = partial(_every, times=PICTURES)
     reasons = {}
