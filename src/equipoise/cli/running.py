@@ -20,6 +20,11 @@ from . import COMMANDS
 from .command import Command
 
 KINDS = {"INT": "a whole number", "FLOAT": "a number", "INT|FLOAT": "a number"}
+NOT_A_NUMBER = {  # what tyro says, and of what kind it is where that does not say so
+    r"no type matching (?P<kind>\S+) could be instantiated from \['(?P<given>.*)'\]": "",
+    r"invalid literal for int\(\) with base 10: '(?P<given>.*)'": "INT",
+    r"could not convert string to float: '(?P<given>.*)'": "FLOAT",
+}
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -61,14 +66,15 @@ def parse(arguments: Sequence[str]) -> Command:
 
 
 def in_a_line(box: str) -> str:
-    """What tyro says of a wrong flag, without its frame, its help and Python's names of types."""
-    lines = [line.strip("\u2502 ") for line in box.splitlines() if not line.startswith(("\u256d", "\u2570"))]
-    parts = [" ".join(part.split()) for part in re.split("\u2500{9,}", "\n".join(lines))]
-    problem = parts[0].partition(" Got errors:")[0].removesuffix(".").replace(", 'None'", "")
-    if match := re.match(r"Error parsing (\S+): no type matching (\S+) could be .* from \['(.*)'\]", problem):
-        flag, kind, given = match.groups()
-        problem = f"{flag} takes {KINDS.get(kind, kind)}, not {given!r}"
-    near = [word for part in parts[1:] if part.startswith("Perhaps") for word in part.split() if word.startswith("--")]
+    """What tyro says of a wrong flag, without its frame, in Unicode or ASCII, its help and Python's names of types."""
+    unframed = (re.sub("[\u2500-\u257f]", " ", part) for part in re.split("[\u2500-]{9,}", box))
+    _, problem, *rest = (" ".join(part.split()) for part in unframed)
+    problem = problem.partition(" Got errors:")[0].removesuffix(".").replace(", 'None'", "")
+    for pattern, kind in NOT_A_NUMBER.items():
+        if match := re.fullmatch(f"Error parsing (?P<flag>.+?): {pattern}", problem):
+            found = {"kind": kind} | match.groupdict()
+            problem = f"{found['flag']} takes {KINDS.get(found['kind'], found['kind'])}, not '{found['given']}'"
+    near = [word for part in rest if part.startswith("Perhaps") for word in part.split() if word.startswith("--")]
     meant = f" (did you mean {near[0].rstrip(',')}?)" if near else ""
     return problem[0].lower() + problem[1:] + meant
 

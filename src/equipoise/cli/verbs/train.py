@@ -30,7 +30,12 @@ class Train(Command):
     out: Annotated[
         Path | None, tyro.conf.arg(help="run folder to make or to resume", help_behavior_hint="(required)")
     ] = None
-    preset: Annotated[str, tyro.conf.arg(help="where the defaults come from: equipoise list presets")] = "default"
+    preset: Annotated[
+        str,
+        tyro.conf.arg(
+            help="a published system, at its width and length, in place of the default: equipoise list presets"
+        ),
+    ] = "default"
     dry_run: Annotated[
         bool, tyro.conf.arg(help="print the complete recipe, and how long it takes, and stop", aliases=["-n"])
     ] = False
