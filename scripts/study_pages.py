@@ -38,8 +38,8 @@ who wins in the end. [The whole page]({file}.html) has curves, samples, ranks, c
 {picture}{tables}
 
 Means over seeds with half of their 95 per cent interval, survivors in brackets; bold is the best of those with
-most survivors; an asterisk where a row differs from {baseline} by more than chance (Welch's test, p below 0.05 after Benjamini
-and Hochberg's correction).
+most survivors; an asterisk where a row differs from {baseline} by more than chance
+(Welch's test, p below 0.05 after Benjamini and Hochberg's correction).
 
 {costs}
 
