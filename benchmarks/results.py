@@ -63,7 +63,11 @@ RUNS = {
         note="50,000 photographs, nothing set. Colours and layouts of photographs, no object that could be named; the "
         "distance is lowest after two thirds of the run: so narrow a network can do no more here.",
     ),
-    "cifar-classes": Run(f"{CIFAR} --labels --minutes 10"),
+    "cifar-classes": Run(
+        f"{CIFAR} --labels --minutes 10",
+        note="The same with labels, beside other work. Ships and airplanes differ from animals by background and layout, "
+        "no class can be named for sure; one latent vector in eight or so gives grey, another a pattern of dots.",
+    ),
     "pggan-cifar": Run(
         f"{CIFAR} --preset pggan --network 'pggan(fmap_base=256, fmap_max=64, z_dim=64)' --images 200000 "
         "--ema-images 4000 --score fd --score-every 20000 --score-images 2000",
