@@ -12,7 +12,7 @@ from equipoise.cli import running
 from equipoise.report.record import Record, read
 
 ROOT = Path(__file__).parent.parent
-NOWHERE = ("data", "minutes")  # a data set may lie elsewhere, and minutes became images
+UNSAID = ("data", "minutes", "keep")  # where data lie, what became images, how many checkpoints are kept
 
 
 class Told(NamedTuple):
@@ -46,7 +46,7 @@ def run_of(command, folder) -> Record | None:
     if not (folder / "recipe.json").exists():
         return None
     record, asked = read(folder), recipe(command).to_json()
-    said = {field: value for field, value in asked.items() if value is not None and field not in NOWHERE}
+    said = {field: value for field, value in asked.items() if value is not None and field not in UNSAID}
     if other := [field for field, value in said.items() if record.recipe.get(field, value) != value]:
         raise ValueError(f"{folder} is another run than its command makes: remove it ({', '.join(other)})")
     if not record.training:
