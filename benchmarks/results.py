@@ -65,8 +65,8 @@ RUNS = {
     ),
     "cifar-classes": Run(
         f"{CIFAR} --labels --minutes 10",
-        note="The same with labels, beside other work. Ships and airplanes differ from animals by background and layout, "
-        "no class can be named for sure; one latent vector in eight gives grey, another a pattern of dots.",
+        note="The same with labels, beside other work. Ships and airplanes differ from animals by background and "
+        "layout, no class can be named for sure; one latent vector in eight gives grey, another a pattern of dots.",
     ),
     "pggan-cifar": Run(
         f"{CIFAR} --preset pggan --network 'pggan(fmap_base=256, fmap_max=64, z_dim=64)' --images 200000 "
