@@ -12,7 +12,6 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from ..checks import check_choice, check_range
 from ..critic import Critic, Fakes, Images
-from ..layers import VirtualBatchNorm
 from ..norms.operator import OperatorSpectral
 from ..norms.parametrization import PowerIteration, chain_of
 from ..numerics import wide
@@ -82,11 +81,11 @@ def effective_rank() -> Instrument:
 def lipschitz_bound(*, kind: Literal["operator", "reshaped"] = "operator", steps: int = STEPS) -> Instrument:
     """prod sigma(W_l) over layers, an upper bound of |D|_Lip (Miyato 2018, arXiv:1802.05957, Eq. 7).
 
-    It holds for a chain of layers. Batch normalisation counts with max |gamma| / sqrt(variance), virtual batch
-    normalisation with the share of its reference batch in the variance, other normalisations with
-    max |gamma| / sqrt(eps), activations with their largest derivative, affine layers with their largest gain;
-    embeddings of labels do not count. What a forward does besides, a shortcut or a sum over pixels, recurrent, bilinear
-    and attention layers, and activations of one's own, which count with 1, are not seen. `kind="reshaped"` is the
+    It holds for a chain of layers. Batch normalisation counts with max |gamma| / sqrt(variance), other normalisations
+    with max |gamma| / sqrt(eps), activations with their largest derivative, affine layers with their largest gain, a
+    module that has a method `lipschitz_bound()` with what that gives; embeddings of labels do not count. What a forward
+    does besides, a shortcut or a sum over pixels, recurrent, bilinear and attention layers, and activations of one's
+    own, which count with 1, are not seen. `kind="reshaped"` is the
     paper's, whose factor for a convolution may be too small by up to the square root of the kernel's area.
 
     >>> D = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 3))
@@ -192,9 +191,8 @@ def factor(module: nn.Module) -> float:
             return of(module)
     if isinstance(module, _BatchNorm) and module.running_var is not None:
         return (largest_gain(module.weight, module.running_var) / (module.running_var + module.eps).sqrt()).max().item()
-    if isinstance(module, VirtualBatchNorm):
-        variance = module.variance * module.count / (module.count + 1)
-        return (module.gain.detach().abs() / (variance + module.eps).sqrt()).max().item()
+    if callable(own := getattr(module, "lipschitz_bound", None)):
+        return float(own())
     if isinstance(module, _BatchNorm | _InstanceNorm | nn.LayerNorm | nn.GroupNorm):
         return largest_gain(module.weight, torch.ones(1)).max().item() / float(module.eps) ** 0.5
     gain = getattr(module, "gain", None)  # of an affine layer

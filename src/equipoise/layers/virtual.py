@@ -67,6 +67,15 @@ class VirtualBatchNorm(nn.Module):
         own, away = (self.count + 1).to(pixels.dtype).reciprocal(), own_mean - mean
         return mean + own * away, (1 - own) * variance + own * own_variance + own * (1 - own) * away.square()
 
+    def lipschitz_bound(self) -> float:
+        """max |gain| / sqrt(n v / (n + 1) + eps), v of the n samples of the reference: the largest slope at a sample.
+
+        J = (I - w 11' / N - w aa' / (N s^2)) / s for N pixels of a sample, a their distances from the mean and w its
+        own weight: what is taken from I is positive, and at most 1 + w.
+        """
+        variance = self.variance * self.count / (self.count + 1)
+        return float((self.gain.detach().abs() / (variance + self.eps).sqrt()).max())
+
     def keep_reference(self, reference: Features) -> tuple[Moment, Moment]:
         """The moments of the reference batch, [c], with their gradient; keeps them without it."""
         mean, variance = moments(wide(reference).transpose(0, 1).flatten(1))
