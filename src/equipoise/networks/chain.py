@@ -1,6 +1,7 @@
 """How networks are put together: chains of layers, some of which are conditioned on labels or latent vectors."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -17,6 +18,24 @@ class Conditional(nn.Module, ABC):
 
 
 CONDITIONAL = (Conditional, ConditionalBatchNorm, SelfModulation)
+
+
+def passed(layer: nn.Module, x: Tensor, condition: Tensor | None) -> Tensor:
+    """What a layer makes of features, and of the condition where it takes one."""
+    output: Tensor = layer(x) if condition is None or not isinstance(layer, CONDITIONAL) else layer(x, condition)
+    return output
+
+
+def in_turn(layers: Iterable[nn.Module], x: Tensor, condition: Tensor | None = None) -> Tensor:
+    """What layers make of features one after the other."""
+    for layer in layers:
+        x = passed(layer, x, condition)
+    return x
+
+
+def layers_of(chain: nn.Module) -> list[nn.Module]:
+    """The layers that run one after the other; one that stands twice among them runs twice."""
+    return [layer for layer in chain._modules.values() if layer is not None]
 
 
 class Chain(Conditional):
@@ -38,10 +57,7 @@ class Chain(Conditional):
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """The output of the last layer."""
-        for layer in self._modules.values():  # one that stands twice runs twice
-            assert layer is not None
-            x = layer(x) if condition is None or not isinstance(layer, CONDITIONAL) else layer(x, condition)
-        return x
+        return in_turn(layers_of(self), x, condition)
 
 
 class Residual(Conditional):

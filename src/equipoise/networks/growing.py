@@ -11,7 +11,7 @@ from torch.nn.functional import avg_pool2d, interpolate, pad
 
 from ..growth import Growth
 from ..layers import CenterCrop
-from .chain import Conditional
+from .chain import Conditional, passed
 
 FEWEST, MOST = 3, 7  # pixels of the shorter side of a first grid
 
@@ -171,12 +171,6 @@ def first_grid(height: int, width: int) -> tuple[tuple[int, int], int]:
     grids = [((-(-height // 2**n), -(-width // 2**n)), n + 1) for n in range(max(height, width).bit_length())]
     fitting = [found for found in grids if FEWEST <= min(found[0]) <= MOST]
     return min(fitting, key=lambda found: (found[0][0] * found[0][1] * 4 ** (found[1] - 1), -found[1]))
-
-
-def passed(block: nn.Module, x: Tensor, condition: Tensor | None) -> Tensor:
-    """What a block makes of features, and of the condition where it takes one."""
-    output: Tensor = block(x, condition) if isinstance(block, Conditional) and condition is not None else block(x)
-    return output
 
 
 def halved(images: Float[Tensor, "b c h w"], times: int = 1) -> Float[Tensor, "b c h2 w2"]:

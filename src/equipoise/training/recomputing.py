@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ..networks.chain import CONDITIONAL, Chain
+from ..networks.chain import Chain, in_turn, layers_of
 from ..weights import WEIGHTED
 
 IN_A_ROW = (Chain.forward, nn.Sequential.forward)  # and not what a subclass does besides
@@ -22,7 +23,7 @@ def recompute(net: nn.Module) -> nn.Module:
     one machine: a block runs again with the buffers and the random numbers that it had. One more forward is what it
     costs. Changes the network in place and returns it.
     """
-    if type(net).forward in IN_A_ROW and len([*segments(in_a_row(net))]) > 1:
+    if type(net).forward in IN_A_ROW and len([*segments(layers_of(net))]) > 1:
         vars(net)["forward"] = Segments(net)
     elif isinstance(net, nn.ModuleList):
         for block in net:
@@ -32,11 +33,6 @@ def recompute(net: nn.Module) -> nn.Module:
         for child in net.children():
             recompute(child)
     return net
-
-
-def in_a_row(chain: nn.Module) -> list[nn.Module]:
-    """The layers that run one after the other; one that stands twice among them runs twice."""
-    return [layer for layer in chain._modules.values() if layer is not None]
 
 
 def segments(layers: Sequence[nn.Module]) -> Iterator[list[nn.Module]]:
@@ -74,21 +70,8 @@ class Segments:
 
     def __call__(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """The output of the last layer."""
-        for part in segments(in_a_row(self.chain)):
-            x = again(part, Run(part), x, condition)
-        return x
-
-
-class Run:
-    """Layers one after the other; conditional ones take the condition."""
-
-    def __init__(self, layers: Sequence[nn.Module]) -> None:
-        self.layers = layers
-
-    def __call__(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """The output of the last one."""
-        for layer in self.layers:
-            x = layer(x) if condition is None or not isinstance(layer, CONDITIONAL) else layer(x, condition)
+        for part in segments(layers_of(self.chain)):
+            x = again(part, partial(in_turn, part), x, condition)
         return x
 
 
