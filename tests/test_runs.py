@@ -25,10 +25,11 @@ from equipoise.metrics.generation import latents, to_uint8
 from equipoise.metrics.metric import Subject
 from equipoise.presets.published import published
 from equipoise.recipe import Recipe
-from equipoise.runs import RunFolder, Session, assemble, forecast
+from equipoise.runs import RunFolder, Session, assemble, forecast, planning
 from equipoise.runs import session as session_module
 from equipoise.runs.folder import NotWritten, append_row, load_checkpoint, read_rows, write_whole
 from equipoise.runs.forecast import Pace
+from equipoise.runs.hardware import working
 from equipoise.runs.references import RealImages, fingerprint
 from equipoise.runs.scoring import Scorer
 from equipoise.runs.session import NotFinite
@@ -889,6 +890,45 @@ class TestForecast:
         assert chosen(0.1).images == round((120 - 0.1 * (2 * 100 + 60)) / 0.01)  # where those of both ends take more
         assert chosen(1.0).images == round(60 / 0.01)
         assert [chosen(0.001).images // chosen(scored).score_every for scored in (0.001, 0.03, 1.0)] == [10, 3, 1]
+
+
+class TestThreads:
+    """How many a run on a CPU has."""
+
+    @pytest.fixture(autouse=True)
+    def four_unstated(self, monkeypatch):
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+            monkeypatch.delenv(name, raising=False)
+        with working(4):
+            yield
+
+    @pytest.mark.parametrize(
+        ("seconds", "fastest"),
+        [({4: 1.0, 2: 0.9}, 4), ({4: 1.0, 2: 0.7, 1: 0.6}, 2), ({4: 1.0, 2: 0.5, 1: 0.1}, 1)],
+    )
+    def test_half_as_many_while_that_is_faster(self, arrays, tmp_path, monkeypatch, seconds, fastest):
+        monkeypatch.setattr(forecast, "_of_images", lambda *_: seconds[torch.get_num_threads()])
+        assert Session(small(PLAIN, arrays), tmp_path / "x").plan.threads == fastest
+        assert torch.get_num_threads() == 4
+
+    def test_a_run_goes_on_with_those_that_it_began_with(self, arrays, tmp_path, monkeypatch):
+        monkeypatch.setattr(planning, "fastest_threads", lambda *_: 2)
+        run = Session(small(PLAIN, arrays), tmp_path / "x")
+        assert {torch.get_num_threads() for _ in run.train(lambda: run.state.seen > 0)} == {2}
+        assert torch.get_num_threads() == 4
+        assert run.folder.context()["hardware"]["threads"] == 2
+        monkeypatch.setattr(planning, "fastest_threads", None)
+        assert Session(run.recipe, tmp_path / "x").plan.threads == 2
+        with working(1):  # where there are fewer now
+            assert Session(run.recipe, tmp_path / "x").plan.threads == 1
+
+    def test_who_says_how_many_has_so_many(self, arrays, tmp_path, monkeypatch):
+        monkeypatch.setattr(planning, "fastest_threads", None)
+        assert Session(small(PLAIN, arrays), tmp_path / "x", threads=3).plan.threads == 3
+        monkeypatch.setenv("OMP_NUM_THREADS", "4")
+        assert Session(small(PLAIN, arrays), tmp_path / "x").plan.threads == 4
+        with pytest.raises(ValueError, match="threads"):
+            Session(small(PLAIN, arrays), tmp_path / "x", threads=0)
 
 
 class TestMemory:

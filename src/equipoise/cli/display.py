@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -97,7 +98,9 @@ def _lasts(run: Session) -> str:
         return "as long as it takes: nothing is timed where weights are sharded"
     pace = run.plan.pace
     needs = f"{size(pace.memory)} of memory and {size(run.plan.disk())} on the disk"
-    return f"about {duration(run.forecast())} here, at {per_second(pace.image)} images a second; it needs {needs}"
+    threads, most = run.plan.threads, torch.get_num_threads()
+    speed = f"{per_second(pace.image)} images a second" + f" on {threads} of {most} threads" * (threads < most)
+    return f"about {duration(run.forecast())} here, at {speed}; it needs {needs}"
 
 
 def finished(run: Session, page: Path) -> int:

@@ -21,13 +21,14 @@ from ..training import role
 from ..trees import leaves
 from ..watching import Watch, unwatched
 from .assemble import Assembled, assemble, rounds
-from .hardware import memory
+from .hardware import memory, working
 from .outputs import on_noise
 from .trial_batches import batch_of_noise
 
 SECONDS = 2.0  # of timing, of which the first round, which is slower, is left out
 FEWEST, LONGER = 6, 5  # rounds, as long as they take at most so many times as long
 MOST = 3  # times the median: a round that took longer was held up by other work
+BRIEFLY, FASTER = 0.25, 0.8  # seconds of a trial of threads, and what fewer of them must take of its time
 SHORTEST = 0.3  # seconds for a level of growth
 PIXELS = 256 * 256  # of the images together that a CPU is timed with, or of one
 ROUNDS = 20  # at most; lazy penalties come every few
@@ -90,6 +91,25 @@ def measured(
         each = [(phase, of_side[phase.side]) for phase in phases]
         mean = sum(image * (phase.end - phase.begin) for phase, image in each) / images
         return Pace(mean, _of_scores(assembled, recipe, labels, now), tuple(each), memory(device), _size(assembled))
+
+
+def fastest_threads(recipe: Recipe, labels: LabelSpace, device: torch.device) -> int:
+    """As many threads as torch has now; half of them, a quarter..., as long as first rounds are faster by a quarter.
+
+    Fewer are faster where other work holds the cores, or where networks are too small for so many.
+    """
+    with torch.random.fork_rng([]):
+        assembled, now = assemble(recipe, labels, device), partial(_now, device, time.perf_counter)
+
+        def took(threads: int) -> float:
+            with working(threads):
+                return _of_images(assembled, recipe, labels, device, now, 0, BRIEFLY)
+
+        threads = torch.get_num_threads()
+        seconds = took(threads) if threads > 1 else 0.0
+        while threads > 1 and (fewer := took(threads // 2)) < FASTER * seconds:
+            threads, seconds = threads // 2, fewer
+        return threads
 
 
 def _of_images(

@@ -5,7 +5,8 @@ import gc
 import os
 import platform
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,22 @@ def keep_freed_memory(device: torch.device) -> bool:
         return False
     mallopt = ctypes.CDLL(None).mallopt
     return bool(mallopt(MMAP_MAX, 0) and mallopt(TRIM_THRESHOLD, -1))
+
+
+@contextmanager
+def working(threads: int) -> Iterator[None]:
+    """What is done within has so many threads; afterwards there are as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def threads_stated() -> bool:
+    """Whether the environment says how many threads there are."""
+    return any(name in os.environ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"))
 
 
 def hardware(device: torch.device) -> dict[str, Any]:

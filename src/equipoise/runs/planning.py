@@ -13,8 +13,8 @@ from ..watching import Watch
 from .certificate import Certificate, certify, needs, probe_of
 from .choices import choose
 from .folder import RunFolder, Unusable
-from .forecast import Pace, measured
-from .hardware import forget_peak
+from .forecast import Pace, fastest_threads, measured
+from .hardware import forget_peak, threads_stated, working
 from .real_images import find, load_dataset, sets_in, training_batches
 from .references import identity
 from .rehearsal import rehearse
@@ -35,8 +35,11 @@ class Plan:
     certificate: Certificate | None = None
     """Whether gradients are those of plain float32, where a new run computes in another way."""
 
-    def __init__(self, recipe: Recipe, folder: RunFolder, device: torch.device, world: World, watch: Watch) -> None:
+    def __init__(
+        self, recipe: Recipe, folder: RunFolder, device: torch.device, world: World, watch: Watch, threads: int | None
+    ) -> None:
         self.folder, self.device, self.world, self.watch = folder, device, world, watch
+        self.asked_threads = threads
         world.together(lambda: self.complete(recipe))
         self.recipe, self.reasons = world.from_first((self.recipe, self.reasons))
 
@@ -85,10 +88,23 @@ class Plan:
         return self.recipe.shard and self.world.size > 1
 
     @cached_property
+    def threads(self) -> int:
+        """The threads of a run: those that were asked for, that it was begun with, or that are fastest."""
+        available = torch.get_num_threads()
+        if self.asked_threads is not None:
+            return self.asked_threads
+        if self.device.type != "cpu" or self.world.size > 1 or threads_stated():
+            return available
+        if self.folder.recipe_file.exists():
+            return min(available, self.folder.context()["hardware"]["threads"])
+        return fastest_threads(self.recipe, self.dataset.meaning.space, self.device)
+
+    @cached_property
     def pace(self) -> Pace:
         """How fast this machine trains and scores."""
         labels = self.dataset.meaning.space
-        return measured(self.share(self.recipe), labels, self.device, self.watch).shared(self.world.size)
+        with working(self.threads):
+            return measured(self.share(self.recipe), labels, self.device, self.watch).shared(self.world.size)
 
     def share(self, recipe: Recipe) -> Recipe:
         """The recipe with this process's share of its batches, where they can be shared."""

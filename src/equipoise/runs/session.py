@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from ..checks import check_range
 from ..growth import Growth
 from ..metrics.evaluation import versions
 from ..processes import ALONE, World, reached
@@ -19,7 +20,7 @@ from ..training import State, Stats
 from ..watching import Watch, unwatched
 from .assemble import Assembled, assemble, rounds
 from .folder import RunFolder, Unusable, append_row, load_checkpoint, read_rows, write_whole
-from .hardware import hardware, keep_freed_memory, memory
+from .hardware import hardware, keep_freed_memory, memory, working
 from .levels import BESIDE, level_of
 from .measuring import Bench
 from .outputs import drawn, outputs
@@ -50,20 +51,24 @@ def train(
     device: torch.device | str = "cpu",
     stop: Callable[[], bool] = lambda: False,
     world: World = ALONE,
+    threads: int | None = None,
 ) -> Iterator[Progress]:
     """Trains in folder `out` for as long as it is iterated, until `recipe.images` or `stop()`; resumes where it was.
 
     Yields after each round. When it has run to its end the last state is saved. The processes of a `world`, which see
-    the same folder, all call this; a resumed run may have another number of them.
+    the same folder, all call this; a resumed run may have another number of them. `threads` are those of the CPU, as
+    in `Session`.
     """
-    yield from Session(recipe, out, device, world).train(stop)
+    yield from Session(recipe, out, device, world, threads=threads).train(stop)
 
 
 class Session:
     """One process's work on a run folder: it starts a run or resumes it, and trains.
 
     Making it plans the run, which raises ValueError for what cannot work, and for a folder that holds another recipe.
-    Nothing is written before `train`. Of several processes the first one writes.
+    Nothing is written before `train`. Of several processes the first one writes. Without a number of `threads` a run
+    on a CPU has as many as the environment says (OMP_NUM_THREADS), or as it was begun with, which is what makes it the
+    same bit by bit; a new one as many as torch has, or fewer where they are faster on the machine as it is now.
     """
 
     def __init__(
@@ -73,10 +78,12 @@ class Session:
         device: torch.device | str = "cpu",
         world: World = ALONE,
         watch: Watch = unwatched,
+        threads: int | None = None,
     ) -> None:
+        check_range(at_least=1, threads=1 if threads is None else threads)
         self.folder, self.device, self.world = RunFolder(out), torch.device(device), world
         keep_freed_memory(self.device)
-        self.plan = Plan(recipe, self.folder, self.device, world, watch)
+        self.plan = Plan(recipe, self.folder, self.device, world, watch, threads)
         self.recipe, self.dataset = self.plan.recipe, self.plan.dataset
         world.together(self.build)
 
@@ -102,6 +109,7 @@ class Session:
     def train(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Progress]:
         """Trains until the recipe's length or `stop()`, of any process; yields after each round."""
         with ExitStack() as held:
+            held.enter_context(working(self.plan.threads))
             self.world.together(lambda: self.begin(held))
             if saved := self.world.together(self.restore):
                 self.state.load_state_dict(saved)

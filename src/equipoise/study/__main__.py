@@ -9,9 +9,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
-from .files import threads
 from .work import Event, work
 from .workers import PROBLEM
 
@@ -45,7 +42,6 @@ def main(out: Path, device: str) -> None:
             asked.append(signal.SIGPIPE)
 
     logging.getLogger("equipoise").addHandler(Notes(say))
-    torch.set_num_threads(threads(out))
     said = 0.0
     for event in work(out, lambda: bool(asked), device):
         if event.seen and not event.ended and time.monotonic() < said + EVERY:

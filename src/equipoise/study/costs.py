@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -28,23 +27,11 @@ class Cost(NamedTuple):
 
 def costs(study: Study, device: torch.device | str, threads: int) -> Iterator[Cost]:
     """The cost of a run of each cell, with so many threads."""
-    with working(threads):
-        for cell in study.cells:
-            try:
-                yield _cost(study, cell, device)
-            except (ValueError, torch.OutOfMemoryError) as error:
-                yield Cost(cell, 0.0, 0, str(error))
-
-
-@contextmanager
-def working(threads: int) -> Iterator[None]:
-    """What is timed within has so many threads, as runs will have; afterwards there are as many as before."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    for cell in study.cells:
+        try:
+            yield _cost(study, cell, device, threads)
+        except (ValueError, torch.OutOfMemoryError) as error:
+            yield Cost(cell, 0.0, 0, str(error))
 
 
 def runs_of(study: Study, cell: Cell) -> float:
@@ -85,11 +72,12 @@ def check_data(study: Study) -> None:
         seen.add(recipe.data)
 
 
-def _cost(study: Study, cell: Cell, device: torch.device | str) -> Cost:
+def _cost(study: Study, cell: Cell, device: torch.device | str, threads: int) -> Cost:
     drawn = setting(study, cell, 0) if cell in study.searched else {}
     recipe = study.recipe(cell, study.seeds[0], drawn)
     timed, mark = recipe.minutes is not None and recipe.images is None, time.perf_counter()
-    session = Session(recipe if not timed else replace(recipe, images=10_000), Path("unwritten") / cell.slug, device)
+    tried = recipe if not timed else replace(recipe, images=10_000)
+    session = Session(tried, Path("unwritten") / cell.slug, device, threads=threads)
     starts = time.perf_counter() - mark
     seconds = 60 * float(recipe.minutes or 0) if timed else session.forecast()
     return Cost(cell, starts + seconds, session.plan.disk())

@@ -15,7 +15,7 @@ from ..recipe import Recipe, known
 from ..runs import Session
 from ..spec import find, parse
 from .comparison import Summary, probability_better, summary
-from .costs import serial_runs, working
+from .costs import serial_runs
 from .grid import Study
 from .search import Search
 from .spaces import drawn
@@ -57,8 +57,7 @@ def tuning(
     trained to the end with three seeds each, which says how sure the answer is. `lengths` are those of a search that
     has begun, which do not follow from how busy the machine is now.
     """
-    with working(threads):
-        session = Session(replace(recipe, images=None, minutes=minutes), out / "timed", device)
+    session = Session(replace(recipe, images=None, minutes=minutes), out / "timed", device, threads=threads)
     complete, own = session.recipe, ("seed", "minutes", "images")
     searched = space(complete, fields)
     drawn(searched, np.random.default_rng(0))  # raises ValueError for a range that is none
@@ -72,8 +71,7 @@ def tuning(
     )
     if lengths is not None:
         return study.changed(base={**base, **lengths})
-    with working(threads):
-        pace = session.plan.pace
+    pace = session.plan.pace
     runs, least = serial_runs(study, workers), 20 * known(complete.batch)
     scores = search.parts
     beside = STARTS + (1 + scores) * known(complete.score_images) * pace.scored  # seconds of a run that train nothing

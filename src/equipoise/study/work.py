@@ -15,10 +15,10 @@ from ..recipe import Recipe
 from ..runs import Session
 from ..runs.folder import Busy, Unusable, write_whole
 from ..runs.forecast import measured
-from ..runs.hardware import forget_peak
+from ..runs.hardware import forget_peak, working
 from ..runs.session import NotFinite
 from .costs import check_data
-from .files import begun
+from .files import begun, threads
 from .grid import scored_alike
 from .plan import FAILURE, Job, failure, has_ended, jobs
 
@@ -101,7 +101,7 @@ def advance(out: Path, job: Job, stop: Callable[[], bool], device: torch.device 
     """Trains a run; how far it is after each round."""
     folder = out / job.key
     forget_peak(torch.device(device))
-    session = Session(timed(out, job, torch.device(device)), folder, device)
+    session = Session(timed(out, job, torch.device(device)), folder, device, threads=threads(out))
     until = job.until or session.recipe.images or 0
     for progress in session.train(lambda: stop() or session.state.seen >= until):
         yield Progress(progress.seen, until)
@@ -119,17 +119,18 @@ def timed(out: Path, job: Job, device: torch.device) -> Recipe:
     file = out / job.cell.slug / "images.json"
     with FileLock(out / CLAIMS / f"{job.cell.slug}.time"):
         if not file.exists():
-            images = images_in(recipe, out / job.cell.slug / "timed", device)
+            images = images_in(recipe, out / job.cell.slug / "timed", device, threads(out))
             write_whole(file, lambda beside: beside.write_text(json.dumps(images)))
     return scored_alike(replace(recipe, images=json.loads(file.read_text()), minutes=None))
 
 
-def images_in(recipe: Recipe, unwritten: Path, device: torch.device) -> int:
+def images_in(recipe: Recipe, unwritten: Path, device: torch.device, threads: int) -> int:
     """How many real images fit into the recipe's minutes, training alone."""
-    long = Session(replace(recipe, images=1_000_000, score_every=1_000_000, minutes=None), unwritten, device)
-    alone = device.type == "cpu" and torch.get_num_threads() == 1
-    clock = time.process_time if alone else time.perf_counter
-    pace = measured(long.recipe, long.dataset.meaning.space, device, clock=clock)
+    endless = replace(recipe, images=1_000_000, score_every=1_000_000, minutes=None)
+    long = Session(endless, unwritten, device, threads=threads)
+    clock = time.process_time if device.type == "cpu" and threads == 1 else time.perf_counter
+    with working(threads):
+        pace = measured(long.recipe, long.dataset.meaning.space, device, clock=clock)
     return max(1, round(60 * float(recipe.minutes or 0) / pace.image))
 
 

@@ -152,13 +152,10 @@ def on_ray(study: Study, out: str | Path, workers: int, device: str = "cpu", thr
     ray.init(ignore_reinit_error=True, log_to_driver=False)
     gpus = int(device.startswith("cuda"))
     task = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=3)(_on_a_machine)
-    ray.get([task.remote(str(folder), device, threads) for _ in range(workers)])
+    ray.get([task.remote(str(folder), device) for _ in range(workers)])
 
 
-def _on_a_machine(out: str, device: str, threads: int) -> None:
-    import torch
-
-    torch.set_num_threads(threads)
+def _on_a_machine(out: str, device: str) -> None:
     for _ in work(out, device=device):
         pass
 

@@ -43,6 +43,9 @@ class Train(Command):
         bool, tyro.conf.arg(help="write where the time goes, profile.txt, and a trace of two rounds, trace.json")
     ] = False
     device: Device = "auto"
+    threads: Annotated[
+        int | None, tyro.conf.arg(help="of a CPU; automatic: OMP_NUM_THREADS, or as many as train fastest")
+    ] = None
     usual: Usual = field(default_factory=Usual)
     data: Reading = field(default_factory=Reading)
     networks: Networks = field(default_factory=Networks)
@@ -71,7 +74,7 @@ class Train(Command):
         with joined() as world:
             recipe, device = located(self.length()), chosen_device(self.device)
             with display.passes(show=world.leads) as watch:
-                run = runs.Session(recipe, self.out, device, world, watch)
+                run = runs.Session(recipe, self.out, device, world, watch, self.threads)
             return self.lead(run) if world.leads else self.follow(run)
 
     def lead(self, run: runs.Session) -> int:
