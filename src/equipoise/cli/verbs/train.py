@@ -44,7 +44,10 @@ class Train(Command):
     ] = False
     device: Device = "auto"
     threads: Annotated[
-        int | None, tyro.conf.arg(help="of a CPU; automatic: OMP_NUM_THREADS, or as many as train fastest")
+        int | None,
+        tyro.conf.arg(
+            help="of a CPU: what OMP_NUM_THREADS says, or as many as train fastest", help_behavior_hint="(automatic)"
+        ),
     ] = None
     usual: Usual = field(default_factory=Usual)
     data: Reading = field(default_factory=Reading)
