@@ -314,6 +314,23 @@ class TestRuns:
         assert "8 of 8 runs have ended" in page
         assert "http" not in re.sub(r"http-equiv|http://www.w3.org", "", page)
 
+    def test_the_table_has_the_means_of_the_runs(self, finished):
+        runs: dict[tuple[str, str], list[float]] = {}
+        for row in rows(finished):
+            runs.setdefault((row["row"], row["column"]), []).append(float(row["value"]))
+        with (finished / "table.csv").open() as file:
+            cells = {(row["row"], row["column"]): row for row in csv.DictReader(file)}
+        assert cells.keys() == runs.keys()
+        baseline = begun(finished).compared_with
+        for cell, values in runs.items():
+            found = [float(cells[cell][name]) for name in ("low", "mean", "high")]
+            assert found == sorted(found)
+            assert found[1] == pytest.approx(np.mean(values))
+            assert cells[cell]["runs"] == str(len(values))
+            assert (cells[cell]["p"] == "") == (cell[0] == baseline)
+        for column in begun(finished).columns:
+            assert [row["best"] for (_, other), row in cells.items() if other == column].count("True") == 1
+
     def test_the_table_for_a_paper(self, finished):
         report.write(finished)
         text = (finished / "table.tex").read_text()

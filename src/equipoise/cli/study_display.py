@@ -116,5 +116,5 @@ def _scores(study: Study, found: Outcome) -> str:
 
 def finished(page: Path) -> int:
     """Says where everything is."""
-    print(f"report: {page}\ntable: {page.with_name('results.csv')}, {page.with_name('table.tex')}")
+    print(f"report: {page}\ntable: {page.with_name('table.csv')}, {page.with_name('table.tex')}")
     return 0

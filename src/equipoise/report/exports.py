@@ -1,6 +1,6 @@
-"""The results of a study for other programs: CSV, a line for each run and score; LaTeX, a table for each score."""
+"""The results of a study for other programs: CSV, a line for each run or cell; LaTeX, a table for each score."""
 
-import csv as csv_format
+import csv
 import io
 from math import isnan
 
@@ -12,19 +12,36 @@ from .study_results import Outcome, Results
 from .study_tables import Matrix, Value, in_fields, matrix
 
 RUN = ["row", "column", "seed", "trial", "setting", "state"]
-HEAD = [*RUN, "metric", "value", "low", "high", "survived", "images", "seconds", "card"]
+RESULTS = [*RUN, "metric", "value", "low", "high", "survived", "images", "seconds", "card"]
+CELLS = ["row", "column", "metric", "mean", "low", "high", "survivors", "runs", "p", "best"]
 SPECIAL = str.maketrans({char: f"\\{char}" for char in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\^{}"})
 
 
-def csv(results: Results) -> str:
+def runs_csv(results: Results) -> str:
     """All runs, failed ones too, and the trials of a search."""
+    lines = [line for outcome in results.outcomes for line in _lines(results, outcome)]
+    lines += [_trial(results, cell, trial) for cell, trials in results.trials.items() for trial in trials]
+    return _csv(RESULTS, lines)
+
+
+def cells_csv(results: Results) -> str:
+    """All cells: means over seeds with 95 per cent intervals, survivors of the runs that ended, and the corrected p
+    against the baseline row."""
+    lines: list[list[object]] = []
+    for metric in results.metrics:
+        scores = matrix(results, metric)
+        for row, values in scores.rows:
+            for column, value in zip(scores.columns, values, strict=True):
+                numbers = list(value.found[:3]) if value.found else []
+                ends = ["" if isnan(number) else number for number in numbers] or [""] * 3
+                counts = results.survivors(Cell(row, column))
+                lines.append([row, column, metric, *ends, *counts, "" if value.p is None else value.p, value.best])
+    return _csv(CELLS, lines)
+
+
+def _csv(head: list[str], lines: list[list[object]]) -> str:
     out = io.StringIO()
-    table = csv_format.writer(out, lineterminator="\n")
-    table.writerow(HEAD)
-    for outcome in results.outcomes:
-        table.writerows(_lines(results, outcome))
-    for cell, trials in results.trials.items():
-        table.writerows(_trial(results, cell, trial) for trial in trials)
+    csv.writer(out, lineterminator="\n").writerows([head, *lines])
     return out.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""The page of a study: one HTML file that needs nothing beside it, a CSV and a LaTeX file beside it."""
+"""The page of a study: one HTML file that needs nothing beside it; beside it its results for other programs."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from ..runs.folder import write_whole
 from ..study import Cell
 from . import study_curves, study_spectra, study_tables, thumbnails
 from .curves import Axis
-from .exports import csv, latex
+from .exports import cells_csv, latex, runs_csv
 from .next_steps import typed
 from .page import HTML, POLICY, text_of
 from .sections import Figure, figure
@@ -16,7 +16,7 @@ from .tables import plain
 from .themes import variables
 from .thumbnails import Shown
 
-FILES = ("report.html", "results.csv", "table.tex")
+FILES = ("report.html", "results.csv", "table.csv", "table.tex")
 
 
 class Sheet(NamedTuple):
@@ -36,9 +36,9 @@ class CellRecipe(NamedTuple):
 
 
 def write(out: str | Path) -> Path:
-    """Writes report.html, results.csv and table.tex into the folder of a study; raises ValueError where it is none."""
+    """Writes the page and its tables into the folder of a study; raises ValueError where it is none."""
     found = results(out)
-    contents = (page(found), csv(found), latex(found))
+    contents = (page(found), runs_csv(found), cells_csv(found), latex(found))
     paths = [Path(out) / name for name in FILES]
     for path, content in zip(paths, contents, strict=True):
         encoded = content.encode(errors="replace")

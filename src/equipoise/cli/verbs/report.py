@@ -18,7 +18,7 @@ class Report(Command):
     """Write report.html into the folder of a run or of a study: samples, curves, scores, every choice.
 
     equipoise report runs/x
-    equipoise report runs/study     # results.csv and table.tex too
+    equipoise report runs/study     # results.csv, table.csv and table.tex too
     """
 
     folder: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN|STUDY", help="folder of a run or of a study")]
