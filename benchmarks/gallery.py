@@ -25,8 +25,7 @@ ASKED = 2_000  # images for the classifier of conditional runs
 
 
 class Run(NamedTuple):
-    """What differs from a preset, images of training and between scores, what did not work first, measured, and "
-    "what does."""
+    """What differs from a preset, images of training and between scores, and what did not work first, measured."""
 
     settings: str
     images: int = 40_000

@@ -15,7 +15,7 @@ import torch
 from equipoise import presets
 from equipoise.labels import LabelSpace
 from equipoise.recipe import known
-from equipoise.runs.forecast import measured
+from equipoise.runs.forecast import measure_pace
 
 CPU = torch.device("cpu")
 
@@ -40,7 +40,8 @@ def recipe(size, network, batch, images):
 def paces(growing, times):
     """The paces of growing and of training at full size, in turns."""
     whole = replace(growing, growth="none")
-    return zip(*((measured(which, LabelSpace(), CPU) for which in (growing, whole)) for _ in range(times)), strict=True)
+    pace = lambda recipe: measure_pace(recipe, LabelSpace(), CPU)
+    return zip(*((pace(growing), pace(whole)) for _ in range(times)), strict=True)
 
 
 def main():

@@ -13,8 +13,8 @@ from PIL import Image
 from run_pages import ROOT, Told, recipe, told, train, write
 
 from equipoise.report import numbers
-from equipoise.report.record import called, number
-from equipoise.report.tables import measured
+from equipoise.report.record import number, score_title
+from equipoise.report.tables import way_of
 
 CIFAR = "data/cifar-10-batches-py"
 CELLS = (
@@ -181,7 +181,7 @@ def row(name, record):
     """A line of the table."""
     last, hardware = by_seen(record)[-1], record.context["hardware"]
     score = "; ".join(
-        f"{called(key, last)} {numbers.value(number(last, key))}" for key in last["scores"] if "." not in key
+        f"{score_title(key, last)} {numbers.value(number(last, key))}" for key in last["scores"] if "." not in key
     )
     seen = numbers.count(record.seen) + ("" if record.finished else f" of {numbers.count(record.images)}")
     took, forecast = numbers.duration(record.seconds), record.context.get("forecast")
@@ -195,14 +195,14 @@ def entry(name, record, pictures):
     """What the page says of a run; draws its picture."""
     strip(record).save(pictures / f"{name}.png", optimize=True)
     last = by_seen(record)[-1]
-    way, first = measured(last), next(iter(last["scores"]))
+    way, first = way_of(last), next(iter(last["scores"]))
     scores = ", ".join(f"{numbers.value(number(of, first))} at {numbers.count(of['seen'])}" for of in by_seen(record))
     return ENTRY.format(
         name=name,
         note=RUNS[name].note,
         command=command(name),
         measured=f"Measured: {way.sides}, {way.features} features",
-        curve=f"{called(first, last)}: {scores}.",
+        curve=f"{score_title(first, last)}: {scores}.",
     )
 
 

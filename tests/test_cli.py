@@ -203,16 +203,16 @@ class TestMinutes:
         return cli.main(["train", str(photos), "--out", str(out), "--size", "8", *fixed, *flags])
 
     def test_they_become_images_once(self, photos, tmp_path, monkeypatch, capsys):
-        monkeypatch.setattr(planning, "measured", lambda *_: Pace(image=0.5, scored=0.001))
+        monkeypatch.setattr(planning, "measure_pace", lambda *_: Pace(image=0.5, scored=0.001))
         assert self.train(photos, tmp_path / "x", "--minutes", "0.2") == 0
         assert "images 22: in 0.2 minutes, at 2 images a second and some scores" in capsys.readouterr().out
-        monkeypatch.setattr(planning, "measured", None)  # a run that is there is not timed again
+        monkeypatch.setattr(planning, "measure_pace", None)  # a run that is there is not timed again
         assert self.train(photos, tmp_path / "x", "--minutes", "0.2") == 0
         assert self.train(photos, tmp_path / "x", "--minutes", "0.3") == 1
         assert "It differs in minutes: 0.2 there, 0.3 here" in capsys.readouterr().err
 
     def test_they_take_the_place_of_a_presets_length(self, photos, tmp_path, monkeypatch):
-        monkeypatch.setattr(planning, "measured", lambda *_: Pace(image=0.5, scored=0.001))
+        monkeypatch.setattr(planning, "measure_pace", lambda *_: Pace(image=0.5, scored=0.001))
         assert self.train(photos, tmp_path / "x", "--minutes", "0.2", "--preset", "sngan", "--d-norm", "none") == 0
         assert RunFolder(tmp_path / "x").recipe().images == 22
 

@@ -20,7 +20,7 @@ from equipoise.networks.growing import Growing, first_grid, growing, shown
 from equipoise.optimizers import adam
 from equipoise.runs import Session
 from equipoise.runs.folder import load_checkpoint
-from equipoise.runs.forecast import measured
+from equipoise.runs.forecast import measure_pace
 from equipoise.training import State, steps
 
 SIDES = (4, 8, 16)
@@ -311,7 +311,7 @@ class TestRuns:
 
     def test_what_each_level_costs_is_known_before(self, pictures, tmp_path):
         run = Session(self.recipe(pictures, "progressive(hold=8, fade=8)"), tmp_path / "x")
-        pace = measured(run.recipe, run.dataset.meaning.space, run.device)
+        pace = measure_pace(run.recipe, run.dataset.meaning.space, run.device)
         assert [phase.side for phase, _ in pace.phases] == [4, 8, 8, 16, 16]
         took = sum(image * (phase.end - phase.begin) for phase, image in pace.phases)
         assert took == pytest.approx(96 * pace.image)

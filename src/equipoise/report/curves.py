@@ -16,12 +16,12 @@ from .record import (
     best,
     by_card,
     by_output,
-    called,
     column,
     features_key,
     is_higher_better,
     number,
     real_floor,
+    score_title,
     scores_in,
 )
 
@@ -157,7 +157,7 @@ def _scores(record: Record, axis: Axis, metric: str, rows: list[Row]) -> Plot | 
     log = min(heights) > 0 and max(heights) > 10 * min(heights)
     mark = _best_mark(axis, top, metric) if top else None
     return Plot(
-        called(metric, *known),
+        score_title(metric, *known),
         _caption(floor, len(groups), is_higher_better(metric, known[-1])),
         axis.label,
         lines,

@@ -32,8 +32,8 @@ def cells_csv(results: Results) -> str:
         scores = matrix(results, metric)
         for row, values in scores.rows:
             for column, value in zip(scores.columns, values, strict=True):
-                numbers = list(value.found[:3]) if value.found else []
-                ends = ["" if isnan(number) else number for number in numbers] or [""] * 3
+                found = value.found[:3] if value.found else ()
+                ends = ["" if isnan(number) else number for number in found] or [""] * 3
                 counts = results.survivors(Cell(row, column))
                 lines.append([row, column, metric, *ends, *counts, "" if value.p is None else value.p, value.best])
     return _csv(CELLS, lines)

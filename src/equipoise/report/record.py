@@ -14,7 +14,7 @@ from ..runs.folder import RunFolder, read_rows
 
 Row = dict[str, Any]
 Values = NDArray[np.float64]
-Measured = dict[str, dict[str, dict[str, Any]]]
+Readings = dict[str, dict[str, dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Record:
     levels: list[tuple[int, Path]]
     nearest: Path
     seen: int
-    measured: dict[int, Measured] = field(default_factory=dict)
+    readings: dict[int, Readings] = field(default_factory=dict)
     """What instruments said of the networks, by images seen."""
 
     @property
@@ -96,8 +96,8 @@ def read(run: str | Path) -> Record:
     folder = RunFolder(run)
     context = folder.context()
     every, metrics = rows(folder.stats_file), rows(folder.metrics_file)
-    measured = {int(row["seen"]): measured_in(row) for row in every if measured_in(row)}
-    stats = [row for row in every if row["seen"] or not measured_in(row)]  # before the first round there are no others
+    readings = {int(row["seen"]): readings_in(row) for row in every if readings_in(row)}
+    stats = [row for row in every if row["seen"] or not readings_in(row)]  # before the first round there are no others
     pictures, levels = numbered(folder.samples), numbered(folder.levels)
     saved = [int(file.stem) for file in folder.checkpoint_files() if file.stem.isdecimal()]
     training = [row for row in metrics if row.get("when") == "training"]
@@ -105,7 +105,7 @@ def read(run: str | Path) -> Record:
     reached = [int(row["seen"]) for row in stats + metrics] + [seen for seen, _ in pictures] + saved
     seen = max(reached, default=0)
     return Record(
-        folder.path, context, stats, training, evaluations, pictures, levels, folder.nearest_file, seen, measured
+        folder.path, context, stats, training, evaluations, pictures, levels, folder.nearest_file, seen, readings
     )
 
 
@@ -126,7 +126,7 @@ def by_value(found: object) -> dict[str, Any]:
     return {str(k): v for k, v in found.items() if isinstance(v, dict | list)} if isinstance(found, dict) else {}
 
 
-def measured_in(row: Row) -> Measured:
+def readings_in(row: Row) -> Readings:
     """What instruments said in a row, by network and instrument: finite numbers, and lists of them."""
     of_nets = by_value(row.get("instruments"))
     found = {net: {name: finite(one) for name, one in by_value(of).items()} for net, of in of_nets.items()}
@@ -201,7 +201,7 @@ def scores_in(rows: list[Row], parts: bool = False) -> list[str]:
     return list(dict.fromkeys(key for row in rows for key in row["scores"] if whole(key)))
 
 
-def called(metric: str, *rows: Row) -> str:
+def score_title(metric: str, *rows: Row) -> str:
     """What a score is called in rows that have it."""
     return ", ".join(dict.fromkeys(title(metric, row) for row in rows))
 

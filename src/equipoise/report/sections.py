@@ -3,9 +3,9 @@
 import re
 from typing import NamedTuple
 
-from . import curves, heat, measured, numbers, tables, thumbnails
+from . import curves, heat, numbers, readings, tables, thumbnails
 from .plots import Line, Plot, svg
-from .record import Floor, Record, best, called, number, real_floor, score_before
+from .record import Floor, Record, best, number, real_floor, score_before, score_title
 from .themes import THEMES
 from .thumbnails import Shown, data_uri
 from .verdict import verdict
@@ -106,7 +106,7 @@ def facts(record: Record) -> list[Card]:
     ]
     if top_row:
         at = f"at {numbers.count(top_row['seen'])} images"
-        cards.insert(0, Card(f"Best {called(metric, top_row)}", numbers.value(top_row[metric]), at))
+        cards.insert(0, Card(f"Best {score_title(metric, top_row)}", numbers.value(top_row[metric]), at))
     return cards
 
 
@@ -151,7 +151,7 @@ def _score(record: Record, seen: int) -> str:
     if not row:
         return ""
     at = "" if row["seen"] == seen else f" at {numbers.count(row['seen'])}"
-    return f"{called(metric, row)}\u00a0{numbers.value(row[metric])}{at}"
+    return f"{score_title(metric, row)}\u00a0{numbers.value(row[metric])}{at}"
 
 
 def nearest(record: Record) -> Picture | None:
@@ -162,7 +162,7 @@ def nearest(record: Record) -> Picture | None:
         return None
     alt = "In each row a generated image, then the training images nearest to it"
     caption = f"{alt}, by {row.get('features')} features. Copies would be seen."
-    return Picture(shown, alt, caption, f"{called('memorization', row)} {numbers.value(row['memorization'])}")
+    return Picture(shown, alt, caption, f"{score_title('memorization', row)} {numbers.value(row['memorization'])}")
 
 
 def figures(record: Record, axes: list[curves.Axis]) -> list[Figure]:
@@ -173,7 +173,7 @@ def figures(record: Record, axes: list[curves.Axis]) -> list[Figure]:
 
 def instruments(record: Record) -> list[Figure]:
     """What instruments have said, against images."""
-    return [_of_instruments(picture) for picture in measured.pictures(record)]
+    return [_of_instruments(picture) for picture in readings.pictures(record)]
 
 
 def _of_instruments(picture: Plot | heat.Heat | heat.Spectra) -> Figure:
@@ -211,7 +211,7 @@ def _first_best_last(record: Record) -> list[Card]:
     metric, rows = record.scored()
     if not rows:
         return []
-    name, floor = called(metric, rows[-1]), real_floor(record, rows[-1], metric)
+    name, floor = score_title(metric, rows[-1]), real_floor(record, rows[-1], metric)
     chosen = (("First", rows[0]), ("Best", best(rows, metric) or rows[-1]), ("Last", rows[-1]))
     cards = [
         Card(f"{when} {name}", numbers.value(number(row, metric)), f"at {numbers.count(row['seen'])} images")

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .measured import called, keys_of_kind, nets, series
 from .plots import Line, Plot
+from .readings import keys_of_kind, net_title, nets, series
 from .record import Record, Values
 from .study_results import Results
 from .themes import LINES
@@ -35,7 +35,7 @@ def last_spectra(record: Record) -> Spectra:
     """The last singular values of each layer's matrix, of the first discriminator, by the layer's name."""
     for net in nets(record):
         found = series(record, net, "spectrum")
-        if found and called(net).startswith("Discriminator"):
+        if found and net_title(net).startswith("Discriminator"):
             last = found[max(found)]
             keys = [key for key in keys_of_kind(found, "reshaped") if last.get(key)]
             return {key.removesuffix(".reshaped"): np.array(last[key], np.float64) for key in keys}

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 from ..study import Cell
 from ..study.comparison import SIGNIFICANT, Agreement, Summary, agreement, ranks, significance, standings, summary
 from . import numbers
-from .record import called, card_key, number
+from .record import card_key, number, score_title
 from .study_results import Outcome, Results
-from .tables import Entry, Measured, Table, measured, most_memory, plain
+from .tables import Entry, Table, Way, most_memory, plain, way_of
 
 
 class Value(NamedTuple):
@@ -62,7 +62,8 @@ def best_rows(results: Results, metric: str, found: dict[Cell, Summary | None], 
 
 def title(results: Results, metric: str) -> str:
     """What a score is called."""
-    return called(metric, *(outcome.last for outcome in results.outcomes if outcome.last and metric in outcome.last))
+    rows = (outcome.last for outcome in results.outcomes if outcome.last and metric in outcome.last)
+    return score_title(metric, *rows)
 
 
 def in_words(found: Summary | None) -> str:
@@ -85,11 +86,11 @@ def how(results: Results) -> str:
     }
     ways: dict[str, list[str]] = {}
     for name, row in rows.items():
-        ways.setdefault(_in_a_line(measured(row)), []).append(name)
+        ways.setdefault(_in_a_line(way_of(row)), []).append(name)
     return "; ".join(way if len(ways) == 1 else f"{', '.join(names)}: {way}" for way, names in ways.items())
 
 
-def _in_a_line(way: Measured) -> str:
+def _in_a_line(way: Way) -> str:
     return f"{way.sides}, {way.features} features {way.digest[:8]}, {way.rest}"
 
 

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 from ..metrics.titles import title
 from . import numbers
 from .next_steps import given
-from .record import Record, Row, by_card, called, column, number, scores_in
+from .record import Record, Row, by_card, column, number, score_title, scores_in
 
 CLASSES = 30  # names that are shown
 
 
-class Measured(NamedTuple):
+class Way(NamedTuple):
     """What has to be known before two scores are compared."""
 
     sides: str
@@ -34,7 +34,7 @@ class Table(NamedTuple):
     head: list[str]
     entries: list[Entry]
     strong: tuple[int, ...] = ()
-    measured: Measured | None = None
+    way: Way | None = None
 
 
 class Choices(NamedTuple):
@@ -85,7 +85,7 @@ def _evaluations(rows: list[Row]) -> Table:
         floors = [numbers.value(number(known[-1], f"real_{metric}")) for metric in metrics]
         entries.append(Entry(f"{numbers.count(known[-1]['real_n'])} held-out real images", ["", "", *floors]))
     head = ["Images seen", "Weights", "Seed", *(_title(metric, rows) for metric in metrics)]
-    return Table("Evaluations, with 95 % intervals", head, entries, tuple(range(3, len(head))), measured(rows[0]))
+    return Table("Evaluations, with 95 % intervals", head, entries, tuple(range(3, len(head))), way_of(rows[0]))
 
 
 def _which(row: Row) -> list[str]:
@@ -104,7 +104,7 @@ def of_classes(record: Record) -> Table | None:
 
 
 def _title(metric: str, rows: list[Row]) -> str:
-    return called(metric, *(row for row in rows if metric in row))
+    return score_title(metric, *(row for row in rows if metric in row))
 
 
 def _values(row: Row, metrics: list[str]) -> list[str]:
@@ -113,14 +113,14 @@ def _values(row: Row, metrics: list[str]) -> list[str]:
     return [f"{score} ({numbers.interval(i)})" if i else score for score, i in zip(scores, intervals, strict=True)]
 
 
-def measured(row: Row) -> Measured:
+def way_of(row: Row) -> Way:
     """How the values of a row were measured."""
     generated, real = (numbers.count(number(row, key)) for key in ("n_fake", "n_real"))
     name, digest, resizer = (str(row.get(key, "not known")) for key in ("features", "features_hash", "resizer"))
     sides = f"{generated} generated against {real} real images of {row.get('reference', 'unnamed data')}"
     calls = plain(row.get("metrics", []))
     rest = f"{calls}; {resizer}; {row.get('dtype', 'dtype not known')}"
-    return Measured(sides, name, digest, rest)
+    return Way(sides, name, digest, rest)
 
 
 def scores(record: Record) -> list[Table]:
@@ -133,7 +133,7 @@ def _scores(rows: list[Row]) -> Table:
     head = ["Images seen", *(_title(metric, rows) for metric in metrics)]
     values = lambda row: [numbers.value(number(row, metric)) for metric in metrics]
     entries = [Entry(numbers.count(row["seen"]), values(row)) for row in rows]
-    return Table("Scores during training", head, entries, measured=measured(rows[0]))
+    return Table("Scores during training", head, entries, way=way_of(rows[0]))
 
 
 def machine(record: Record) -> Table:

@@ -1,7 +1,7 @@
 """A run in a sentence."""
 
 from . import numbers
-from .record import Record, Row, best, called, column, number, scores_in
+from .record import Record, Row, best, column, number, score_title, scores_in
 
 
 def verdict(record: Record) -> str:
@@ -28,12 +28,12 @@ def _course(record: Record, metric: str, rows: list[Row]) -> str:
     took = f", {numbers.duration(float(record.seconds_at(column(rows, 'seen'))[-1]))}" if record.seconds else ""
     top = best(rows, metric) or rows[-1]
     peak = ", its best" if top is rows[-1] else f"; best {numbers.value(top[metric])} at {numbers.count(top['seen'])}"
-    course = f"{called(metric, rows[-1])} {went} from {numbers.value(first)} to {numbers.value(last)}"
+    course = f"{score_title(metric, rows[-1])} {went} from {numbers.value(first)} to {numbers.value(last)}"
     return f"{course} in {numbers.count(rows[-1]['seen'])} images{took}{peak}"
 
 
 def _moment(row: Row, metric: str) -> str:
-    return f"{called(metric, row)} is {numbers.value(row[metric])} at {numbers.count(row['seen'])} images"
+    return f"{score_title(metric, row)} is {numbers.value(row[metric])} at {numbers.count(row['seen'])} images"
 
 
 def _ending(record: Record) -> str:

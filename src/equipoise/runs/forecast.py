@@ -67,7 +67,7 @@ def per_second(image: float) -> str:
     return f"{1 / image:,.0f}" if image < 0.1 else f"{1 / image:.2g}"
 
 
-def measured(
+def measure_pace(
     recipe: Recipe,
     labels: LabelSpace,
     device: torch.device,

@@ -13,7 +13,7 @@ from ..watching import Watch
 from .certificate import Certificate, certify, needs, probe_of
 from .choices import choose
 from .folder import RunFolder, Unusable
-from .forecast import Pace, fastest_threads, measured
+from .forecast import Pace, fastest_threads, measure_pace
 from .hardware import forget_peak, threads_stated, working
 from .real_images import find, load_dataset, sets_in, training_batches
 from .references import identity
@@ -104,7 +104,7 @@ class Plan:
         """How fast this machine trains and scores."""
         labels = self.dataset.meaning.space
         with working(self.threads):
-            return measured(self.share(self.recipe), labels, self.device, self.watch).shared(self.world.size)
+            return measure_pace(self.share(self.recipe), labels, self.device, self.watch).shared(self.world.size)
 
     def share(self, recipe: Recipe) -> Recipe:
         """The recipe with this process's share of its batches, where they can be shared."""

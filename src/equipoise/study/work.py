@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from ..recipe import Recipe
 from ..runs import Session
 from ..runs.folder import Busy, Unusable, write_whole
-from ..runs.forecast import measured
+from ..runs.forecast import measure_pace
 from ..runs.hardware import forget_peak, working
 from ..runs.session import NotFinite
 from .costs import check_data
@@ -130,7 +130,7 @@ def images_in(recipe: Recipe, unwritten: Path, device: torch.device, threads: in
     long = Session(endless, unwritten, device, threads=threads)
     clock = time.process_time if device.type == "cpu" and threads == 1 else time.perf_counter
     with working(threads):
-        pace = measured(long.recipe, long.dataset.meaning.space, device, clock=clock)
+        pace = measure_pace(long.recipe, long.dataset.meaning.space, device, clock=clock)
     return max(1, round(60 * float(recipe.minutes or 0) / pace.image))
 
 

@@ -10,8 +10,8 @@ from test_report import Parsed, full, make, stat
 
 from equipoise.report import heat, write
 from equipoise.report.heat import Heat, Spectra
-from equipoise.report.measured import called, pictures, shares
 from equipoise.report.plots import Plot, svg
+from equipoise.report.readings import net_title, pictures, shares
 from equipoise.report.record import Record, read
 from equipoise.report.themes import THEMES
 
@@ -44,7 +44,7 @@ def row(seen: int, at: float = 0.5) -> dict[str, Any]:
 def test_a_row_before_the_first_round_is_no_statistic(tmp_path: Path) -> None:
     record = measured(tmp_path, stat(100), row(200))
     assert [one["seen"] for one in record.stats] == [100, 200]
-    assert [*record.measured] == [0, 200]
+    assert [*record.readings] == [0, 200]
 
 
 def test_every_instrument_has_its_pictures(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_histogram_on_other_edges_keeps_its_mass() -> None:
 
 
 def test_networks_in_words() -> None:
-    assert [called(net) for net in ("D", "G_ab", "teacher")] == ["Discriminator", "Generator ab", "Teacher"]
+    assert [net_title(net) for net in ("D", "G_ab", "teacher")] == ["Discriminator", "Generator ab", "Teacher"]
 
 
 def test_the_page_shows_them_in_words_too(tmp_path: Path) -> None:

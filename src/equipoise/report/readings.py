@@ -50,7 +50,7 @@ OTHER = "Measured by an instrument."
 
 def pictures(record: Record) -> Iterator[Plot | Heat | Spectra]:
     """All pictures of instruments, those of one instrument together."""
-    for name in dict.fromkeys(name for row in record.measured.values() for net in row.values() for name in net):
+    for name in dict.fromkeys(name for row in record.readings.values() for net in row.values() for name in net):
         by_net = {net: series(record, net, name) for net in nets(record)}
         known = {net: found for net, found in by_net.items() if found}
         if name == "spectrum":
@@ -60,22 +60,22 @@ def pictures(record: Record) -> Iterator[Plot | Heat | Spectra]:
         elif name == "gradient_norms":
             yield from (histogram(net, whole) for net, found in known.items() if (whole := complete(found)))
         else:
-            yield from numbers(name, known)
+            yield from curves_or_heats(name, known)
 
 
 def nets(record: Record) -> list[str]:
     """The networks that were measured, discriminators first."""
-    found = dict.fromkeys(net for row in record.measured.values() for net in row)
+    found = dict.fromkeys(net for row in record.readings.values() for net in row)
     return sorted(found, key=lambda net: (not net.startswith("D"), net))
 
 
 def series(record: Record, net: str, name: str) -> Series:
     """What an instrument has said of a network."""
-    every = {seen: row.get(net, {}).get(name) for seen, row in record.measured.items()}
+    every = {seen: row.get(net, {}).get(name) for seen, row in record.readings.items()}
     return {seen: found for seen, found in every.items() if isinstance(found, dict) and found}
 
 
-def called(net: str) -> str:
+def net_title(net: str) -> str:
     """A network in words: "Discriminator", "Generator ab"."""
     role, _, rest = net.partition("_")
     return f"{PLAYERS.get(role.lower(), role).capitalize()} {rest}".strip()
@@ -86,16 +86,17 @@ def words(name: str) -> str:
     return TITLES.get(name, name.replace("_", " "))
 
 
-def numbers(name: str, by_net: dict[str, Series]) -> Iterator[Plot | Heat]:
+def curves_or_heats(name: str, by_net: dict[str, Series]) -> Iterator[Plot | Heat]:
     """Curves of an instrument with few numbers, of all networks in one plot; else a picture for each network."""
     lines: list[Line] = []
     for net, found in by_net.items():
         keys = keys_of(found.values(), float | int)
         if len(keys) > LINES:
-            yield Heat(f"{called(net)}: {words(name)}", CAPTIONS.get(name, OTHER), keys, seen(found), rows(found, keys))
+            title = f"{net_title(net)}: {words(name)}"
+            yield Heat(title, CAPTIONS.get(name, OTHER), keys, seen(found), rows(found, keys))
         else:
-            called_so = [called(net) if len(keys) == 1 else f"{called(net)}: {words(key)}" for key in keys]
-            lines += [Line(line, "", seen(found), one) for line, one in zip(called_so, rows(found, keys), strict=True)]
+            labels = [net_title(net) if len(keys) == 1 else f"{net_title(net)}: {words(key)}" for key in keys]
+            lines += [Line(line, "", seen(found), one) for line, one in zip(labels, rows(found, keys), strict=True)]
     coloured = [line._replace(colour=colour) for line, colour in zip(lines, cycle(COLOURS), strict=False)]
     if coloured:
         title = words(name)[:1].upper() + words(name)[1:]
@@ -115,7 +116,7 @@ def largest(net: str, found: Series, kind: str) -> Heat:
     first = {at: {key: row[key][0] for key in layers if row.get(key)} for at, row in found.items()}
     names = [key.removesuffix(f".{kind}") for key in layers]
     what, caption = KINDS[kind]
-    return Heat(f"{called(net)}: {what}", caption, names, seen(found), rows(first, layers))
+    return Heat(f"{net_title(net)}: {what}", caption, names, seen(found), rows(first, layers))
 
 
 def spectra(net: str, found: Series) -> Spectra:
@@ -130,7 +131,7 @@ def spectra(net: str, found: Series) -> Spectra:
         "The singular values of each layer's matrix from the largest to the smallest, at up to nine times, the last "
         "in full colour. Steep: a layer uses few directions."
     )
-    return Spectra(f"{called(net)}: spectra", caption, by_layer)
+    return Spectra(f"{net_title(net)}: spectra", caption, by_layer)
 
 
 def keys_of_kind(found: Series, kind: str) -> list[str]:
@@ -154,7 +155,7 @@ def histogram(net: str, found: Series) -> Heat:
         "How often a gradient between real and generated images has a norm, and the mean as a line. Healthy: a band "
         "that stays; under a gradient penalty around its target."
     )
-    return Heat(f"{called(net)}: gradient norms", caption, [], seen(found), np.array(cells).T, grid, means, log)
+    return Heat(f"{net_title(net)}: gradient norms", caption, [], seen(found), np.array(cells).T, grid, means, log)
 
 
 def shares(edges: Values, counts: Values, grid: Values) -> Values:
