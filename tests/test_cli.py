@@ -221,6 +221,14 @@ class TestMinutes:
         assert "--images and --minutes are both the length of training; choose one" in capsys.readouterr().err
 
 
+def test_labels_that_are_not_used_are_named(photos, tmp_path, capsys):
+    said = "labels are not used, 2 classes: --labels trains on them\n"
+    for flags, told in (([], True), (["--labels"], False)):
+        out = str(tmp_path / f"{told}")
+        assert cli.main(["train", str(photos), "--out", out, "--size", "12x16", *TINY, *flags]) == 0
+        assert (said in capsys.readouterr().out) == told
+
+
 def test_training_prints_plain_lines_where_there_is_no_terminal(photos, tmp_path, capsys):
     assert cli.main(["train", str(photos), "--out", str(tmp_path / "x"), "--size", "8", *TINY]) == 0
     out = capsys.readouterr().out

@@ -13,6 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from torch import nn
 
+from ..data import Source
+from ..labels import LabelSpace
 from ..metrics.titles import title
 from ..recipe import Networks, Recipe, known
 from ..report.numbers import duration, size
@@ -87,9 +89,22 @@ def chosen(run: Session) -> None:
     """What a new run chose for the data and the machine, and why; how long it takes."""
     for name, reason in run.plan.reasons.items():
         print(f"{name} {_typed(getattr(run.recipe, name))}: {reason}")
+    print(_unused_labels(run), end="")
     if run.plan.certificate:
         print(run.plan.certificate)
     print(f"training takes {_lasts(run)}")
+
+
+def _unused_labels(run: Session) -> str:
+    """A line on labels that the data have and the run does without; nothing where there are none that can be read."""
+    found = run.plan.found
+    if run.recipe.labels or not isinstance(found, Source):
+        return ""
+    try:
+        kind, size = LabelSpace() if found.labels is None else found.labels.meaning.space
+    except (ValueError, OSError):
+        return ""
+    return f"labels are not used, {size} {kind}: --labels trains on them\n" if size > 1 else ""
 
 
 def _lasts(run: Session) -> str:
