@@ -100,6 +100,8 @@ class Networks:
     """The discriminator's hidden activation; the network knows its own."""
     growth: Call = "none"
     """How networks that have levels grow: "progressive", or "progressive(hold=600_000, fade=600_000)"."""
+    start: Annotated[str, arg(metavar="RUN")] = "none"
+    """Run from whose networks and averages training starts; size and networks are as in that run."""
 
 
 @dataclass(frozen=True, kw_only=True)

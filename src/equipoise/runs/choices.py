@@ -19,6 +19,7 @@ from ..schedules import at
 from ..spec import find, name_of
 from ..training.precision import choose as choose_precision
 from .forecast import Pace, per_second
+from .starting import taken
 
 LARGEST = 128  # pixels; larger images have to be asked for
 SMALL = 32  # pixels; above, signals fade in networks without normalisation that start as DCGAN's do
@@ -48,6 +49,9 @@ def choose(
 
     The pace of the machine makes images of a length in minutes, and says how often there is time for a score.
     """
+    reasons = {}
+    for name, (value, reason) in taken(recipe).items():
+        recipe, reasons[name] = replace(recipe, **{name: value}), reason
     makers: dict[str, Callable[[Recipe], Choice]] = {  # later ones may look at what earlier ones chose
         "labels": lambda now: _labels(source),
         "size": lambda now: _size(source),
@@ -79,7 +83,6 @@ def choose(
         makers["g_condition"] = lambda now: Choice("self_modulation", "classes come apart soonest so, and stay varied")
     if recipe.instruments:
         makers["instruments_every"] = partial(_every, times=PICTURES)
-    reasons = {}
     for name, make in makers.items():
         if getattr(recipe, name) is None:
             value, reasons[name] = make(recipe)

@@ -33,4 +33,6 @@ def absolute(choices: Mapping[str, Any]) -> dict[str, Any]:
             found[name] = tuple(map(own, listed((words,) if isinstance(words, str) else words)))
     if data := choices.get("data"):
         found["data"] = own(data) if is_named(data) else whole(data)
+    if choices.get("start", "none") != "none":
+        found["start"] = whole(choices["start"])
     return found

@@ -19,6 +19,9 @@ from .real_images import find, load_dataset, sets_in, training_batches
 from .references import identity
 from .rehearsal import rehearse
 from .shortage import explained, more_pieces, out_of_memory
+from .starting import as_usual
+
+LENGTHS = ("images: ", "minutes: ")  # what differs where a run is to be longer
 
 
 class Plan:
@@ -72,8 +75,12 @@ class Plan:
         folder = self.folder
         if folder.recipe_file.exists():
             held = folder.recipe()
-            if differing := "; ".join(differences(recipe, held)):
-                raise Unusable(f"{folder.path} holds another recipe; nothing was changed. It differs in {differing}")
+            asked = replace(recipe, **{name: getattr(held, name) for name in as_usual(recipe)})
+            if differing := differences(asked, held):
+                longer = all(part.startswith(LENGTHS) for part in differing)
+                advice = f"; to train its networks longer: --start {folder.path} --out another folder" * longer
+                problem = f"{folder.path} holds another recipe; nothing was changed. It differs in "
+                raise Unusable(problem + "; ".join(differing) + advice)
             return held, folder.context()["chosen"]
         if folder.path.exists() and (not folder.path.is_dir() or any(f.name[0] != "." for f in folder.path.iterdir())):
             raise ValueError(f"{folder.path} exists and is no run folder; nothing in it was touched")

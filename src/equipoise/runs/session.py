@@ -29,6 +29,7 @@ from .planning import Plan
 from .real_images import training_batches
 from .scoreboard import Scoreboard
 from .shortage import explained
+from .starting import start_from
 
 ROWS = 400  # lines of statistics in a run
 
@@ -89,7 +90,7 @@ class Session:
 
     def build(self) -> None:
         """Makes the networks and all that measures them."""
-        self.assembled: Assembled = assemble(self.recipe, self.dataset.meaning.space, self.device, self.world)
+        self.assembled = self.beginning(again=bool(self.folder.checkpoint_files()))
         check_shares(self.recipe, self.assembled.growth, self.world)
         self.state: State = self.assembled.state
         self.outputs = outputs(self.dataset, self.state.averages)
@@ -182,7 +183,9 @@ class Session:
             if self.world.leads and (due(recipe.sample_every) or self.level_ends()):
                 self.picture_level()
         with span("scores"):
-            return Progress(self.state.seen, row, self.scores.add(self.state, self.untrained) if scoring else None)
+            return Progress(
+                self.state.seen, row, self.scores.add(self.state, lambda: self.beginning().state) if scoring else None
+            )
 
     def measure_start(self) -> None:
         """Writes what instruments say before the first round, unless that was written."""
@@ -235,9 +238,13 @@ class Session:
         if self.world.leads:
             write_whole(file, lambda beside: picture.save(beside, "png"))
 
-    def untrained(self) -> State:
-        """What there was before the first round, made again."""
-        return assemble(self.recipe, self.dataset.meaning.space, self.device, self.world).state
+    def beginning(self, again: bool = False) -> Assembled:
+        """What there is before the first round; where a checkpoint is loaded `again`, without the weights of another
+        run that it started from."""
+        assembled = assemble(self.recipe, self.dataset.meaning.space, self.device, self.world)
+        if self.recipe.start != "none" and not again:
+            start_from(self.recipe.start, assembled.state)
+        return assembled
 
     def level_ends(self) -> bool:
         """Whether the next round begins with larger images than the last one."""

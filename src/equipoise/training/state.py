@@ -156,6 +156,13 @@ class State:
                 load(saved[name][key])
         self.seen, self.begun = saved["seen"], saved["begun"]
 
+    def start_from(self, saved: dict[str, Any]) -> None:
+        """Takes over the networks and averages that another `state_dict` gave; all else begins anew."""
+        for name, parts in self._parts().items():
+            for key, part in parts.items() if name in ("nets", "averages") else ():
+                load = partial(scatter, part) if self.sharded else part.load_state_dict
+                load(saved[name][key])
+
     def tensors(self) -> list[Tensor]:
         """All weights, buffers and moments of optimizers, but for what is sharded."""
         modules = (*self.nets.values(), *self.averages.values(), self.components, self.scales)
