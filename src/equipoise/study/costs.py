@@ -13,8 +13,6 @@ from ..runs.real_images import find
 from .grid import Cell, Study
 from .plan import setting
 
-WHOLE = 10**9  # images of a run, as many as its parts are counted in
-
 
 class Cost(NamedTuple):
     """The seconds and the bytes of one run of a cell, or why it cannot run."""
@@ -38,10 +36,7 @@ def runs_of(study: Study, cell: Cell) -> float:
     """How many whole runs a cell has: its seeds, and the parts of runs of a search."""
     if study.search is None or cell not in study.searched:
         return float(len(study.seeds))
-    rungs = study.search.rungs(WHOLE)
-    starts = [0, *(until for _, until in rungs)]
-    parts = (count * (until - start) for (count, until), start in zip(rungs, starts, strict=False))
-    return len(study.seeds) + sum(parts) / WHOLE
+    return len(study.seeds) + sum(count * share for count, share in study.search.stretches)
 
 
 def serial_runs(study: Study, workers: int) -> float:
@@ -49,13 +44,9 @@ def serial_runs(study: Study, workers: int) -> float:
     confirmed = -(-len(study.cells) * len(study.seeds) // workers)
     if study.search is None:
         return float(confirmed)
-    rungs = study.search.rungs(WHOLE)
-    starts = [0, *(until for _, until in rungs)]
-    parts = (
-        -(-count * len(study.searched) // workers) * (until - start)
-        for (count, until), start in zip(rungs, starts, strict=False)
+    return confirmed + sum(
+        -(-count * len(study.searched) // workers) * share for count, share in study.search.stretches
     )
-    return confirmed + sum(parts) / WHOLE
 
 
 def check_data(study: Study) -> None:

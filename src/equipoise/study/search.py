@@ -37,6 +37,16 @@ class Search:
         return list(zip(self.counts, [*ends, images], strict=True))
 
     @property
+    def stretches(self) -> list[tuple[int, float]]:
+        """How many settings train on each rung, and for what share of a whole run.
+
+        >>> Search(trials=8, keep=2, method="halving").stretches
+        [(8, 0.125), (4, 0.125), (2, 0.25), (1, 0.5)]
+        """
+        ends = [until / self.parts for _, until in self.rungs(self.parts)]
+        return [(count, end - start) for count, start, end in zip(self.counts, [0.0, *ends], ends, strict=False)]
+
+    @property
     def parts(self) -> int:
         """Into how many equal parts rungs cut a run: the first one ends after one of them."""
         return self.keep ** (len(self.counts) - 1)
