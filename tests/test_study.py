@@ -23,6 +23,8 @@ from equipoise.cli import study_display
 from equipoise.recipe import Recipe
 from equipoise.report import study_spectra
 from equipoise.report.study_results import results
+from equipoise.runs import planning
+from equipoise.runs.forecast import Pace
 from equipoise.study import Search, Study, begin, begun, carry_out, costs, read, runs_of, scales, shipped, tuning
 from equipoise.study import __main__ as study_main
 from equipoise.study.comparison import (
@@ -703,6 +705,7 @@ class TestTuning:
 
     def test_from_data_to_an_answer_with_how_sure_it_is(self, tmp_path, capsys, monkeypatch):
         monkeypatch.setattr(tuning, "STARTS", 0.5)
+        monkeypatch.setattr(planning, "measure_pace", lambda *_: Pace(image=1e-4, scored=1e-5))
         words = ["tune", "ring", "--out", str(tmp_path / "t"), "--minutes", "0.2", "--trials", "2"]
         assert cli.main([*words, "--fields", "lr_d=log(3e-4, 1e-3)"]) == 0
         said = capsys.readouterr().out
