@@ -42,13 +42,13 @@ class Plan:
         self, recipe: Recipe, folder: RunFolder, device: torch.device, world: World, watch: Watch, threads: int | None
     ) -> None:
         self.folder, self.device, self.world, self.watch = folder, device, world, watch
-        self.asked_threads = threads
-        world.together(lambda: self.complete(recipe))
+        self.asked, self.asked_threads = recipe, threads
+        world.together(self.complete)
         self.recipe, self.reasons = world.from_first((self.recipe, self.reasons))
 
-    def complete(self, recipe: Recipe) -> None:
+    def complete(self) -> None:
         """Completes the recipe, loads the images, and tries a new recipe on noise and on some of them."""
-        self.recipe, self.reasons = self.resolve(recipe)
+        self.recipe, self.reasons = self.resolve(self.asked)
         self.dataset = load_dataset(self.recipe, self.watch, self.found)
         for part in sets_in(self.dataset):
             if len(part) < 2:
@@ -56,19 +56,24 @@ class Plan:
         self.identity = identity(self.dataset)
         labels = self.dataset.meaning.space
         if not self.folder.recipe_file.exists():
-            if self.sharded and recipe.minutes is not None:
+            if self.sharded and self.asked.minutes is not None:
                 raise ValueError("--minutes is timed with whole networks, which --shard does without: choose --images")
             if self.sharded:  # trials would need whole networks on the device
                 rehearse(self.recipe, labels, torch.device("cpu"))
                 return
-            rehearse(self.recipe, labels, self.device)
-            self.certify(recipe)
-            depends = recipe.score_every is None or (recipe.images is None and recipe.minutes is not None)
-            if depends or self.device.type == "cuda":
-                pace = self.fit(recipe)
-                found = replace(recipe, precision=self.recipe.precision, pieces=self.recipe.pieces)
-                self.recipe, reasons = self.resolve(found, pace)
-                self.reasons |= reasons
+            trials = (lambda: rehearse(self.recipe, labels, self.device), self.certify, self.adapt)
+            for [trial] in self.watch(([trial] for trial in trials), "trials on this machine", len(trials)):
+                trial()
+
+    def adapt(self) -> None:
+        """Completes the recipe once more where it depends on how fast this machine is, or on its memory."""
+        asked = self.asked
+        depends = asked.score_every is None or (asked.images is None and asked.minutes is not None)
+        if depends or self.device.type == "cuda":
+            pace = self.fit()
+            found = replace(asked, precision=self.recipe.precision, pieces=self.recipe.pieces)
+            self.recipe, reasons = self.resolve(found, pace)
+            self.reasons |= reasons
 
     def resolve(self, recipe: Recipe, pace: Pace | None = None) -> tuple[Recipe, dict[str, str]]:
         """The complete recipe, the one that the folder holds or a new one, with the reason of each choice."""
@@ -118,7 +123,7 @@ class Plan:
         of_one = lambda batch: batch and (batch if batch % self.world.size else batch // self.world.size)
         return replace(recipe, batch=of_one(recipe.batch), g_batch=of_one(recipe.g_batch))
 
-    def certify(self, recipe: Recipe) -> None:
+    def certify(self) -> None:
         """Compares gradients with those in plain float32, which takes the place of a precision that was left open.
 
         Raises ValueError for a network whose blocks do something else when they run again.
@@ -138,23 +143,23 @@ class Plan:
             return
         finally:
             forget_peak(self.device)
-        if not self.certificate.agrees and recipe.precision is None:
+        if not self.certificate.agrees and self.asked.precision is None:
             self.recipe = replace(self.recipe, precision="float32")
             self.reasons["precision"] = str(self.certificate)
 
-    def fit(self, recipe: Recipe) -> Pace:
+    def fit(self) -> Pace:
         """The pace; in more pieces where a batch needs more memory than there is, if they are left open."""
         try:
             with explained(self.share(self.recipe)):
                 return self.pace
         except torch.OutOfMemoryError:
             pieces = more_pieces(self.share(self.recipe))
-            if recipe.pieces is not None or pieces is None:
+            if self.asked.pieces is not None or pieces is None:
                 raise
         forget_peak(self.device)
         self.reasons["pieces"] = "a larger part of a batch needs more memory than there is"
         self.recipe = replace(self.recipe, pieces=pieces)
-        return self.fit(recipe)
+        return self.fit()
 
     def disk(self) -> int:
         """The bytes of the checkpoints that the run keeps, which is most of what it writes."""
