@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import minimize
 from test_norms_operator import OPERATORS, dense
 from torch import nn
 
@@ -157,6 +158,46 @@ def test_the_bound_is_the_product_and_the_estimate_below_it():
     assert instruments.lipschitz_bound(D, kind="reshaped")["lipschitz_bound"] < bound
 
 
+GIVING_ON = [
+    *(nn.Upsample(scale_factor=2), nn.Upsample(scale_factor=(2, 3), mode="bilinear")),
+    *(nn.Upsample(scale_factor=3, mode="bicubic"), nn.MaxPool2d(3, 1, 1), nn.MaxPool2d(3, 2, dilation=2)),
+    *(nn.LPPool2d(1, 2), nn.LPPool2d(2, 3, 1), nn.AvgPool2d(3, 1, 1), nn.AvgPool2d(3, 1, 1, count_include_pad=False)),
+    *(nn.ReflectionPad2d(3), nn.CircularPad2d((3, 0, 0, 0)), nn.ReplicationPad2d(2), nn.Unfold(3), nn.RReLU(2.0, 2.0)),
+]
+
+
+@pytest.mark.parametrize("module", GIVING_ON, ids=str)
+def test_what_gives_a_pixel_on_several_times_counts(module):
+    torch.manual_seed(0)
+    layer = nn.Conv2d(2, 2, 1)
+    net = nn.Sequential(layer, module)
+    bound = instruments.lipschitz_bound(net, torch.zeros(1, 2, 6, 6))["lipschitz_bound"]
+    maps = [torch.autograd.functional.jacobian(net, torch.randn(1, 2, 6, 6)) for _ in range(3)]
+    largest = max(torch.linalg.matrix_norm(found.reshape(-1, 72), 2).item() for found in maps)
+    assert largest <= bound * (1 + 1e-5)
+    assert bound <= 4 * largest
+
+
+def test_a_layer_that_stands_twice_counts_twice():
+    layer, act = nn.Linear(3, 3), nn.SELU()
+    layer.weight.data = 3 * torch.eye(3)
+    found = instruments.lipschitz_bound(nn.Sequential(layer, act, layer, act))["lipschitz_bound"]
+    assert found == pytest.approx((3 * 1.7581) ** 2, rel=1e-5)
+
+
+def test_a_weight_of_zero_uses_no_direction():
+    layer = nn.Linear(3, 3)
+    nn.init.zeros_(layer.weight)
+    assert instruments.effective_rank(nn.Sequential(layer)) == {"0": 0.0}
+
+
+def test_gradients_are_there_in_inference_mode():
+    net = nn.Linear(3, 1)
+    with torch.inference_mode():
+        found = instruments.lipschitz_estimate(net, torch.ones(4, 3), torch.zeros(4, 3))["lipschitz_estimate"]
+    assert found == pytest.approx(net.weight.norm().item(), rel=1e-5)
+
+
 def test_the_estimate_of_a_linear_chain_is_exact():
     """Without activations the gradient is the same everywhere."""
     D = nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 1, bias=False))
@@ -277,6 +318,20 @@ def test_js_of_disjoint_supports_is_log_two():
     assert found == pytest.approx(math.log(2), abs=1e-3)
     heads = lambda x: [60 * x[:, 0] - 30, torch.zeros(len(x), 1, 3)]
     assert instruments.js_estimate(heads, real, fake)["js_estimate"] == pytest.approx(math.log(2) / 2)
+
+
+@pytest.mark.parametrize("spread", [2.0, 4.0])
+def test_calibration_finds_the_best_of_logits_with_heavy_tails(spread):
+    torch.manual_seed(0)
+    real, fake = (spread * torch.randn(2, 300, 1)).exp() + torch.tensor([0.3, 0.0]).view(2, 1, 1)
+    found = instruments.js_estimate(lambda x: x[:, 0].double(), real, fake, calibrated=True)["js_estimate"]
+    a, b = (side[:, 0].double().numpy() for side in (real, fake))
+    scale = np.concatenate([a, b]).std()
+    loss = lambda w: (
+        np.logaddexp(0, -(w[0] * a / scale + w[1])).mean() + np.logaddexp(0, w[0] * b / scale + w[1]).mean()
+    )
+    best = min(minimize(loss, start, method="Nelder-Mead", tol=1e-10).fun for start in ([0, 0], [10, 0], [300, -1]))
+    assert found == pytest.approx(math.log(2) - best / 2, abs=1e-5)
 
 
 def test_calibration_never_loses():

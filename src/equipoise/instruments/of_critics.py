@@ -14,6 +14,7 @@ from .instrument import Instrument, Readings, measuring
 
 Norms = Float[Tensor, "points batch"]
 NEWTON = 50  # steps, far more than it takes
+DOUBLINGS = 30  # of a step of it, at most, and halvings
 
 
 @measuring
@@ -115,8 +116,8 @@ def along_segments(critic: Critic, real: Images, fake: Fakes, points: int) -> No
 
 def norms_at(critic: Critic, images: Images) -> Float[Tensor, " batch"]:
     """|grad D(x)| of each sample's logit."""
-    with torch.enable_grad():
-        leaf = images.requires_grad_()
+    with torch.inference_mode(False), torch.enable_grad():
+        leaf = images.detach().clone().requires_grad_()
         total = per_sample(critic.again()(leaf), len(leaf)).sum()
         (gradient,) = torch.autograd.grad(total, leaf, allow_unused=True) if total.requires_grad else (None,)
     return torch.zeros(len(images)) if gradient is None else gradient.detach().flatten(1).norm(dim=1)
@@ -134,10 +135,13 @@ def calibration(
     logits = torch.cat([real, fake])
     x = torch.stack([(logits - logits.mean()) / logits.std().clamp_min(1e-12), torch.ones_like(logits)], 1)
     sides = torch.cat([torch.full_like(real, 1 / len(real)), torch.full_like(fake, -1 / len(fake))])
+    known = lambda w: (logsigmoid(x @ w * sides.sign()) * sides.abs()).sum()
     w = x.new_zeros(2)
     for _ in range(NEWTON):
         s = (x @ w * sides.sign()).sigmoid()
         curvature = (x.mT * (s * (1 - s) * sides.abs())) @ x
-        w = w + torch.linalg.solve(curvature + 1e-6 * torch.eye(2).to(x), x.mT @ ((1 - s) * sides))
+        step = torch.linalg.solve(curvature + 1e-9 * torch.eye(2).to(x), x.mT @ ((1 - s) * sides))
+        shares = [2.0**power for power in range(-DOUBLINGS, DOUBLINGS)]  # of a step: far from the optimum it misleads
+        w = max((w + share * step for share in (*shares, 0.0)), key=known)
     best = x @ w
     return best[: len(real)], best[len(real) :]

@@ -1,8 +1,9 @@
 """Instruments of weights: singular values, and what follows from them."""
 
+from collections import Counter
 from collections.abc import Callable
 from math import prod
-from typing import Literal, NoReturn, cast
+from typing import Any, Literal, NoReturn, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,9 @@ from .instrument import Instrument, Readings, measuring
 from .linear_maps import Values, input_sizes, norm, operator, reshaped
 
 STEPS = 16  # blocks of Lanczos
+BICUBIC = (
+    1.45  # more than the weights of cubic interpolation, of both signs, add to in two dimensions, and its square root
+)
 SEVERAL = (nn.Bilinear, nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase)  # layers whose weights have other names
 
 
@@ -59,7 +63,7 @@ def spectrum(*, top: int = 4, steps: int = STEPS) -> Instrument:
 def effective_rank() -> Instrument:
     """exp(H(p)), p_i = sigma_i / sum sigma, of each layer's weight as a matrix (Roy and Vetterli 2007).
 
-    Between 1 and the rank: how many directions a layer uses.
+    Between 1 and the rank: how many directions a layer uses; 0 of a weight that is 0.
 
     >>> layer = nn.Linear(4, 4)
     >>> _ = nn.init.eye_(layer.weight)
@@ -68,6 +72,8 @@ def effective_rank() -> Instrument:
     """
 
     def rank(values: Values) -> float:
+        if not values.any():
+            return 0.0
         p = values.double() / values.double().sum()
         return torch.special.entr(p).sum().exp().item()
 
@@ -81,12 +87,13 @@ def effective_rank() -> Instrument:
 def lipschitz_bound(*, kind: Literal["operator", "reshaped"] = "operator", steps: int = STEPS) -> Instrument:
     """prod sigma(W_l) over layers, an upper bound of |D|_Lip (Miyato 2018, arXiv:1802.05957, Eq. 7).
 
-    It holds for a chain of layers. Batch normalisation counts with max |gamma| / sqrt(variance), other normalisations
-    with max |gamma| / sqrt(eps), activations with their largest derivative, affine layers with their largest gain, a
-    module that has a method `lipschitz_bound()` with what that gives; embeddings of labels do not count. What a forward
-    does besides, a shortcut or a sum over pixels, recurrent, bilinear and attention layers, and activations of one's
-    own, which count with 1, are not seen. `kind="reshaped"` is the
-    paper's, whose factor for a convolution may be too small by up to the square root of the kernel's area.
+    It holds for a chain of layers, one that stands in it twice counted twice. Batch normalisation counts with
+    max |gamma| / sqrt(variance), other normalisations with max |gamma| / sqrt(eps), activations with their largest
+    derivative, affine layers with their largest gain, upsampling, overlapping pools and padding with the square root of
+    how many times they may give a pixel on, a module that has a method `lipschitz_bound()` with what that gives;
+    embeddings of labels do not count. What a forward does besides, a shortcut or a sum over pixels, recurrent, bilinear
+    and attention layers, and modules of one's own, which count with 1, are not seen. `kind="reshaped"` is the paper's,
+    whose factor for a convolution may be too small by up to the square root of the kernel's area.
 
     >>> D = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 3))
     >>> D[0].weight.data, D[2].weight.data = 2 * torch.eye(3), 5 * torch.eye(3)
@@ -98,9 +105,10 @@ def lipschitz_bound(*, kind: Literal["operator", "reshaped"] = "operator", steps
 
     def measure(critic: Critic, real: Images | None, fake: Fakes | None) -> Readings:
         sizes = input_sizes(net_of(critic), real, critic.labels) if kind == "operator" else {}
+        times = Counter(module for _, module in net_of(critic).named_modules(remove_duplicate=False))
         weighted = [(n, layer) for n, layer in layers_of(critic) if not isinstance(layer, nn.Embedding)]
-        norms = [norm(layer, sizes.get(name), steps) for name, layer in weighted]
-        others = [factor(module) for module in net_of(critic).modules()]
+        norms = [norm(layer, sizes.get(name), steps) ** times[layer] for name, layer in weighted]
+        others = [factor(module) ** count for module, count in times.items()]
         return {"lipschitz_bound": prod(norms + others)}
 
     return Instrument("lipschitz_bound", measure, "weights")
@@ -176,10 +184,48 @@ LARGEST_DERIVATIVES: dict[type, Callable[[nn.Module], float]] = {
     nn.Mish: lambda module: 1.0885,
     nn.SELU: lambda module: 1.7581,
     nn.Hardswish: lambda module: 1.5,
+    nn.RReLU: lambda module: max(1.0, abs(cast(nn.RReLU, module).lower), abs(cast(nn.RReLU, module).upper)),
     nn.ELU: lambda module: max(1.0, cast(nn.ELU, module).alpha),
     nn.LeakyReLU: lambda module: max(1.0, abs(cast(nn.LeakyReLU, module).negative_slope)),
     nn.PReLU: lambda module: max(1.0, cast(nn.PReLU, module).weight.detach().abs().max().item()),
 }
+
+
+PADS = (nn.modules.padding._ReflectionPadNd, nn.modules.padding._CircularPadNd, nn.modules.padding._ReplicationPadNd)
+POOLS = (
+    *(nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d),
+    *(nn.LPPool1d, nn.LPPool2d, nn.LPPool3d, nn.Unfold),
+)
+
+
+def of_upsampling(module: Any) -> float:
+    """sqrt(how many times a pixel is given on), in two dimensions unless the factors are stated one by one."""
+    scale = module.scale_factor or 1.0
+    each = scale if isinstance(scale, tuple) else (scale, scale)
+    return prod(map(float, each)) ** 0.5 * (BICUBIC if module.mode == "bicubic" else 1.0)
+
+
+def of_padding(module: nn.Module) -> float:
+    """sqrt(how many times a pixel at most is there afterwards)."""
+    sides = cast(tuple[int, ...], module.padding)
+    if not isinstance(module, nn.modules.padding._ReplicationPadNd):
+        sides = tuple(map(bool, sides))  # twice, of either side, however wide
+    return prod(1 + before + after for before, after in zip(sides[::2], sides[1::2], strict=True)) ** 0.5
+
+
+def of_pool(module: Any) -> float:
+    """sqrt(in how many windows a pixel is), and what a sum of powers or a mean makes of a window."""
+    dimensions = 2 if isinstance(module, nn.Unfold) else int(type(module).__name__[-2])
+    each = lambda value: value if isinstance(value, tuple) else (value,) * dimensions
+    kernel, stride = each(module.kernel_size), each(module.stride or module.kernel_size)
+    spread = each(getattr(module, "dilation", 1))
+    windows = prod(k if by > 1 else -(-k // step) for k, step, by in zip(kernel, stride, spread, strict=True))
+    power = getattr(module, "norm_type", 2.0)
+    if "Avg" in type(module).__name__:
+        cut = each(0 if getattr(module, "count_include_pad", True) else module.padding)
+        fewest = prod(k - pad for k, pad in zip(kernel, cut, strict=True))  # pixels of a window at a corner
+        return max(1.0, windows / fewest) ** 0.5
+    return windows**0.5 * max(1.0, prod(kernel) ** (1 / power - 0.5))
 
 
 def factor(module: nn.Module) -> float:
@@ -193,6 +239,9 @@ def factor(module: nn.Module) -> float:
         return (largest_gain(module.weight, module.running_var) / (module.running_var + module.eps).sqrt()).max().item()
     if callable(own := getattr(module, "lipschitz_bound", None)):
         return float(own())
+    for kinds, of_kind in ((nn.Upsample, of_upsampling), (PADS, of_padding), (POOLS, of_pool)):
+        if isinstance(module, kinds):
+            return of_kind(module)
     if isinstance(module, _BatchNorm | _InstanceNorm | nn.LayerNorm | nn.GroupNorm):
         return largest_gain(module.weight, torch.ones(1)).max().item() / float(module.eps) ** 0.5
     gain = getattr(module, "gain", None)  # of an affine layer

@@ -58,6 +58,8 @@ def forget_peak(device: torch.device) -> None:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
     else:
+        if platform.libc_ver()[0] == "glibc":
+            ctypes.CDLL(None).malloc_trim(0)  # gives back what is free (mallopt(3) may keep it)
         with suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark (proc(5))
 

@@ -105,6 +105,8 @@ def _knob(recipe: Recipe, name: str) -> dict[str, Any]:
     if name in ("lr_g", "lr_d"):
         return {name: _rate(getattr(recipe, name))}
     if name == "penalty weight":
+        if not recipe.penalties:
+            raise ValueError("the recipe has no penalty to tune; try penalties='r1(weight=log(0.1, 10))'")
         return {"penalties": tuple(_weighted(penalty) for penalty in known(recipe.penalties))}
     if name == "batch":
         batch, both = known(recipe.batch), ("batch", "g_batch") if recipe.g_batch == recipe.batch else ("batch",)

@@ -16,6 +16,7 @@ from ...report.numbers import value
 from ...report.study_results import results
 from ...runs.paths import located
 from ...spec import listed
+from ...study.comparison import SIGNIFICANT
 from ...study.files import STUDY
 from ...study.plan import best_setting
 from ...study.tuning import KNOBS, MEASURED, TUNED, USUAL, Answer, answer, tuning
@@ -90,7 +91,8 @@ def in_words(found: Answer | None) -> str:
     if found is None:
         return "no setting came to its end: see the page for what failed"
     flags = shlex.join(as_flags(found.setting))
-    sure = "one seed says nothing of that" if isnan(found.sure) else f"{found.sure:.0%} sure that it is better"
+    chance = ", which may be chance" if found.sure < 1 - SIGNIFICANT / 2 else ""
+    sure = "one seed says nothing of that" if isnan(found.sure) else f"{found.sure:.0%} sure that it is better{chance}"
     lines = (
         f"{row}: {found.metric} {value(s.mean)} ({value(s.low)} to {value(s.high)}), {s.runs} seeds"
         for row, s in ((TUNED, found.tuned), (USUAL, found.usual))
