@@ -43,7 +43,8 @@ most survivors; an asterisk where a row differs from {baseline} by more than cha
 
 {costs}
 
-The time of a run in training, the mean over seeds with half of its 95 per cent interval.
+The time of a run in training, the mean over seeds with half of its 95 per cent interval; the most memory that the
+worker's process held meanwhile.
 """
 
 
