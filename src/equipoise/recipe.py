@@ -16,7 +16,6 @@ from .ranges import Range
 from .schedules import Schedule
 from .spec import build
 
-Choice = TypeVar("Choice")
 CHOICES = {
     "fit": ("crop", "stretch"),
     "domains": ("none", "unpaired", "a_to_b", "b_to_a"),
@@ -224,9 +223,7 @@ class Recipe(Scores, Machine, Optimisation, Game, Networks, Reading, Usual):
     def rate(self, name: str, images: int | None = None) -> int | float | Schedule:
         """A field that may be a schedule, as a number or as a function of the images seen in a run of so many."""
         value, length = getattr(self, name), self.images if images is None else images
-        if not isinstance(value, str):
-            return known(value)
-        return build(value, schedules, schedules.lasting(known(length)))
+        return build(value, schedules, schedules.lasting(known(length))) if isinstance(value, str) else known(value)
 
     def height_width(self) -> tuple[int, int] | None:
         """Height and width in pixels, or None while they are to be chosen."""
@@ -272,7 +269,7 @@ class Recipe(Scores, Machine, Optimisation, Game, Networks, Reading, Usual):
         path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
-def known(choice: Choice | None) -> Choice:
+def known(choice: Chosen | None) -> Chosen:
     """A field of a complete recipe, in which none is open."""
     assert choice is not None
     return choice

@@ -21,9 +21,7 @@ from .instrument import Instrument, Readings, measuring
 from .linear_maps import Values, input_sizes, norm, operator, reshaped
 
 STEPS = 16  # blocks of Lanczos
-BICUBIC = (
-    1.45  # more than the weights of cubic interpolation, of both signs, add to in two dimensions, and its square root
-)
+BICUBIC = 1.375**2  # the sizes of the weights of cubic interpolation add up to at most 1.375 along each dimension
 SEVERAL = (nn.Bilinear, nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase)  # layers whose weights have other names
 
 

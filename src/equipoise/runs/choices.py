@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from inspect import signature
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -19,7 +20,7 @@ from ..schedules import at
 from ..spec import find, name_of
 from ..training.precision import choose as choose_precision
 from .forecast import Pace, per_second
-from .starting import taken
+from .warm_start import taken
 
 LARGEST = 128  # pixels; larger images have to be asked for
 SMALL = 32  # pixels; above, signals fade in networks without normalisation that start as DCGAN's do
@@ -49,9 +50,8 @@ def choose(
 
     The pace of the machine makes images of a length in minutes, and says how often there is time for a score.
     """
-    reasons = {}
-    for name, (value, reason) in taken(recipe).items():
-        recipe, reasons[name] = replace(recipe, **{name: value}), reason
+    as_there = taken(recipe)
+    recipe, reasons = replace(recipe, **as_there), dict.fromkeys(as_there, f"as in {Path(recipe.start).name}")
     makers: dict[str, Callable[[Recipe], Choice]] = {  # later ones may look at what earlier ones chose
         "labels": lambda now: _labels(source),
         "size": lambda now: _size(source),

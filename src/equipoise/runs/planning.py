@@ -19,7 +19,7 @@ from .real_images import find, load_dataset, sets_in, training_batches
 from .references import identity
 from .rehearsal import rehearse
 from .shortage import explained, more_pieces, out_of_memory
-from .starting import as_usual
+from .warm_start import as_usual
 
 LENGTHS = ("images: ", "minutes: ")  # what differs where a run is to be longer
 

@@ -29,7 +29,7 @@ from .planning import Plan
 from .real_images import training_batches
 from .scoreboard import Scoreboard
 from .shortage import explained
-from .starting import start_from
+from .warm_start import start_from
 
 ROWS = 400  # lines of statistics in a run
 

@@ -1,8 +1,7 @@
 """Networks that are those of another run, where training starts."""
 
 from dataclasses import fields
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
@@ -13,20 +12,13 @@ from .folder import RunFolder, load_checkpoint
 READ_ALIKE = ("size", "channels", "range")  # what decides the shape of networks besides what says how they are built
 
 
-class Taken(NamedTuple):
-    """What the other run has in a field of the recipe."""
-
-    value: Any
-    reason: str
-
-
-def taken(recipe: Recipe) -> dict[str, Taken]:
-    """What makes the networks those of the run that training starts from, where the recipe is as usual."""
+def taken(recipe: Recipe) -> dict[str, Any]:
+    """The fields that make the networks those of the run that training starts from, where the recipe is as usual."""
     if recipe.start == "none":
         return {}
-    held, reason = RunFolder(recipe.start).recipe(), f"as in {Path(recipe.start).name}"
+    held = RunFolder(recipe.start).recipe()
     values = {name: getattr(held, name) for name in as_usual(recipe)}
-    return {name: Taken(value, reason) for name, value in values.items() if value != getattr(recipe, name)}
+    return {name: value for name, value in values.items() if value != getattr(recipe, name)}
 
 
 def as_usual(recipe: Recipe) -> list[str]:
