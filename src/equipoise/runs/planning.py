@@ -108,7 +108,8 @@ class Plan:
         if self.device.type != "cpu" or self.world.size > 1 or threads_stated():
             return available
         if self.folder.recipe_file.exists():
-            return min(available, self.folder.context()["hardware"]["threads"])
+            begun_with: int = self.folder.context().get("hardware", {}).get("threads", available)
+            return min(available, begun_with)
         return fastest_threads(self.recipe, self.dataset.meaning.space, self.device)
 
     @cached_property

@@ -29,8 +29,7 @@ def as_usual(recipe: Recipe) -> list[str]:
 
 def start_from(path: str, state: State) -> None:
     """Takes over networks and averages of the newest checkpoint of a run; raises ValueError where they do not fit."""
-    where = torch.device("cpu")
-    saved = load_checkpoint(RunFolder(path).newest_checkpoint(), where)
+    saved = load_checkpoint(RunFolder(path).newest_checkpoint(), torch.device("cpu"))
     own = {name: state.nets[name].state_dict() for name in state.moved}
     if own.keys() != saved["nets"].keys() or state.averages.keys() != saved["averages"].keys():
         raise ValueError(f"the networks of {path} are {', '.join(saved['nets'])}, here they are {', '.join(own)}")
