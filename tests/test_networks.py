@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from equipoise import networks, spec
+from equipoise import layers, networks, spec
 from equipoise.labels import LabelSpace
 from equipoise.networks import ImageShape
 from equipoise.networks.growing import growing
@@ -314,6 +314,20 @@ def test_features_normalised_otherwise(name):
     assert any(type(m).__name__ == "LayerNorm" for m in D.modules())
     with pytest.raises(ValueError, match=r"there is no normalisation of features 'bach'.*did you mean 'batch'"):
         make(d_feature_norm="bach")(ImageShape(1, 16, 16))
+
+
+def test_upsampling_of_dcgan():
+    """Transposed convolutions draw a grid on what is even; doubling before a 3x3 convolution does not."""
+    uneven = {}
+    for upsampling, kind in (("transposed", nn.ConvTranspose2d), ("nearest", layers.DoubleThenConvolve)):
+        G, _ = networks.dcgan(8, 8, upsampling=upsampling)(ImageShape(3, 32, 32))
+        doublings = [layer for layer in G.modules() if isinstance(layer, kind)][-3:]
+        inner = [layer(torch.ones(1, layer.in_channels, 4, 4))[..., 2:-2, 2:-2] for layer in doublings]
+        uneven[upsampling] = max(float(features.std((2, 3)).max()) for features in inner)
+        assert G(torch.randn(2, 100)).shape == (2, 3, 32, 32)
+    assert uneven["nearest"] < 1e-6 < 1e-2 < uneven["transposed"]
+    with pytest.raises(ValueError, match="upsampling cannot be 'nearst'.*did you mean 'nearest'"):
+        networks.dcgan(upsampling="nearst")
 
 
 def test_a_gain_keeps_signals_alive_in_a_deep_discriminator():

@@ -1,8 +1,13 @@
 """The deep convolutional pair (Radford, Metz and Chintala 2016, arXiv:1511.06434)."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
 from torch import nn
 
-from ..checks import check_range
+from ..checks import check_choice, check_range
+from ..layers import DoubleThenConvolve
 from .chain import Chain
 from .conditioning import Head, LabelMaps, Latents, feature_norm
 from .init import he, normal
@@ -10,6 +15,10 @@ from .pair import Discriminator, Generator
 from .shape import Architecture, ImageShape, crop, grid, levels_to, pad
 
 FIRST_SIDE = 4  # about the side of the first grid
+UPSAMPLINGS: dict[str, Callable[[int, int], nn.Module]] = {
+    "transposed": partial(nn.ConvTranspose2d, kernel_size=4, stride=2, padding=1, bias=False),
+    "nearest": partial(DoubleThenConvolve, bias=False),
+}
 
 
 def dcgan(
@@ -19,19 +28,24 @@ def dcgan(
     g_feature_norm: str = "batch",
     d_feature_norm: str = "batch",
     d_gain: float | None = None,
+    upsampling: Literal["transposed", "nearest"] = "transposed",
 ) -> Architecture:
     """Strided 4x4 convolutions with batch norm, ReLU up and leaky ReLU 0.2 down (Radford 2016, arXiv:1511.06434).
 
     From a grid of about 4x4; one level more for each doubling of the image. The paper's figure has width 128, the code
     64. Weights are initialised from N(0, 0.02), those of the discriminator with `d_gain` from N(0, d_gain / sqrt(fan
-    in)): without normalisation the former let signals fade from layer to layer.
+    in)): without normalisation the former let signals fade from layer to layer. With `upsampling` "nearest" the
+    generator doubles each pixel before a 3x3 convolution, in place of transposed convolutions, whose four kernels, one
+    for each place in a 2x2 square, begin apart and draw a grid (Odena 2016, doi:10.23915/distill.00003).
     """
+    check_choice(upsampling, [*UPSAMPLINGS], f"upsampling cannot be {upsampling!r}")
     check_range(at_least=1, g_width=g_width, d_width=d_width, z_dim=z_dim)
     check_range(above=0, d_gain=1.0 if d_gain is None else d_gain)
 
     def build(shape: ImageShape) -> tuple[nn.Module, nn.Module]:
         latents = Latents(shape, z_dim, g_feature_norm)
-        G, D = generator(shape, g_width, latents), discriminator(shape, d_width, d_feature_norm)
+        G = generator(shape, g_width, latents, UPSAMPLINGS[upsampling])
+        D = discriminator(shape, d_width, d_feature_norm)
         return normal(G), normal(D) if d_gain is None else scaled(D, d_gain)
 
     return build
@@ -45,15 +59,20 @@ def scaled(D: Discriminator, gain: float) -> Discriminator:
     return D
 
 
-def generator(shape: ImageShape, width: int, latents: Latents) -> Generator:
-    """z -> grid -> transposed convolutions that halve the channels and double the grid -> tanh."""
+def generator(
+    shape: ImageShape,
+    width: int,
+    latents: Latents,
+    upsample: Callable[[int, int], nn.Module] = UPSAMPLINGS["transposed"],
+) -> Generator:
+    """z -> grid -> convolutions that halve the channels and double the grid -> tanh."""
     levels = levels_to(shape, FIRST_SIDE)
     sizes = [width << level for level in reversed(range(levels))]
     first = nn.ConvTranspose2d(latents.inputs, sizes[0], grid(shape, levels), bias=False)
     layers = [nn.Unflatten(1, (latents.inputs, 1, 1)), first, latents.norm(sizes[0]), nn.ReLU()]
     for inputs, outputs in zip(sizes, sizes[1:], strict=False):
-        layers += [nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False), latents.norm(outputs), nn.ReLU()]
-    last = nn.ConvTranspose2d(width, shape.channels, 4, 2, 1, bias=False)
+        layers += [upsample(inputs, outputs), latents.norm(outputs), nn.ReLU()]
+    last = upsample(width, shape.channels)
     return Generator(latents, Chain(*layers, last, nn.Tanh(), crop(shape, levels)))
 
 

@@ -23,7 +23,8 @@ from .forecast import Pace, per_second
 from .warm_start import taken
 
 LARGEST = 128  # pixels; larger images have to be asked for
-SMALL = 32  # pixels; above, signals fade in networks without normalisation that start as DCGAN's do
+SMALL = 32  # pixels
+PLAIN = "dcgan(g_width=16, d_width=16, d_feature_norm='none', d_gain=0.7, upsampling='nearest')"
 FEW = 2_000  # images that are memorised, or better mirrored
 SOON = 20  # times that these are shown before they are
 MANY = 50_000  # images that are enough without augmentation
@@ -135,9 +136,7 @@ def _network(recipe: Recipe, device: torch.device) -> Choice:
         return Choice(f"mlp(width=128, z_dim={dimension})", "points have no space to convolve over")
     if device.type == "cuda":
         return Choice("r3(g_width=384, d_width=384)", "half of the paper's width, for one GPU")
-    gain = "" if _side(recipe) <= SMALL else ", d_gain=0.7"
-    plain = f"dcgan(g_width=16, d_width=16, d_feature_norm='none'{gain})"
-    return Choice(plain, "strided convolutions: of all networks the most steps a second on a few CPU cores")
+    return Choice(PLAIN, "strided convolutions: of all networks the most steps a second on a few CPU cores")
 
 
 def _loss(recipe: Recipe, device: torch.device) -> Choice:
