@@ -323,10 +323,10 @@ def test_upsampling_of_dcgan():
         G, _ = networks.dcgan(8, 8, upsampling=upsampling)(ImageShape(3, 32, 32))
         doublings = [layer for layer in G.modules() if isinstance(layer, kind)][-3:]
         inner = [layer(torch.ones(1, layer.in_channels, 4, 4))[..., 2:-2, 2:-2] for layer in doublings]
-        uneven[upsampling] = max(float(features.std((2, 3)).max()) for features in inner)
+        uneven[upsampling] = max(features.std((2, 3)).max().item() for features in inner)
         assert G(torch.randn(2, 100)).shape == (2, 3, 32, 32)
     assert uneven["nearest"] < 1e-6 < 1e-2 < uneven["transposed"]
-    with pytest.raises(ValueError, match="upsampling cannot be 'nearst'.*did you mean 'nearest'"):
+    with pytest.raises(ValueError, match=r"upsampling cannot be 'nearst'.*did you mean 'nearest'"):
         networks.dcgan(upsampling="nearst")
 
 
