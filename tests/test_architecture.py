@@ -28,6 +28,7 @@ from equipoise.metrics import features
 
 SRC = Path(equipoise.__file__).parent
 SHARED = {
+    "cache",
     "spec",
     "checks",
     "critic",

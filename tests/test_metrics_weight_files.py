@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from equipoise.metrics import cache, features
+from equipoise import cache
+from equipoise.metrics import features
 from equipoise.metrics.features import cifar_resnet, inception_v3
 from equipoise.metrics.features.weight_files import WeightFile
 

@@ -19,9 +19,9 @@ from elsewhere import killed
 from PIL import Image
 from test_networks import SMALL
 
-from equipoise import data, presets, report, runs, spec
+from equipoise import cache, data, presets, report, runs, spec
 from equipoise.data import Dataset, inspect
-from equipoise.metrics import cache, features
+from equipoise.metrics import features
 from equipoise.metrics.generation import latents, to_uint8
 from equipoise.metrics.metric import Subject
 from equipoise.presets.published import published

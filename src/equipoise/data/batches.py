@@ -20,7 +20,8 @@ from ..ranges import Range
 from ..schedules import Rate, at
 from .convert import Format
 from .dataset import Dataset, Decoder
-from .readers import Arrays
+from .readers import Arrays, Files
+from .shards import Shards
 
 MOST_WORKERS = 8
 STREAM = int.from_bytes(b"noise")  # apart from other randomness that is drawn from a seed and a position
@@ -65,9 +66,10 @@ def batches(
 
 
 def decoders(dataset: Dataset, world: World) -> int:
-    """How many processes decode a streamed set: the cores, shared by the processes that train."""
-    cores = max(1, (os.cpu_count() or 1) // world.size)
-    return 0 if isinstance(dataset.decoder.reader, Arrays) else min(MOST_WORKERS, cores)
+    """How many processes decode a streamed set: the cores, shared by the processes that train; more that only wait."""
+    reader, cores = dataset.decoder.reader, max(1, (os.cpu_count() or 1) // world.size)
+    waiting = isinstance(reader, Files) and isinstance(reader.store, Shards) and reader.store.remote
+    return 0 if isinstance(reader, Arrays) else MOST_WORKERS if waiting else min(MOST_WORKERS, cores)
 
 
 def check_dequantize(format: Format) -> None:

@@ -152,6 +152,8 @@ class Files:
     def _read(self, index: int) -> bytes:
         try:
             return self.store.read(self.names[index])
+        except ConnectionError:  # the image is not known to be broken
+            raise
         except Exception as error:  # a damaged zip member can raise zlib's, lzma's and zipfile's errors
             raise BrokenImage(f"{self.names[index]}: {one_line(error)}") from None
 

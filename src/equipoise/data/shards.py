@@ -1,29 +1,40 @@
 """Images in .tar files, as WebDataset packs them: read where they lie, by index, so that a run resumes in a shard."""
 
+import hashlib
+import json
 import os
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
+from io import IOBase
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import IO, NamedTuple, cast
 
+from .. import cache
 from .convert import one_line
 from .label_tables import LabelTable, named_classes
 from .readers import SUFFIXES, Files
+from .remote import RemoteFile
 
 CLASS = ".cls"
 KEPT = (*SUFFIXES, CLASS, ".json", ".csv")
+AT_ONCE = 16  # remote shards whose headers are read at the same time
+Headers = dict[str, tuple[int, int, str]]  # where a file begins, its bytes, and the text of a class
 
 
 class Place(NamedTuple):
-    """Where a file lies: in which .tar, from which byte on, how many of them; where its own name begins in ours."""
+    """Where a file lies: in which .tar, from which byte on, how many of them; where its own name begins in ours.
 
-    shard: Path
+    `text` is the content of a file ".cls".
+    """
+
+    shard: Path | RemoteFile
     start: int
     size: int
     own: int
+    text: str
 
 
 @dataclass(frozen=True)
@@ -35,11 +46,14 @@ class Shards:
     def read(self, name: str) -> bytes:
         """The content of one file."""
         place = self.places[name]
-        with place.shard.open("rb") as file:
-            file.seek(place.start)
-            content = file.read(place.size)
-        if len(content) < place.size:
-            raise ValueError(f"the shard ends after {len(content)} of {place.size} bytes")
+        if isinstance(place.shard, RemoteFile):
+            content = place.shard.part(place.start, place.size)
+        else:
+            with place.shard.open("rb") as file:
+                file.seek(place.start)
+                content = file.read(place.size)
+        if len(content) != place.size:
+            raise ValueError(f"the shard gives {len(content)} of {place.size} bytes")
         return content
 
     def size(self, name: str) -> int:
@@ -54,39 +68,68 @@ class Shards:
         """What a file is called in its .tar."""
         return name[self.places[name].own :]
 
+    @cached_property
+    def remote(self) -> bool:
+        """Whether each file is a message to another machine."""
+        return any(isinstance(place.shard, RemoteFile) for place in self.places.values())
 
-def find(folder: Path, packed: Sequence[str]) -> Shards:
-    """What the .tar files of a folder hold, found by their headers alone; raises ValueError for one that is no .tar."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        parts = pool.map(partial(_index, folder, alone=len(packed) == 1), sorted(packed))
+
+def find(packed: Mapping[str, Path | RemoteFile]) -> Shards:
+    """What .tar files hold, found by their headers alone; raises ValueError for one that is no .tar."""
+    with ThreadPoolExecutor(max(AT_ONCE, os.cpu_count() or 1)) as pool:
+        parts = pool.map(partial(_index, alone=len(packed) == 1), *zip(*sorted(packed.items()), strict=True))
         return Shards({name: place for part in parts for name, place in part.items()})
 
 
-def _index(folder: Path, name: str, alone: bool) -> dict[str, Place]:
-    path, before = folder / name, "" if alone else f"{name}/"
-    if path.suffix.lower() != ".tar":
-        raise ValueError(f"{path} is compressed: unpack it, as with gunzip, since images are read where they lie")
-    found: dict[str, Place] = {}
+def _index(name: str, shard: Path | RemoteFile, alone: bool) -> dict[str, Place]:
+    before = "" if alone else f"{name}/"
+    if not name.lower().endswith(".tar"):
+        raise ValueError(f"{name} is compressed: unpack it, as with gunzip, since images are read where they lie")
+    if isinstance(shard, RemoteFile):
+        found = _kept_headers(shard)
+    else:
+        with shard.open("rb") as file:
+            found = _headers(file, str(shard))
+    return {before + own: Place(shard, start, size, len(before), text) for own, (start, size, text) in found.items()}
+
+
+def _headers(file: IOBase, name: str) -> Headers:
+    """The files of one .tar."""
+    found: Headers = {}
     try:
-        with tarfile.open(path, "r:") as archive:
+        with tarfile.open(fileobj=cast(IO[bytes], file), mode="r:") as archive:
             for member in archive:
                 if member.isfile() and not member.issparse() and member.name.lower().endswith(KEPT):
-                    own = member.name.removeprefix("./")
-                    found[before + own] = Place(path, member.offset_data, member.size, len(before))
+                    content = archive.extractfile(member) if member.name.lower().endswith(CLASS) else None
+                    text = content.read().decode("utf-8", "replace").strip() if content else ""
+                    found[member.name.removeprefix("./")] = member.offset_data, member.size, text
     except (tarfile.TarError, OSError, EOFError) as error:
-        raise ValueError(f"{path} is no .tar file that can be read: {one_line(error)}") from None
+        raise ValueError(f"{name} is no .tar file that can be read: {one_line(error)}") from None
     return found
 
 
-def labels(files: Files) -> LabelTable | None:
+def _kept_headers(shard: RemoteFile) -> Headers:
+    """The files of a remote .tar, read once and kept in the user's cache for as long as its host calls it the same."""
+    digest = hashlib.sha256(f"{shard.address} {shard.version()}".encode()).hexdigest()[:32]
+    kept = cache.folder() / "shards" / f"{digest}.json"
+    try:
+        return {name: (start, size, text) for name, (start, size, text) in json.loads(kept.read_bytes()).items()}
+    except (OSError, ValueError, AttributeError):  # not there, or damaged
+        with shard.open() as file:
+            found = _headers(file, shard.address)
+    cache.write(kept, json.dumps(found).encode())
+    return found
+
+
+def labels(files: Files, shards: Shards) -> LabelTable | None:
     """The classes in files "key.cls" beside "key.jpg", texts or numbers; None where there are none."""
-    classes = {key(name): name for name in files.store.names() if name.lower().endswith(CLASS)}
+    classes = {key(name): place.text for name, place in shards.places.items() if name.lower().endswith(CLASS)}
     if not classes:
         return None
     missing = next((name for name in files.names if key(name) not in classes), None)
     if missing:
         raise ValueError(f"{missing} has no label, a file {key(missing)}{CLASS}, as others have")
-    texts = [files.store.read(classes[key(name)]).decode("utf-8", "replace").strip() for name in files.names]
+    texts = [classes[key(name)] for name in files.names]
     return named_classes([int(text) for text in texts] if all(text.isdecimal() for text in texts) else texts)
 
 

@@ -1,7 +1,7 @@
 """What a path holds: a folder, zip or tar of images, CIFAR, idx files, arrays; or the built-in set, or a toy set."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
@@ -12,7 +12,7 @@ from jaxtyping import Shaped
 
 from ..ranges import BYTES, Range
 from ..spec import build, kind, names
-from . import arrays, cifar, huggingface, idx, label_files, shards, toys
+from . import arrays, cifar, huggingface, idx, label_files, remote, shards, toys
 from .convert import BrokenImage, Look
 from .label_tables import LabelTable, classes, named_classes
 from .readers import SUFFIXES, Archive, Arrays, Files, Folder, Reader, Store, image_names, shown
@@ -21,7 +21,7 @@ from .stacks import read_stack
 SAMPLE = 64
 KINDS = (
     "a folder, .zip or .tar of images, a folder of .tar shards, CIFAR-10 or CIFAR-100 (folder or .tar.gz), a folder of "
-    "idx files, .npy, .npz, .tif, what Hugging Face's datasets saved, hf://owner/name"
+    "idx files, .npy, .npz, .tif, what Hugging Face's datasets saved, hf://owner/name, https://host/set-{00..99}.tar"
 )
 NAMED = re.compile(r"\w+\(.*\)|.*\.py:.*", re.DOTALL)  # a call, or what stands in a user's own file
 
@@ -56,7 +56,8 @@ class Source:
 def inspect(path: str | Path | None = None, labels: bool = False, strict: bool = False) -> Source:
     """Finds out what a path holds; None or "builtin" is the built-in set, "ring(count=8)" a toy set.
 
-    "hf://owner/name" is one of Hugging Face's hub. Up to 64 images of a folder are opened.
+    "hf://owner/name" is one of Hugging Face's hub, "https://host/set-{00..99}.tar" shards that stay where they are, as
+    with every other address that fsspec knows. Up to 64 images of a folder are opened.
     """
     source = _found("builtin" if path is None else str(path), strict)
     if labels:
@@ -69,6 +70,8 @@ def _found(data: str, strict: bool) -> Source:
         return _builtin()
     if data.startswith(huggingface.HUB):
         return _parts(data, huggingface.open_hub(data), strict)
+    if remote.is_address(data):
+        return _tar(data, {address: remote.RemoteFile(address) for address in remote.addresses(data)}, strict)
     return _toy(data) if is_toy(data) else _find(Path(data).expanduser(), strict)
 
 
@@ -84,8 +87,8 @@ def require_labels(source: Source) -> None:
 
 
 def is_named(data: str) -> bool:
-    """Whether data are no path: the built-in images, a toy set, or a set of the hub."""
-    return data == "builtin" or data.startswith(huggingface.HUB) or is_toy(data)
+    """Whether data are no path: the built-in images, a toy set, or what lies behind an address."""
+    return data == "builtin" or remote.is_address(data) or is_toy(data)
 
 
 def is_toy(data: str) -> bool:
@@ -136,15 +139,15 @@ def _folder(path: Path, strict: bool) -> Source:
     if len(tables) > len(images):
         return _parts(path.resolve().name, huggingface.open_parquet(path), strict)
     if len(packed) > len(images):
-        return _tar(path, path, packed, strict)
-    return _files("folder", path, folder, names, strict)
+        return _tar(str(path), {name: path / name for name in packed}, strict)
+    return _files("folder", str(path), folder, names, strict)
 
 
 def _file(path: Path, strict: bool) -> Source:
     suffix = path.suffix.lower()
     if suffix == ".zip":
         archive = Archive(path)
-        return _files("zip", path, archive, tuple(archive.names()), strict)
+        return _files("zip", str(path), archive, tuple(archive.names()), strict)
     if suffix in (".npy", ".npz"):
         return _arrays(path, arrays.read_arrays(path))
     if suffix in (".tif", ".tiff"):
@@ -155,28 +158,29 @@ def _file(path: Path, strict: bool) -> Source:
     if kind:
         return _cifar(path, kind)
     if suffix in (".tar", ".gz", ".tgz"):
-        return _tar(path, path.parent, (path.name,), strict)
+        return _tar(str(path), {path.name: path}, strict)
     what = "a single image" if suffix in SUFFIXES else "a file of unknown kind"
     raise ValueError(f"{path} is {what}; possible: {KINDS}")
 
 
-def _files(kind: str, path: Path, store: Store, names: tuple[str, ...], strict: bool) -> Source:
+def _files(kind: str, where: str, store: Store, names: tuple[str, ...], strict: bool) -> Source:
     images, packed = image_names(names), kind != "folder"
     if not images:
-        raise ValueError(f"{path} has no image: no file that ends in {', '.join(SUFFIXES)}; possible: {KINDS}")
+        raise ValueError(f"{where} has no image: no file that ends in {', '.join(SUFFIXES)}; possible: {KINDS}")
     files = Files(store, images)
     described = label_files.labels_file(names, images, packed)
-    find_labels = partial(_labels, files, described, str(path), packed)
-    return Source(kind, path.resolve().name, files, survey(files, str(path), strict), find_labels)
+    find_labels = partial(_labels, files, described, where, packed)
+    name = where if remote.is_address(where) else Path(where).resolve().name
+    return Source(kind, name, files, survey(files, where, strict), find_labels)
 
 
-def _tar(path: Path, folder: Path, packed: tuple[str, ...], strict: bool) -> Source:
-    store = shards.find(folder, packed)
-    source = _files("tar", path, store, tuple(store.names()), strict)
+def _tar(where: str, packed: Mapping[str, Path | remote.RemoteFile], strict: bool) -> Source:
+    store = shards.find(packed)
+    source = _files("tar", where, store, tuple(store.names()), strict)
     files = cast(Files, source.reader)
     in_folders = lambda: _classes(tuple(map(store.inside, files.names)), True)
     others = source.find_labels if len(packed) == 1 else in_folders  # several shards have names of their own
-    return replace(source, find_labels=lambda: shards.labels(files) or others())
+    return replace(source, find_labels=lambda: shards.labels(files, store) or others())
 
 
 def _rows(name: str, rows: huggingface.Rows, strict: bool, held_out: Callable[[], Source | None] = nothing) -> Source:

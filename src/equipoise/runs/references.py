@@ -10,8 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from .. import cache
 from ..data import Dataset, Domains
-from ..metrics import cache
 from ..metrics.evaluation import Evaluation
 from ..watching import Watch
 from .folder import write_whole

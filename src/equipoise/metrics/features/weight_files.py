@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import cache
+from ... import cache
 
 
 @dataclass(frozen=True)
