@@ -123,8 +123,9 @@ RUNS = {
         "'adam(beta1=0.0, beta2=0.99)' " + falling("1e-3", "6e-4"),
         images=200_000,
         every=50_000,
-        note="At equal learning rates of 5e-4 the discriminator wins and all samples are black: FD 44.2. A "
-        "generator that learns five times as fast as the discriminator gets shapes, coarse ones.",
+        note="With Adam's beta1 at 0.5 and equal learning rates of 5e-4 the discriminator wins and all samples are "
+        "black: FD 44.2; a generator that learns five times as fast as the discriminator gets coarse shapes, 7.53 "
+        "after 40,000 images. With 0, as here, 7.29 after 40,000.",
     ),
     "began": Run(
         "--network 'began(width=16, z_dim=64)' --loss 'boundary_equilibrium(gamma=0.7, rate=0.05)' --g-penalties "
@@ -147,7 +148,7 @@ RUNS = {
     "biggan-deep": Run(
         "--network 'biggan_deep(width=16)' --batch 16 --g-batch 32 " + falling("1e-3", "1e-3"),
         images=80_000,
-        note="At half the width, whose bottlenecks have two channels where the image is largest: FD 2.26, 79 per cent.",
+        note="At half the width, with 8 channels in its 3x3 convolutions: FD 2.26, and 79 per cent.",
     ),
     "wgan-gp": Run(
         "--network 'wgan_gp_resnet(width=16)' --batch 16 --g-batch 32 " + falling("1e-3", "1e-3"), images=200_000

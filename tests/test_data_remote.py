@@ -22,7 +22,7 @@ GREY = Format(1, 8, 8)
 
 
 class Parts(SimpleHTTPRequestHandler):
-    """A server that sends parts of files, as those of large data sets do, and counts what it is asked for."""
+    """A server that sends parts of files, as those of large sets do, but for those in "whole"; what it is asked."""
 
     asked: ClassVar[list[tuple[str, str]]] = []
 
@@ -33,6 +33,8 @@ class Parts(SimpleHTTPRequestHandler):
             return self.send_error(404)
         content = file.read_bytes()
         first, last = 0, len(content) - 1
+        if "/whole/" in self.path:
+            return super().send_head()
         if part := self.headers.get("Range"):
             first, last = (int(end) for end in part.removeprefix("bytes=").split("-"))
             self.send_response(206)
@@ -150,10 +152,13 @@ def test_a_recipe_keeps_the_address():
         ("missing.tar", r"there is no http.*missing\.tar"),
         ("part-{2..0}.tar", r"\{2\.\.0\} in http.* counts backwards: \{0\.\.2\}"),
         ("part-0.tar.gz", r"part-0\.tar\.gz is compressed"),
+        ("whole/part-0.tar", r"part-0\.tar cannot be read: its server sends whole files alone, no parts of them"),
         ("notes.txt.tar", r"notes\.txt\.tar is no \.tar file that can be read"),
     ],
 )
 def test_what_is_no_shard_is_named(server, folder, name, message):
+    (folder / "whole").mkdir()
+    (folder / "whole" / "part-0.tar").write_bytes((folder / "part-0.tar").read_bytes())
     (folder / "notes.txt.tar").write_text("no shard, but a text that is long enough for a header" * 20)
     with pytest.raises(ValueError, match=message):
         inspect(address(server, name))

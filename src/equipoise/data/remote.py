@@ -31,7 +31,7 @@ class RemoteFile:
 
     def open(self) -> IOBase:
         """The whole file, of which a block is fetched when it is read."""
-        return cast(IOBase, self._tried(lambda files, path: files.open(path, "rb", block_size=BLOCK)))
+        return cast(IOBase, self._tried(_opened))
 
     def version(self) -> str:
         """What tells whether the file is another one, as far as its host says: its size, its tag, its time."""
@@ -51,6 +51,12 @@ class RemoteFile:
                     raise ConnectionError(f"{self.address} cannot be reached: {one_line(error)}") from None
                 time.sleep(pause)
         raise AssertionError("every try returns or raises")
+
+
+def _opened(files: Any, path: str) -> Any:
+    if len(files.cat_file(path, start=0, end=1)) > 1:
+        raise ValueError("its server sends whole files alone, no parts of them")
+    return files.open(path, "rb", block_size=BLOCK)
 
 
 def _missing(error: Exception) -> bool:
