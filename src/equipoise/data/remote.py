@@ -14,7 +14,7 @@ ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 NUMBERS = re.compile(r"\{(\d+)\.\.(\d+)\}")
 BLOCK = 2**20  # bytes that are fetched together where a file is read from its beginning to its end
 PAUSES = (0.5, 2.0, 8.0)  # seconds before another try
-VERSION = ("size", "ETag", "LastModified", "mtime", "created")
+VERSION = ("size", "ETag", "LastModified", "Last-Modified", "mtime", "created")
 T = TypeVar("T")
 
 
@@ -54,9 +54,12 @@ class RemoteFile:
 
 
 def _opened(files: Any, path: str) -> Any:
+    file = files.open(path, "rb", block_size=BLOCK)
+    file.read(1)  # of a large file a server that sends no parts is refused here, before it sends all
+    file.seek(0)
     if len(files.cat_file(path, start=0, end=1)) > 1:
         raise ValueError("its server sends whole files alone, no parts of them")
-    return files.open(path, "rb", block_size=BLOCK)
+    return file
 
 
 def _missing(error: Exception) -> bool:
