@@ -18,12 +18,13 @@ LARGE_BYTES, FRAME_BYTES, SMALL_BYTES = 1_500_000, 40_000, 120_000  # a PNG abov
 
 
 class Shown(NamedTuple):
-    """A picture as it stands in the page."""
+    """A picture as it stands in the page, so wide and high there; of an enlarged one each pixel is a square."""
 
     seen: int
     uri: str
     width: int
     height: int
+    enlarged: bool
 
 
 def latest(record: Record) -> Shown | None:
@@ -83,25 +84,17 @@ def _show(seen: int, file: Path, tile: tuple[int, int] | None, side: int, most: 
             image.load()
     except (OSError, SyntaxError, ValueError):  # not whole, or not a picture
         return None
-    fitted = _fit(_corner(image, tile) if tile else image, side)
-    return Shown(seen, _encode(fitted, most), *fitted.size)
+    part = _corner(image, tile) if tile else image
+    times = side / max(part.size)
+    width, height = (max(1, round(length * (times if times < 1 else int(times)))) for length in part.size)
+    content = part.resize((width, height), Image.Resampling.LANCZOS) if times < 1 else part
+    return Shown(seen, _encode(content, most), width, height, enlarged=times >= 2)
 
 
 def _corner(image: Image.Image, tile: tuple[int, int]) -> Image.Image:
     width, height = tile
     rows = max(1, round(TILES * width / height))
     return image.crop((0, 0, min(TILES * width, image.width), min(rows * height, image.height)))
-
-
-def _fit(image: Image.Image, side: int) -> Image.Image:
-    """Small pictures keep their hard pixels; large ones are made smaller."""
-    longest = max(image.size)
-    if longest > side:
-        scale = side / longest
-        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-        return image.resize(size, Image.Resampling.LANCZOS)
-    times = side // longest
-    return image.resize((image.width * times, image.height * times), Image.Resampling.NEAREST)
 
 
 def _encode(image: Image.Image, most: int) -> str:
