@@ -22,12 +22,15 @@ GREY = Format(1, 8, 8)
 
 
 class Parts(SimpleHTTPRequestHandler):
-    """A server that sends parts of files, as those of large sets do, but for those in "whole"; what it is asked."""
+    """Serves parts of files, but of those in "whole"; records what is asked, and how many bytes were sent."""
 
-    asked: ClassVar[list[tuple[str, str]]] = []
+    asked: ClassVar[list[tuple[str, str, int]]] = []
+    failing: ClassVar[int] = 0  # answers that fail first
 
     def send_head(self):
-        Parts.asked.append((self.command, self.path))
+        if self.command == "GET" and Parts.failing:
+            Parts.failing -= 1
+            return self.send_error(503)
         file = Path(self.translate_path(self.path))
         if not file.exists():
             return self.send_error(404)
@@ -42,6 +45,7 @@ class Parts(SimpleHTTPRequestHandler):
         else:
             self.send_response(200)
         part = content[first : last + 1]
+        Parts.asked.append((self.command, self.path, len(part) * (self.command == "GET")))
         self.send_header("Accept-Ranges", "bytes")
         self.send_header("ETag", str(hash(content)))
         self.send_header("Content-Length", str(len(part)))
@@ -52,14 +56,14 @@ class Parts(SimpleHTTPRequestHandler):
         """Nothing is printed."""
 
 
-def pack(classes):
-    """A .tar of samples "0000.png" and "0000.cls", of one grey each."""
+def pack(classes, beside=b""):
+    """A .tar of samples "0000.png", "0000.cls" and something else, each of a single grey."""
     whole = io.BytesIO()
     with tarfile.open(fileobj=whole, mode="w") as archive:
         for number, (grey, name) in enumerate(classes):
             picture = io.BytesIO()
             Image.new("L", (8, 8), grey).save(picture, "PNG")
-            for ending, content in (("png", picture.getvalue()), ("cls", name.encode())):
+            for ending, content in (("png", picture.getvalue()), ("cls", name.encode()), ("bin", beside)):
                 member = tarfile.TarInfo(f"{number:04d}.{ending}")
                 member.size = len(content)
                 archive.addfile(member, io.BytesIO(content))
@@ -107,7 +111,7 @@ def test_shards_of_a_server_are_those_of_a_folder(server, folder):
 
 
 def test_headers_are_read_once_until_a_shard_is_another_one(server, folder):
-    parts = lambda: [path for command, path in Parts.asked if command == "GET"]
+    parts = lambda: [path for command, path, _ in Parts.asked if command == "GET"]
     assert inspect(address(server)).count == 12
     first = len(parts())
     assert inspect(address(server)).count == 12
@@ -134,12 +138,34 @@ def test_a_server_that_is_gone_is_no_broken_image(server, tmp_path, capsys):
     server.shutdown()
     server.server_close()
     fsspec.filesystem("http").invalidate_cache()
-    with pytest.raises(ConnectionError, match=r"part-0.tar cannot be reached"):
-        far.take([0])
+    for workers in (0, 1):
+        with pytest.raises(ConnectionError, match=r"^http://127.*part-\d.tar cannot be reached: .*$"):
+            next(batches(far, 4, seed=0, workers=workers))
     assert cli.main(["train", address(server), "--out", str(tmp_path / "run")]) != 0
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert "cannot be reached" in line
     assert not (tmp_path / "run").exists()
+
+
+def test_a_shard_that_is_gone_or_another_one_is_no_broken_image(server, folder):
+    far = load(address(server), GREY, memory_limit=0)
+    (folder / "part-1.tar").write_bytes(b"cut")
+    with pytest.raises(ConnectionError, match=r"part-1.tar"):
+        far.take([4])
+    (folder / "part-1.tar").unlink()
+    with pytest.raises(ConnectionError, match=r"there is no http.*part-1.tar"):
+        far.take([4])
+
+
+def test_an_answer_that_fails_is_asked_for_again(server, monkeypatch):
+    monkeypatch.setattr(Parts, "failing", 3)
+    assert inspect(address(server)).count == 12
+
+
+def test_an_index_is_read_without_what_lies_between(server, folder):
+    (folder / "large.tar").write_bytes(pack([(10, "cat")] * 8, beside=bytes(2**18)))
+    assert inspect(address(server, "large.tar")).count == 8
+    assert sum(sent for _, path, sent in Parts.asked if path == "/large.tar") < 0.3 * 8 * 2**18
 
 
 def test_a_recipe_keeps_the_address():
@@ -149,10 +175,11 @@ def test_a_recipe_keeps_the_address():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
+        ("x.zip", r"x\.zip is no \.tar file"),
         ("missing.tar", r"there is no http.*missing\.tar"),
         ("part-{2..0}.tar", r"\{2\.\.0\} in http.* counts backwards: \{0\.\.2\}"),
         ("part-0.tar.gz", r"part-0\.tar\.gz is compressed"),
-        ("whole/part-0.tar", r"part-0\.tar cannot be read: its server sends whole files alone, no parts of them"),
+        ("whole/part-0.tar", r"part-0\.tar cannot be read: its server does not send parts of files"),
         ("notes.txt.tar", r"notes\.txt\.tar is no \.tar file that can be read"),
     ],
 )

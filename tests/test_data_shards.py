@@ -147,7 +147,7 @@ class TestShards:
         content = (shards / "part-2.tar").read_bytes()
         (shards / "part-2.tar").write_bytes(content[:600])
         assert dataset.take([11]).flatten()[0] == 10  # the next one, which is the first
-        assert "part-2.tar/0003.png: the shard gives 0 of" in caplog.text
+        assert "part-2.tar/0003.png: the shard ends after 0 of" in caplog.text
 
 
 @pytest.fixture(scope="module")

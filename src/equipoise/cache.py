@@ -12,8 +12,11 @@ def folder() -> Path:
 
 
 def write(file: Path, content: bytes) -> None:
-    """Keeps some bytes in a file, which is whole or not there while others read it."""
+    """Writes a file of the cache atomically."""
     file.parent.mkdir(parents=True, exist_ok=True)
     beside = file.with_name(f".{file.name}.{os.getpid()}")
-    beside.write_bytes(content)
-    beside.replace(file)
+    try:
+        beside.write_bytes(content)
+        beside.replace(file)
+    finally:
+        beside.unlink(missing_ok=True)

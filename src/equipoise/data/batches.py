@@ -20,8 +20,7 @@ from ..ranges import Range
 from ..schedules import Rate, at
 from .convert import Format
 from .dataset import Dataset, Decoder
-from .readers import Arrays, Files
-from .shards import Shards
+from .readers import Arrays
 
 MOST_WORKERS = 8
 STREAM = int.from_bytes(b"noise")  # apart from other randomness that is drawn from a seed and a position
@@ -66,10 +65,11 @@ def batches(
 
 
 def decoders(dataset: Dataset, world: World) -> int:
-    """How many processes decode a streamed set: the cores, shared by the processes that train; more that only wait."""
+    """How many processes decode a streamed set: the cores, shared by those that train; more where they wait."""
     reader, cores = dataset.decoder.reader, max(1, (os.cpu_count() or 1) // world.size)
-    waiting = isinstance(reader, Files) and isinstance(reader.store, Shards) and reader.store.remote
-    return 0 if isinstance(reader, Arrays) else MOST_WORKERS if waiting else min(MOST_WORKERS, cores)
+    if isinstance(reader, Arrays):
+        return 0
+    return MOST_WORKERS if reader.remote else min(MOST_WORKERS, cores)
 
 
 def check_dequantize(format: Format) -> None:
@@ -120,13 +120,18 @@ def _sent(part: Tensor, device: torch.device) -> Tensor:
 
 
 def _streamed(dataset: Dataset, plan: Iterator[Step], seed: int, device: torch.device, workers: int) -> Iterator[Raw]:
-    for images, indices, problems, mirrored in _loader(dataset.decoder, plan, seed, workers, device.type == "cuda"):
+    for step in _loader(dataset.decoder, plan, seed, workers, device.type == "cuda"):
+        if isinstance(step, ConnectionError):
+            raise step
+        images, indices, problems, mirrored = step
         dataset.report(problems)
         images, indices, mirrored = (part.to(device, non_blocking=True) for part in (images, indices, mirrored))
         yield images, indices, mirrored
 
 
-def _loader(decoder: Decoder, plan: Iterator[Step], seed: int, workers: int, pin: bool) -> Iterator[Decoded]:
+def _loader(
+    decoder: Decoder, plan: Iterator[Step], seed: int, workers: int, pin: bool
+) -> Iterator[Decoded | ConnectionError]:
     """The steps, decoded in order by worker processes that end when the iterator is closed or forgotten."""
     loader = data.DataLoader(
         _DecodedSteps(decoder),
@@ -138,16 +143,19 @@ def _loader(decoder: Decoder, plan: Iterator[Step], seed: int, workers: int, pin
         pin_memory=pin,
     )
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*fork", DeprecationWarning)  # Python 3.12 on; the workers use no thread
+        warnings.filterwarnings("ignore", ".*fork", DeprecationWarning)  # Python 3.12 on; fsspec starts its thread anew
         return iter(loader)
 
 
 @dataclass(frozen=True)
-class _DecodedSteps(data.Dataset[Decoded]):
+class _DecodedSteps(data.Dataset[Decoded | ConnectionError]):
     decoder: Decoder
 
-    def __getitem__(self, step: Step) -> Decoded:
-        return *self.decoder.read(step[0]), torch.from_numpy(step[1])
+    def __getitem__(self, step: Step) -> Decoded | ConnectionError:
+        try:
+            return *self.decoder.read(step[0]), torch.from_numpy(step[1])
+        except ConnectionError as error:  # as a value, since a worker's exception comes with its traceback
+            return error
 
 
 def _ignore_interrupt(worker: int) -> None:

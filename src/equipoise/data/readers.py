@@ -145,6 +145,11 @@ class Files:
         """One image, converted."""
         return decode(self._read(index), format, self.names[index])
 
+    @property
+    def remote(self) -> bool:
+        """Whether they are read over the network."""
+        return bool(getattr(self.store, "remote", False))
+
     def outline(self) -> str:
         """The names and sizes of all files, which are known without reading them."""
         return "\n".join(f"{name} {self.store.size(name)}" for name in self.names)
@@ -180,6 +185,11 @@ class Halves:
         whole, half = self.pictures.look(index), self.look(index).width
         pixels = self.pictures.pixels(index, Format(format.channels, whole.height, whole.width))
         return convert_array(pixels[:, :, -half:] if self.right else pixels[:, :, :half], format)
+
+    @property
+    def remote(self) -> bool:
+        """Whether they are read over the network."""
+        return self.pictures.remote
 
     def outline(self) -> str:
         """The names and sizes of all pictures."""

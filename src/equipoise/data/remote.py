@@ -5,16 +5,19 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from io import IOBase
-from typing import Any, TypeVar, cast
+from pathlib import PurePosixPath
+from tarfile import TarError
+from typing import Any, TypeVar
 
 from .convert import one_line
 
-ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+")
 NUMBERS = re.compile(r"\{(\d+)\.\.(\d+)\}")
-BLOCK = 2**20  # bytes that are fetched together where a file is read from its beginning to its end
+BLOCK = 2**15  # bytes that are fetched together where a file is read from header to header
 PAUSES = (0.5, 2.0, 8.0)  # seconds before another try
-VERSION = ("size", "ETag", "LastModified", "Last-Modified", "mtime", "created")
+VERSION = ("etag", "md5", "generation", "lastmodified", "updated", "mtime", "created")
+REFUSED = (401, 403, 404)  # answers of HTTP that another try does not change
+LIBRARY = 'pip install "equipoise[remote]" for http and https, s3fs for s3, gcsfs for gs'
 T = TypeVar("T")
 
 
@@ -24,49 +27,84 @@ class RemoteFile:
 
     address: str
 
-    def part(self, start: int, size: int) -> bytes:
-        """So many bytes from one on; raises ConnectionError where they do not come after several tries."""
-        content = self._tried(lambda files, path: files.cat_file(path, start=start, end=start + size))
-        return cast(bytes, content)
+    @property
+    def suffix(self) -> str:
+        """The end of its name, in lower case."""
+        return PurePosixPath(self.address.partition("?")[0]).suffix.lower()
 
-    def open(self) -> IOBase:
-        """The whole file, of which a block is fetched when it is read."""
-        return cast(IOBase, self._tried(_opened))
+    def part(self, start: int, size: int) -> bytes:
+        """`size` bytes from `start` on; raises ConnectionError where they do not come after several tries."""
+        try:
+            content: bytes = self._tried(lambda files, path: files.cat_file(path, start=start, end=start + size))
+        except ValueError as error:
+            raise ConnectionError(str(error)) from None
+        if len(content) != size:
+            raise ConnectionError(f"{self.address} gives {len(content)} of {size} bytes")
+        return content
+
+    def read(self, use: Callable[[Any], T]) -> T:
+        """use(file) of the open file, of which a block is fetched when it is read; tried again where that fails."""
+
+        def opened(files: Any, path: str) -> T:
+            with files.open(path, "rb", block_size=BLOCK, cache_type="readahead") as file:
+                file.read(1)  # of a large file a server that sends no parts is refused here, before it sends all
+                file.seek(0)
+                if len(files.cat_file(path, start=0, end=1)) > 1:
+                    raise ValueError("its server does not send parts of files")
+                return use(file)
+
+        return self._tried(opened)
 
     def version(self) -> str:
-        """What tells whether the file is another one, as far as its host says: its size, its tag, its time."""
-        about = self._tried(lambda files, path: files.info(path))
-        return " ".join(f"{key}={about[key]}" for key in VERSION if about.get(key) is not None)
+        """What changes when the file does, as far as its host says: tag, time, sum; empty where it says nothing."""
+        about: dict[str, Any] = self._tried(lambda files, path: files.info(path))
+        plain = {re.sub("[-_]", "", key.lower()): value for key, value in about.items()}
+        found = [f"{key}={plain[key]}" for key in VERSION if plain.get(key) is not None]
+        return " ".join([*found, f"size={about.get('size')}"]) if found else ""
 
     def _tried(self, read: Callable[[Any, str], T]) -> T:
-        for pause in (*PAUSES, None):
+        try:
+            files, path = importlib.import_module("fsspec.core").url_to_fs(self.address)
+        except ImportError as error:
+            raise ValueError(f"{self.address} needs a library: {LIBRARY} ({one_line(error)})") from None
+        except ValueError as error:
+            raise ValueError(f"{self.address} cannot be read: {one_line(error)}") from None
+        for pause in PAUSES:
             try:
-                return read(*_library().url_to_fs(self.address))
-            except (ValueError, ImportError) as error:  # an unknown kind of address, or one that needs a library
-                raise ValueError(f"{self.address} cannot be read: {one_line(error)}") from None
+                return read(files, path)
+            except (EOFError, TarError):  # what was read is no .tar
+                raise
+            except ValueError as error:
+                raise self._unreadable(error) from None
             except Exception as error:  # each kind of address has its own kinds of failure
-                if _missing(error):
-                    raise ValueError(f"there is no {self.address}") from None
-                if pause is None:
-                    raise ConnectionError(f"{self.address} cannot be reached: {one_line(error)}") from None
+                if _is_final(error):
+                    break
                 time.sleep(pause)
-        raise AssertionError("every try returns or raises")
+        try:
+            return read(files, path)
+        except (EOFError, TarError):
+            raise
+        except Exception as error:
+            raise self._unreadable(error) from None
+
+    def _unreadable(self, error: Exception) -> Exception:
+        """What is wrong, in words: of the file a ValueError, of its host a ConnectionError."""
+        cause = _cause(error)
+        if isinstance(error, ValueError):
+            return ValueError(f"{self.address} cannot be read: {one_line(error)}")
+        if isinstance(cause, FileNotFoundError) or getattr(cause, "status", None) == 404:
+            return ValueError(f"there is no {self.address}")
+        return ConnectionError(f"{self.address} cannot be reached: {one_line(cause)}")
 
 
-def _opened(files: Any, path: str) -> Any:
-    file = files.open(path, "rb", block_size=BLOCK)
-    file.read(1)  # of a large file a server that sends no parts is refused here, before it sends all
-    file.seek(0)
-    if len(files.cat_file(path, start=0, end=1)) > 1:
-        raise ValueError("its server sends whole files alone, no parts of them")
-    return file
+def _cause(error: Exception) -> Exception:
+    return error.__cause__ if isinstance(error.__cause__, Exception) else error
 
 
-def _missing(error: Exception) -> bool:
-    """Whether a host says that there is no such file; one that does not answer raises the same, for another cause."""
-    cause = error.__cause__ or error
-    found_out = isinstance(cause, FileNotFoundError) or getattr(cause, "status", None) == 404
-    return found_out and isinstance(error, FileNotFoundError)
+def _is_final(error: Exception) -> bool:
+    """Whether a host has answered that it does not give the file; fsspec raises the same where it does not answer."""
+    cause = _cause(error)
+    return isinstance(cause, FileNotFoundError | PermissionError) or getattr(cause, "status", None) in REFUSED
 
 
 def is_address(data: str) -> bool:
@@ -79,7 +117,7 @@ def is_address(data: str) -> bool:
 
 
 def addresses(pattern: str) -> list[str]:
-    """Those that a pattern of numbers stands for, as WebDataset writes them.
+    """All addresses of a numbered pattern, as WebDataset writes them.
 
     >>> addresses("s3://bucket/set-{08..10}.tar")
     ['s3://bucket/set-08.tar', 's3://bucket/set-09.tar', 's3://bucket/set-10.tar']
@@ -92,10 +130,3 @@ def addresses(pattern: str) -> list[str]:
         raise ValueError(f"{found[0]} in {pattern} counts backwards: {{{found[2]}..{found[1]}}}")
     each = (f"{pattern[: found.start()]}{number:0{len(found[1])}}{pattern[found.end() :]}" for number in numbers)
     return [address for part in each for address in addresses(part)]
-
-
-def _library() -> Any:
-    try:
-        return importlib.import_module("fsspec.core")
-    except ImportError:
-        raise ValueError('data behind an address need fsspec: pip install "equipoise[remote]"') from None

@@ -2,15 +2,15 @@
 
 import hashlib
 import json
+import logging
 import os
 import tarfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from io import IOBase
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from .. import cache
 from .convert import one_line
@@ -20,8 +20,10 @@ from .remote import RemoteFile
 
 CLASS = ".cls"
 KEPT = (*SUFFIXES, CLASS, ".json", ".csv")
+PACKED = (".gz", ".tgz", ".bz2", ".xz", ".zst")
 AT_ONCE = 16  # remote shards whose headers are read at the same time
 Headers = dict[str, tuple[int, int, str]]  # where a file begins, its bytes, and the text of a class
+log = logging.getLogger("equipoise.data")
 
 
 class Place(NamedTuple):
@@ -47,13 +49,12 @@ class Shards:
         """The content of one file."""
         place = self.places[name]
         if isinstance(place.shard, RemoteFile):
-            content = place.shard.part(place.start, place.size)
-        else:
-            with place.shard.open("rb") as file:
-                file.seek(place.start)
-                content = file.read(place.size)
-        if len(content) != place.size:
-            raise ValueError(f"the shard gives {len(content)} of {place.size} bytes")
+            return place.shard.part(place.start, place.size)
+        with place.shard.open("rb") as file:
+            file.seek(place.start)
+            content = file.read(place.size)
+        if len(content) < place.size:
+            raise ValueError(f"the shard ends after {len(content)} of {place.size} bytes")
         return content
 
     def size(self, name: str) -> int:
@@ -70,55 +71,85 @@ class Shards:
 
     @cached_property
     def remote(self) -> bool:
-        """Whether each file is a message to another machine."""
+        """Whether shards are read over the network."""
         return any(isinstance(place.shard, RemoteFile) for place in self.places.values())
 
 
 def find(packed: Mapping[str, Path | RemoteFile]) -> Shards:
-    """What .tar files hold, found by their headers alone; raises ValueError for one that is no .tar."""
+    """What .tar files hold, found by their headers; raises ValueError for one that is no .tar."""
     with ThreadPoolExecutor(max(AT_ONCE, os.cpu_count() or 1)) as pool:
         parts = pool.map(partial(_index, alone=len(packed) == 1), *zip(*sorted(packed.items()), strict=True))
         return Shards({name: place for part in parts for name, place in part.items()})
 
 
 def _index(name: str, shard: Path | RemoteFile, alone: bool) -> dict[str, Place]:
-    before = "" if alone else f"{name}/"
-    if not name.lower().endswith(".tar"):
-        raise ValueError(f"{name} is compressed: unpack it, as with gunzip, since images are read where they lie")
-    if isinstance(shard, RemoteFile):
-        found = _kept_headers(shard)
-    else:
-        with shard.open("rb") as file:
-            found = _headers(file, str(shard))
+    before, suffix = "" if alone else f"{name}/", shard.suffix.lower()
+    if suffix in PACKED:
+        raise ValueError(
+            f"{_named(shard)} is compressed: unpack it, as with gunzip, since images are read where they lie"
+        )
+    if suffix != ".tar":
+        raise ValueError(f"{_named(shard)} is no .tar file")
+    found = _of_remote(shard) if isinstance(shard, RemoteFile) else _of_local(shard)
     return {before + own: Place(shard, start, size, len(before), text) for own, (start, size, text) in found.items()}
 
 
-def _headers(file: IOBase, name: str) -> Headers:
-    """The files of one .tar."""
-    found: Headers = {}
+def _of_local(shard: Path) -> Headers:
     try:
-        with tarfile.open(fileobj=cast(IO[bytes], file), mode="r:") as archive:
-            for member in archive:
-                if member.isfile() and not member.issparse() and member.name.lower().endswith(KEPT):
-                    content = archive.extractfile(member) if member.name.lower().endswith(CLASS) else None
-                    text = content.read().decode("utf-8", "replace").strip() if content else ""
-                    found[member.name.removeprefix("./")] = member.offset_data, member.size, text
+        with shard.open("rb") as file:
+            return _headers(file)
     except (tarfile.TarError, OSError, EOFError) as error:
-        raise ValueError(f"{name} is no .tar file that can be read: {one_line(error)}") from None
+        raise ValueError(_no_tar(shard, error)) from None
+
+
+def _of_remote(shard: RemoteFile) -> Headers:
+    """The files of a remote .tar, kept in the user's cache for as long as its host says that it is the same."""
+    version = shard.version()
+    key = json.dumps([shard.address, version, KEPT])
+    kept = cache.folder() / "shards" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+    found = _kept(kept) if version else None
+    if found is None:
+        try:
+            found = shard.read(_headers)
+        except (tarfile.TarError, EOFError) as error:
+            raise ValueError(_no_tar(shard, error)) from None
+        if version:
+            _keep(kept, found)
     return found
 
 
-def _kept_headers(shard: RemoteFile) -> Headers:
-    """The files of a remote .tar, read once and kept in the user's cache for as long as its host calls it the same."""
-    digest = hashlib.sha256(f"{shard.address} {shard.version()}".encode()).hexdigest()[:32]
-    kept = cache.folder() / "shards" / f"{digest}.json"
+def _headers(file: Any) -> Headers:
+    found: Headers = {}
+    with tarfile.open(fileobj=file, mode="r:") as archive:
+        for member in archive:
+            name = member.name.removeprefix("./")
+            if member.isfile() and not member.issparse() and name.lower().endswith(KEPT):
+                content = archive.extractfile(member) if name.lower().endswith(CLASS) else None
+                text = content.read().decode("utf-8", "replace").strip() if content else ""
+                found[name] = member.offset_data, member.size, text
+    return found
+
+
+def _kept(file: Path) -> Headers | None:
     try:
-        return {name: (start, size, text) for name, (start, size, text) in json.loads(kept.read_bytes()).items()}
-    except (OSError, ValueError, AttributeError):  # not there, or damaged
-        with shard.open() as file:
-            found = _headers(file, shard.address)
-    cache.write(kept, json.dumps(found).encode())
-    return found
+        return {name: (start, size, text) for name, (start, size, text) in json.loads(file.read_bytes()).items()}
+    except (OSError, ValueError, TypeError, AttributeError):  # not there, or damaged
+        return None
+
+
+def _keep(file: Path, found: Headers) -> None:
+    try:
+        cache.write(file, json.dumps(found).encode())
+    except OSError as error:  # it is read again next time
+        log.warning("the index of a shard could not be kept in %s: %s", file.parent, one_line(error))
+
+
+def _named(shard: Path | RemoteFile) -> str:
+    return shard.address if isinstance(shard, RemoteFile) else str(shard)
+
+
+def _no_tar(shard: Path | RemoteFile, error: Exception) -> str:
+    return f"{_named(shard)} is no .tar file that can be read: {one_line(error)}"
 
 
 def labels(files: Files, shards: Shards) -> LabelTable | None:

@@ -34,9 +34,9 @@ def dcgan(
 
     From a grid of about 4x4; one level more for each doubling of the image. The paper's figure has width 128, the code
     64. Weights are initialised from N(0, 0.02), those of the discriminator with `d_gain` from N(0, d_gain / sqrt(fan
-    in)): without normalisation the former let signals fade from layer to layer. With `upsampling` "nearest" the
-    generator doubles each pixel before a 3x3 convolution, in place of transposed convolutions, whose four kernels, one
-    for each place in a 2x2 square, begin apart and draw a grid (Odena 2016, doi:10.23915/distill.00003).
+    in)): without normalisation the former let signals fade from layer to layer. `upsampling="nearest"` doubles each
+    pixel before a 3x3 convolution in the generator (Odena 2016, doi:10.23915/distill.00003): a transposed convolution
+    has a kernel of its own for each pixel of a 2x2 square, all initialised apart, which shows as a checkerboard.
     """
     check_choice(upsampling, [*UPSAMPLINGS], f"upsampling cannot be {upsampling!r}")
     check_range(at_least=1, g_width=g_width, d_width=d_width, z_dim=z_dim)

@@ -18,7 +18,7 @@ LARGE_BYTES, FRAME_BYTES, SMALL_BYTES = 1_500_000, 40_000, 120_000  # a PNG abov
 
 
 class Shown(NamedTuple):
-    """A picture as it stands in the page, so wide and high there; of an enlarged one each pixel is a square."""
+    """A picture with its size in the page, where the browser enlarges small ones without smoothing."""
 
     seen: int
     uri: str
