@@ -103,8 +103,8 @@ RUNS = {
         images=200_000,
         every=50_000,
         note="At learning rates of 5e-4 for both networks and batches of 32 many samples were nearly black: FD "
-        "8.81. Small batches, a faster generator and a learning rate that falls from the start help; 6.77 "
-        "after 40,000.",
+        "8.81. Small batches, a faster generator and a learning rate that falls from the start help: 6.77 after "
+        "40,000, here 5.15, 4.11, 3.86 and 3.71 after every 50,000.",
     ),
     "sngan": Run("--network 'sn_cnn(g_width=16, d_width=16)' --batch 16 " + falling("1e-3", "1e-3")),
     "sn-regularization": Run(
@@ -157,6 +157,8 @@ RUNS = {
         "--network 'wgan_gp_resnet(width=16, dropout=(0.2, 0.5, 0.5))' --batch 8 --g-batch 32 "
         + falling("1e-3", "1e-3"),
         images=120_000,
+        note="Five steps of the critic for each of the generator, which has 3,000 of its own here; the distance still "
+        "falls, 3.87, 2.89 and 2.70 after every 40,000. The critic's dropout costs: WGAN-GP without it comes to 1.66.",
     ),
     "lapgan": Run(
         "--network 'lapgan(width=32, g_hidden=600, d_hidden=300)' --batch 32 --optimizer 'adam(beta1=0.5, "
@@ -164,12 +166,16 @@ RUNS = {
         images=120_000,
         every=120_000,
         precision=None,
+        note="Each network learns to refine real images and refines generated ones afterwards, as published: the "
+        "errors of the levels add up.",
     ),
     "pggan": Run(
         "--size 32 --network 'pggan(fmap_base=256, fmap_max=64, z_dim=64)'",
         images=100_000,
         every=100_000,
         precision=None,
+        note="The last level has 33,000 of the images here, in the paper 600,000 to fade in and 600,000 more, and the "
+        "learning rate never falls.",
     ),
     "default": Run(""),
     "r3gan": Run(

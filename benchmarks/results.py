@@ -36,18 +36,18 @@ class Run(NamedTuple):
 RUNS = {
     "builtin": Run(
         "builtin --minutes 5",
-        note="What `make train` does, on one thread beside other work: garments and shoes of all kinds, patterns a little "
+        note="What `make train` does, on one thread beside other work: garments and shoes of all kinds, some patterns "
         "broken up.",
     ),
     "cells64": Run(
         "data/cells64 --minutes 10",
-        note=f"{CELLS} Red cells with their pale middles, white ones with violet nuclei and granules, each elsewhere and "
-        "of another shape; many could be taken for real at a glance. With transposed convolutions: 446.",
+        note=f"{CELLS} Red cells with their pale middles, white ones with violet nuclei and granules, each elsewhere "
+        "and of another shape; many could be taken for real at a glance. With transposed convolutions: 446.",
     ),
     "cells96": Run(
         "data/cells96 --minutes 10",
-        note=f"{CELLS} Red cells with their pale middles, white cells around their nuclei; outlines still waver. With "
-        "transposed convolutions: 709.",
+        note=f"{CELLS} Red cells with their pale middles, white cells around their nuclei; outlines still waver. "
+        "With transposed convolutions: 709.",
     ),
     "cells128": Run(
         "data/cells128 --minutes 10",
