@@ -734,8 +734,13 @@ class TestChoices:
         assert "mirror" in reasons["mirror"]
 
     def test_what_a_machine_runs_on_decides_the_networks(self, arrays):
-        assert "upsampling='nearest'" in self.default(arrays)[0].network
-        assert "upsampling" not in self.default(arrays, labels=True)[0].network
+        for changes, doubled in (
+            ({"channels": 3}, True),
+            ({"size": "64"}, True),
+            ({}, False),
+            ({"labels": True}, False),
+        ):
+            assert ("upsampling='nearest'" in self.default(arrays, **changes)[0].network) == doubled
         recipe, _ = runs.choose(Recipe(data=arrays, precision="tf32"), inspect(arrays), torch.device("cuda"))
         assert recipe.network.startswith("r3(")
         assert (recipe.loss, recipe.lr_g) == ("relativistic", "decay(1e-3, share=0.5)")

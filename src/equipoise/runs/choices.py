@@ -137,10 +137,10 @@ def _network(recipe: Recipe, device: torch.device) -> Choice:
     if device.type == "cuda":
         return Choice("r3(g_width=384, d_width=384)", "half of the paper's width, for one GPU")
     reason = "strided convolutions: of all networks the most steps a second on a few CPU cores"
-    if not recipe.labels:
-        return Choice(NARROW.format(", d_gain=0.7, upsampling='nearest'"), f"{reason}, and no grids")
-    gain = "" if _side(recipe) <= SMALL else ", d_gain=0.7"
-    return Choice(NARROW.format(gain), f"{reason}; with labels transposed ones, which no latent vector silences")
+    small = _side(recipe) <= SMALL
+    if not recipe.labels and (known(recipe.channels) > 1 or not small):
+        return Choice(NARROW.format(", d_gain=0.7, upsampling='nearest'"), f"{reason}, without grids")
+    return Choice(NARROW.format("" if small else ", d_gain=0.7"), reason)
 
 
 def _loss(recipe: Recipe, device: torch.device) -> Choice:
