@@ -734,12 +734,8 @@ class TestChoices:
         assert "mirror" in reasons["mirror"]
 
     def test_what_a_machine_runs_on_decides_the_networks(self, arrays):
-        for changes, doubled in (
-            ({"channels": 3}, True),
-            ({"size": "64"}, True),
-            ({}, False),
-            ({"labels": True}, False),
-        ):
+        grey = {"channels": 1}
+        for changes, doubled in (({}, True), (grey, False), ({**grey, "size": "64"}, True), ({"labels": True}, False)):
             assert ("upsampling='nearest'" in self.default(arrays, **changes)[0].network) == doubled
         recipe, _ = runs.choose(Recipe(data=arrays, precision="tf32"), inspect(arrays), torch.device("cuda"))
         assert recipe.network.startswith("r3(")
