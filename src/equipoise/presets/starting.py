@@ -8,8 +8,8 @@ def default() -> Recipe:
 
     Published: see r3gan, of which the latter is a relative.
 
-    On a CPU, where minutes count, DCGAN's networks without normalisation in the discriminator (Radford 2016), for colour
-    and large images with nearest-neighbour upsampling (Odena 2016), the hinge loss (Lim and Ye 2017) and R1 (Mescheder
+    On a CPU, where minutes count, DCGAN's networks without normalisation in the discriminator (Radford 2016), for large
+    and colour images with nearest-neighbour upsampling (Odena 2016), the hinge loss (Lim and Ye 2017) and R1 (Mescheder
     2018); on a GPU R3GAN's networks at half their width, the relativistic loss, R1 and R2 (arXiv:2501.05441); on points
     fully connected networks with the latter. Batch, length, learning rates, strength of the penalties, mirroring and
     augmentation follow the images, their number and the machine.
