@@ -1,6 +1,7 @@
 """Shards behind an address: read in parts, over HTTP and through any other file system that fsspec knows."""
 
 import io
+import json
 import tarfile
 import threading
 from functools import partial
@@ -166,6 +167,12 @@ def test_an_index_is_read_without_what_lies_between(server, folder):
     (folder / "large.tar").write_bytes(pack([(10, "cat")] * 8, beside=bytes(2**18)))
     assert inspect(address(server, "large.tar")).count == 8
     assert sum(sent for _, path, sent in Parts.asked if path == "/large.tar") < 0.3 * 8 * 2**18
+
+
+def test_shards_of_a_server_are_scored(server, folder, capsys):
+    sides = address(server, "part-0.tar"), "--against", address(server, "part-{1..2}.tar")
+    assert cli.main(["evaluate", *sides, "--metrics", "fd", "--features", "pixels(size=2)", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["n_real"] == 8
 
 
 def test_a_recipe_keeps_the_address():

@@ -57,7 +57,7 @@ def evaluate(
         dataset = trained_on(sampler)
         check_choice(generator or sampler.first, [*sampler.nets], f"{run} has no generator {generator!r}")
         output = next(o for o in outputs(dataset, sampler.nets) if o.net == (generator or sampler.first))
-        real = RealImages(output.real) if against is None else other_side(Path(against), dataset.format)
+        real = RealImages(output.real) if against is None else other_side(against, dataset.format)
         calls = tuple(metrics) or known(sampler.recipe.score)
         chosen = features or ("inception" if "fid" in map(name_of, calls) else str(sampler.recipe.features))
         scorer = Scorer(real, chosen, sampler.device, calls, watch, world)
@@ -99,7 +99,7 @@ def evaluate_images(
     def prepared() -> tuple[Dataset, Scorer]:
         source = inspect(images, labels)
         dataset = in_own_size(source, labels)
-        real = other_side(Path(against), dataset.format, labels)
+        real = other_side(against, dataset.format, labels)
         if isinstance(real, RealImages) and labels and dataset.labels is not None:
             dataset.labels = dataset.labels.like(real.dataset.meaning)
         toy = real.dataset.toy if isinstance(real, RealImages) else None
@@ -138,11 +138,12 @@ def is_pictured(real: RealSide, against: str | Path | None) -> bool:
     return against is None and isinstance(real, RealImages) and not real.dataset.format.is_point
 
 
-def other_side(path: Path, format: Format, labels: bool = False) -> RealSide:
+def other_side(data: str | Path, format: Format, labels: bool = False) -> RealSide:
     """Images in this format, or the statistics in a file."""
+    path = Path(data)
     if path.is_file() and is_statistics(path):
         return read_statistics(path)
-    return RealImages(load(inspect(path, labels), format, labels))
+    return RealImages(load(inspect(data, labels), format, labels))
 
 
 def chosen_count(count: int | None, real: RealSide) -> int:

@@ -30,10 +30,11 @@ class Evaluate(Command):
     """
 
     images: Annotated[
-        Positional[Path], tyro.conf.arg(metavar="RUN|IMAGES", help="folder of a run, or what train takes as data")
+        Positional[str], tyro.conf.arg(metavar="RUN|IMAGES", help="folder of a run, or what train takes as data")
     ]
     against: Annotated[
-        Path | None, tyro.conf.arg(help="real images or their statistics; default: what the run was trained on")
+        str | None,
+        tyro.conf.arg(metavar="DATA", help="real images or their statistics; default: what the run was trained on"),
     ] = None
     metrics: Annotated[
         tuple[str, ...], tyro.conf.arg(help="equipoise list metrics; default: those of the run, or fd,kid")
@@ -53,9 +54,10 @@ class Evaluate(Command):
 
     def run(self) -> int:
         """Prints the values with their card, of each generator."""
-        is_run = (self.images / "recipe.json").exists()
+        folder = Path(self.images)
+        is_run = (folder / "recipe.json").exists()
         with joined() as world:
-            for generator in runs.RunFolder(self.images).generators() if is_run else ("",):
+            for generator in runs.RunFolder(folder).generators() if is_run else ("",):
                 with display.passes(show=world.leads) as watch:
                     row = self.of_run(watch, world, generator) if is_run else self.of_images(watch, world)
                 if world.leads:
