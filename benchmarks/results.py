@@ -104,7 +104,7 @@ Whole runs, each with its command, made by `python benchmarks/results.py`, which
 where it was stopped, and reads this page from the folders of the runs. Scores are the last ones of the EMA generator.
 FD is the Frechet distance and named after its features: values on other features, and those with labels and
 without, are not comparable, and none is an FID but where it says so. CIFAR-10's test set against its training set, the
-floor of any generator: FD (mobilenet) 25.75, FD (resnet56) 0.0500. One seed each; comparisons over seeds are in
+floor of any generator: FD (mobilenet) 25.75, FD (resnet56) 0.0500. Runs have one seed; comparisons over seeds are in
 [studies](studies/README.md), every preset in the [gallery](gallery.md), speed in [benchmarks](benchmarks.md).
 """
 TABLE = """
@@ -121,10 +121,16 @@ Every preset for the same processor time with the widths that one core can train
 built-in images, by FD (builtin), and three quarters of a minute on 50,000 photographs, 1,545 emoji and 364 micrographs
 at 32x32, by FD (mobilenet). Means with half of their 95 per cent interval, survivors in brackets; bold is the best, an
 asterisk says that a row differs from the default by more than chance. Presets that learn from labels have none on two
-sets, and are not comparable with the others where they have. Commands and what was seen are in
-[default](studies/default.md) and [default-sets](studies/default-sets.md), samples of every cell on their
-[whole](studies/default.html) [pages](studies/default-sets.html).
+sets, and are not comparable with the others where they have. What was seen is in [default](studies/default.md) and
+[default-sets](studies/default-sets.md); `equipoise study default --scale small` and `--scale sets` make the table.
 
+"""
+PICTURES = """
+The newest samples of the first seed, none chosen:
+
+![Samples of every preset on three sets](studies/default-sets-samples.png)
+
+![Samples of every preset on the built-in images](studies/default-samples.png)
 """
 ENTRY = """
 ## {name}
@@ -157,7 +163,7 @@ def write_page(runs, page):
     ]
     missing = ", ".join(name for name in RUNS if name not in shown)
     end = f"\n## Not run\n\n{missing}: see `benchmarks/results.py` for their commands.\n" if missing else ""
-    write(page, f"{HEAD}{AT_EQUAL_TIME}{at_equal_time(STUDIES)}", tables, shown, end)
+    write(page, f"{HEAD}{AT_EQUAL_TIME}{at_equal_time(STUDIES)}{PICTURES}", tables, shown, end)
 
 
 def at_equal_time(studies):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib import pyplot
+from PIL import Image, ImageDraw
 
 from equipoise import report
 from equipoise.report import study_spectra
@@ -19,12 +20,13 @@ from equipoise.report.study_results import results
 from equipoise.report.study_tables import costs, matrix
 from equipoise.report.tables import Entry, Table
 from equipoise.report.themes import THEMES
-from equipoise.study import read, scales, shipped
+from equipoise.study import Cell, read, scales, shipped
 from equipoise.study.files import to_plain
 
 ROOT = Path(__file__).parent.parent
 STUDIES = ROOT / "docs" / "studies"
 NOTES = STUDIES / "notes.toml"
+STRIP, LABEL, GAP = 8, 110, 6  # samples beside each other; pixels
 PAGE = """# {title}
 
 `equipoise study {name} --scale {scale}`: {ended} of {runs} runs, {threads} thread a run, torch {torch}. The scale is
@@ -35,7 +37,7 @@ who wins in the end. [The whole page]({file}.html) has curves, samples, ranks, c
 
 **Here.** {note}{found} {survival}
 
-{picture}{tables}
+{picture}{tables}{samples}
 
 Means over seeds with half of their 95 per cent interval, survivors in brackets; bold is the best of those with
 most survivors; an asterisk where a row differs from {baseline} by more than chance
@@ -75,6 +77,7 @@ def write(folder):
         survival=survival(found),
         picture=picture(found, file),
         tables="\n\n".join(tables([matrix(found, metric) for metric in found.metrics])),
+        samples=samples(found, file),
         costs=in_markdown(costs(found)),
     )
     (STUDIES / f"{file}.md").write_text(page)
@@ -104,6 +107,43 @@ def picture(found, name):
     figure.savefig(STUDIES / f"{name}.png", dpi=110, metadata={"Software": None})
     pyplot.close(figure)
     return f"![Squared singular values of each layer]({name}.png)\n\n{plots[0].caption}\n\n"
+
+
+def samples(found, name):
+    """The newest samples of every cell, a strip each, beside the page; their line in Markdown, none where none are."""
+    cells = {
+        (row, column): strip(found.of(Cell(row, column))) for row in found.study.rows for column in found.study.columns
+    }
+    if not any(cells.values()):
+        return ""
+    wide = {
+        column: max(at.width for (_, its), at in cells.items() if at and its == column)
+        for column in found.study.columns
+    }
+    high = max(shown.height for shown in cells.values() if shown) + GAP
+    whole = Image.new(
+        "RGB", (LABEL + sum(wide.values()) + GAP * len(wide), high * (1 + len(found.study.rows))), "white"
+    )
+    words, left = ImageDraw.Draw(whole), LABEL
+    for column, width in wide.items():
+        words.text((left, high // 3), column, "black")
+        for number, row in enumerate(found.study.rows, start=1):
+            words.text((GAP, number * high + high // 3), row, "black")
+            if shown := cells[row, column]:
+                whole.paste(shown, (left, number * high))
+        left += width + GAP
+    whole.save(STUDIES / f"{name}-samples.png", optimize=True)
+    return f"\n\n![Samples of every row]({name}-samples.png)\n\nThe newest samples of the first seed, none chosen."
+
+
+def strip(outcomes):
+    """The first row of the newest picture of the first seed that has some; None for points, and where none has."""
+    record = next((outcome.record for outcome in outcomes if outcome.record and outcome.record.pictures), None)
+    if record is None or record.of_points:
+        return None
+    height, *width = (int(side) for side in str(record.recipe["size"]).split("x"))
+    with Image.open(record.pictures[-1][1]) as image:
+        return image.convert("RGB").crop((0, 0, min(image.width, STRIP * (width or [height])[0]), height))
 
 
 def source(study):

@@ -438,6 +438,9 @@ def test_the_pages_of_the_documentation_are_made_of_folders(finished, monkeypatc
     assert len(re.findall(r"\(\d/2\)", text)) == 4
     assert "| Cell | Images | Time in training |" in text
     assert (tmp_path / "mine.html").read_bytes() == (finished / "report.html").read_bytes()
+    assert "![Samples of every row](mine-samples.png)" in text
+    with Image.open(tmp_path / "mine-samples.png") as samples:
+        assert np.asarray(samples.convert("L"))[30:, 110:].std() > 10
 
 
 def test_a_row_that_could_not_begin_may_be_changed(tmp_path):
