@@ -229,6 +229,14 @@ def test_labels_that_are_not_used_are_named(photos, tmp_path, capsys):
         assert (said in capsys.readouterr().out) == told
 
 
+def test_an_average_that_is_longer_than_the_run_is_named(photos, tmp_path, capsys):
+    for average, told in (("25", True), ("24", False)):
+        run = ["train", str(photos), "--out", str(tmp_path / average), "--size", "8", *TINY, "--ema-images", average]
+        assert cli.main(run) == 0
+        said = "samples are of weights averaged over 25 images, longer than the run: --ema-images 1\n"
+        assert (said in capsys.readouterr().out) == told
+
+
 def test_training_prints_plain_lines_where_there_is_no_terminal(photos, tmp_path, capsys):
     assert cli.main(["train", str(photos), "--out", str(tmp_path / "x"), "--size", "8", *TINY]) == 0
     out = capsys.readouterr().out

@@ -89,7 +89,7 @@ def chosen(run: Session) -> None:
     """What a new run chose for the data and the machine, and why; how long it takes."""
     for name, reason in run.plan.reasons.items():
         print(f"{name} {_typed(getattr(run.recipe, name))}: {reason}")
-    print(_unused_labels(run), end="")
+    print(_unused_labels(run), _long_average(run), sep="", end="")
     if run.plan.certificate:
         print(run.plan.certificate)
     print(f"training takes {_lasts(run)}")
@@ -105,6 +105,15 @@ def _unused_labels(run: Session) -> str:
     except (ValueError, OSError):
         return ""
     return f"labels are not used, {size} {kind}: --labels trains on them\n" if size > 1 else ""
+
+
+def _long_average(run: Session) -> str:
+    """A line on averaged weights that are still the untrained ones at the end: the paper's run is far longer."""
+    length, images = at(run.recipe.rate("ema_images"), 0), known(run.recipe.images)
+    if length <= images:
+        return ""
+    better = f"--ema-images {-(-images // 30)}"
+    return f"samples are of weights averaged over {length:,.0f} images, longer than the run: {better}\n"
 
 
 def _lasts(run: Session) -> str:
