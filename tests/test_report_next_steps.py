@@ -51,4 +51,4 @@ def test_the_other_commands_are_known(tmp_path: Path, number: int) -> None:
     run = make(tmp_path / "my run")
     _, line = commands(read(run))[number]
     command = parse_command(shlex.split(line)[1:])
-    assert run in [getattr(command, name, None) for name in ("run_folder", "images", "folder")]
+    assert str(run) in [str(getattr(command, name, "")) for name in ("run_folder", "images", "folder")]
