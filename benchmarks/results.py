@@ -36,8 +36,7 @@ class Run(NamedTuple):
 RUNS = {
     "builtin": Run(
         "builtin --minutes 5",
-        note="What `make train` does, on one thread beside other work: garments and shoes of all kinds, some patterns "
-        "broken up.",
+        note="What `make train` does, on one thread: garments and shoes of all kinds, some patterns broken up.",
     ),
     "cells64": Run(
         "data/cells64 --minutes 10",
