@@ -5,12 +5,12 @@ import json
 import logging
 import os
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from .. import cache
 from .convert import one_line
@@ -24,6 +24,38 @@ PACKED = (".gz", ".tgz", ".bz2", ".xz", ".zst")
 AT_ONCE = 16  # remote shards whose headers are read at the same time
 Headers = dict[str, tuple[int, int, str]]  # where a file begins, its bytes, and the text of a class
 log = logging.getLogger("equipoise.data")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """A file of this machine, as `RemoteFile` is one of another; open only while it is read, by any process."""
+
+    path: Path
+
+    @property
+    def address(self) -> str:
+        """Where it lies."""
+        return str(self.path)
+
+    @property
+    def suffix(self) -> str:
+        """The end of its name, in lower case."""
+        return self.path.suffix.lower()
+
+    def part(self, start: int, size: int) -> bytes:
+        """`size` bytes from `start` on; raises ValueError where it ends before."""
+        with self.path.open("rb") as file:
+            file.seek(start)
+            content = file.read(size)
+        if len(content) < size:
+            raise ValueError(f"the shard ends after {len(content)} of {size} bytes")
+        return content
+
+    def read(self, use: Callable[[Any], T]) -> T:
+        """use(file) of the open file."""
+        with self.path.open("rb") as file:
+            return use(file)
 
 
 class Place(NamedTuple):
@@ -32,7 +64,7 @@ class Place(NamedTuple):
     `text` is the content of a file ".cls".
     """
 
-    shard: Path | RemoteFile
+    shard: LocalFile | RemoteFile
     start: int
     size: int
     own: int
@@ -48,14 +80,7 @@ class Shards:
     def read(self, name: str) -> bytes:
         """The content of one file."""
         place = self.places[name]
-        if isinstance(place.shard, RemoteFile):
-            return place.shard.part(place.start, place.size)
-        with place.shard.open("rb") as file:
-            file.seek(place.start)
-            content = file.read(place.size)
-        if len(content) < place.size:
-            raise ValueError(f"the shard ends after {len(content)} of {place.size} bytes")
-        return content
+        return place.shard.part(place.start, place.size)
 
     def size(self, name: str) -> int:
         """The bytes of one file."""
@@ -75,31 +100,23 @@ class Shards:
         return any(isinstance(place.shard, RemoteFile) for place in self.places.values())
 
 
-def find(packed: Mapping[str, Path | RemoteFile]) -> Shards:
+def find(packed: Mapping[str, LocalFile | RemoteFile]) -> Shards:
     """What .tar files hold, found by their headers; raises ValueError for one that is no .tar."""
     with ThreadPoolExecutor(max(AT_ONCE, os.cpu_count() or 1)) as pool:
         parts = pool.map(partial(_index, alone=len(packed) == 1), *zip(*sorted(packed.items()), strict=True))
         return Shards({name: place for part in parts for name, place in part.items()})
 
 
-def _index(name: str, shard: Path | RemoteFile, alone: bool) -> dict[str, Place]:
-    before, suffix = "" if alone else f"{name}/", shard.suffix.lower()
+def _index(name: str, shard: LocalFile | RemoteFile, alone: bool) -> dict[str, Place]:
+    before, suffix = "" if alone else f"{name}/", shard.suffix
     if suffix in PACKED:
         raise ValueError(
-            f"{_named(shard)} is compressed: unpack it, as with gunzip, since images are read where they lie"
+            f"{shard.address} is compressed: unpack it, as with gunzip, since images are read where they lie"
         )
     if suffix != ".tar":
-        raise ValueError(f"{_named(shard)} is no .tar file")
-    found = _of_remote(shard) if isinstance(shard, RemoteFile) else _of_local(shard)
+        raise ValueError(f"{shard.address} is no .tar file")
+    found = _of_remote(shard) if isinstance(shard, RemoteFile) else _read(shard)
     return {before + own: Place(shard, start, size, len(before), text) for own, (start, size, text) in found.items()}
-
-
-def _of_local(shard: Path) -> Headers:
-    try:
-        with shard.open("rb") as file:
-            return _headers(file)
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise ValueError(_no_tar(shard, error)) from None
 
 
 def _of_remote(shard: RemoteFile) -> Headers:
@@ -109,13 +126,19 @@ def _of_remote(shard: RemoteFile) -> Headers:
     kept = cache.folder() / "shards" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
     found = _kept(kept) if version else None
     if found is None:
-        try:
-            found = shard.read(_headers)
-        except (tarfile.TarError, EOFError) as error:
-            raise ValueError(_no_tar(shard, error)) from None
+        found = _read(shard)
         if version:
             _keep(kept, found)
     return found
+
+
+def _read(shard: LocalFile | RemoteFile) -> Headers:
+    try:
+        return shard.read(_headers)
+    except ConnectionError:
+        raise
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise ValueError(f"{shard.address} is no .tar file that can be read: {one_line(error)}") from None
 
 
 def _headers(file: Any) -> Headers:
@@ -142,14 +165,6 @@ def _keep(file: Path, found: Headers) -> None:
         cache.write(file, json.dumps(found).encode())
     except OSError as error:  # it is read again next time
         log.warning("the index of a shard could not be kept in %s: %s", file.parent, one_line(error))
-
-
-def _named(shard: Path | RemoteFile) -> str:
-    return shard.address if isinstance(shard, RemoteFile) else str(shard)
-
-
-def _no_tar(shard: Path | RemoteFile, error: Exception) -> str:
-    return f"{_named(shard)} is no .tar file that can be read: {one_line(error)}"
 
 
 def labels(files: Files, shards: Shards) -> LabelTable | None:

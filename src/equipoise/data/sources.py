@@ -139,7 +139,7 @@ def _folder(path: Path, strict: bool) -> Source:
     if len(tables) > len(images):
         return _parts(path.resolve().name, huggingface.open_parquet(path), strict)
     if len(packed) > len(images):
-        return _tar(str(path), {name: path / name for name in packed}, strict)
+        return _tar(str(path), {name: shards.LocalFile(path / name) for name in packed}, strict)
     return _files("folder", str(path), folder, names, strict)
 
 
@@ -158,7 +158,7 @@ def _file(path: Path, strict: bool) -> Source:
     if kind:
         return _cifar(path, kind)
     if suffix in (".tar", ".gz", ".tgz"):
-        return _tar(str(path), {path.name: path}, strict)
+        return _tar(str(path), {path.name: shards.LocalFile(path)}, strict)
     what = "a single image" if suffix in SUFFIXES else "a file of unknown kind"
     raise ValueError(f"{path} is {what}; possible: {KINDS}")
 
@@ -174,7 +174,7 @@ def _files(kind: str, where: str, store: Store, names: tuple[str, ...], strict: 
     return Source(kind, name, files, survey(files, where, strict), find_labels)
 
 
-def _tar(where: str, packed: Mapping[str, Path | remote.RemoteFile], strict: bool) -> Source:
+def _tar(where: str, packed: Mapping[str, shards.LocalFile | remote.RemoteFile], strict: bool) -> Source:
     store = shards.find(packed)
     source = _files("tar", where, store, tuple(store.names()), strict)
     files = cast(Files, source.reader)
