@@ -179,8 +179,8 @@ def test_dry_run_prints_every_field_with_its_reason_and_writes_nothing(photos, t
     assert "g-penalties" in off
     assert "networks' own: g-condition" in off
     assert lines[-1].startswith("training takes about ")
-    needs = r"images a second; it needs [\d.]+ [MG]B of memory and [\d.]+ kB on the disk; nothing was written$"
-    assert re.search(needs, lines[-1])
+    needs = r"images a second on cpu(, 1 of 2 threads)?; it needs [\d.]+ [MG]B of memory and [\d.]+ kB on the disk; "
+    assert re.search(needs + "nothing was written$", lines[-1])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -188,7 +188,8 @@ def test_help_of_train_is_in_groups_and_says_what_is_chosen(capsys):
     with pytest.raises(SystemExit):
         cli.main(["train", "--help"])
     out = capsys.readouterr().out
-    titles = [f" {group} options" for group in ("usual", "data", "networks", "game", "optimisation", "machine")]
+    groups = ("usual", "data", "networks", "game", "optimisation", "hardware", "machine", "scores")
+    titles = [f" {group} options" for group in groups]
     assert [*map(out.index, titles)] == sorted(map(out.index, titles))
     assert out.index("--minutes") < out.index("--channels")
     assert "None" not in out
@@ -254,9 +255,11 @@ def test_progress_names_every_player_and_the_first_score(capsys):
     with display.progress(Recipe(images=100)) as show:
         show(Progress(10, row, score))
         show(Progress(20, row, score | {"scores": {"kid": {}, "fd": {}}, "features": "builtin"}))
+        show(Progress(30, row, None))
     assert capsys.readouterr().out.splitlines() == [
         "10 of 100 images  5/s  ae loss 1.00  d loss 0.25  FID 12.34",
         "20 of 100 images  5/s  ae loss 1.00  d loss 0.25  KD (builtin) 0.5",
+        "30 of 100 images  5/s  ae loss 1.00  d loss 0.25",
     ]
 
 

@@ -68,6 +68,7 @@ def _lines(recipe: Recipe) -> Iterator[Show]:
         if (now.row and line > printed) or now.score:
             printed = line
             print("  ".join([f"{now.seen:,} of {recipe.images:,} images", *words.values()]), flush=True)
+            words.pop("score", None)
 
     yield show
 
@@ -123,7 +124,8 @@ def _lasts(run: Session) -> str:
     pace = run.plan.pace
     needs = f"{size(pace.memory)} of memory and {size(run.plan.disk())} on the disk"
     threads, most = run.plan.threads, torch.get_num_threads()
-    speed = f"{per_second(pace.image)} images a second" + f" on {threads} of {most} threads" * (threads < most)
+    where = f"{run.device}" + f", {threads} of {most} threads" * (threads < most)
+    speed = f"{per_second(pace.image)} images a second on {where}"
     return f"about {duration(run.forecast())} here, at {speed}; it needs {needs}"
 
 

@@ -19,12 +19,26 @@ from ..stopping import Stop
 
 
 @dataclass(kw_only=True)
+class Hardware:
+    """What it runs on; no part of the recipe."""
+
+    device: Device = "auto"
+    threads: Annotated[int | None, tyro.conf.arg(help_behavior_hint="(automatic)")] = None
+    """Threads of a CPU: what OMP_NUM_THREADS says, or as many as train fastest."""
+    profile: bool = False
+    """Write where the time goes, profile.txt, and a trace of two rounds, trace.json."""
+
+
+@dataclass(kw_only=True)
 class Train(Command):
     """Train a GAN on images; the same command again resumes it.
 
     equipoise train photos/ --out runs/photos --size 64 --mirror
     equipoise train cifar-10-python.tar.gz --out runs/cifar --preset sngan
     equipoise train --out runs/mine --penalties "r1(weight=5)" --loss "mine.py:my_loss(beta=4)" --dry-run
+
+    A CALL is a name of `equipoise list` or FILE.py:NAME of your own, with what differs from its usual arguments in
+    brackets.
     """
 
     out: Annotated[
@@ -39,21 +53,12 @@ class Train(Command):
     dry_run: Annotated[
         bool, tyro.conf.arg(help="print the complete recipe, and how long it takes, and stop", aliases=["-n"])
     ] = False
-    profile: Annotated[
-        bool, tyro.conf.arg(help="write where the time goes, profile.txt, and a trace of two rounds, trace.json")
-    ] = False
-    device: Device = "auto"
-    threads: Annotated[
-        int | None,
-        tyro.conf.arg(
-            help="of a CPU: what OMP_NUM_THREADS says, or as many as train fastest", help_behavior_hint="(automatic)"
-        ),
-    ] = None
     usual: Usual = field(default_factory=Usual)
     data: Reading = field(default_factory=Reading)
     networks: Networks = field(default_factory=Networks)
     game: Game = field(default_factory=Game)
     optimisation: Optimisation = field(default_factory=Optimisation)
+    hardware: Hardware = field(default_factory=Hardware)
     machine: Machine = field(default_factory=Machine)
     scores: Scores = field(default_factory=Scores)
 
@@ -61,13 +66,13 @@ class Train(Command):
     def like(cls, preset: str) -> "Train":
         """The flags that say what a preset does."""
         recipe = presets.named(preset)
-        groups: dict[str, Any] = {part.name: part.type for part in fields(cls) if is_dataclass(part.type)}
+        groups: dict[str, Any] = {part.name: part.type for part in fields(cls) if _of_recipe(part.type)}
         return cls(preset=preset, **{name: recipe.part(group) for name, group in groups.items()})
 
     @property
     def recipe(self) -> Recipe:
         """What the flags say."""
-        groups = (part for part in vars(self).values() if is_dataclass(part))
+        groups = (part for part in vars(self).values() if _of_recipe(type(part)))
         return Recipe(**{name: value for group in groups for name, value in vars(group).items()})
 
     def run(self) -> int:
@@ -75,9 +80,9 @@ class Train(Command):
         if self.out is None:
             raise ValueError("train needs a folder for the run: --out runs/NAME")
         with joined() as world:
-            recipe, device = located(self.length()), chosen_device(self.device)
+            recipe, device = located(self.length()), chosen_device(self.hardware.device)
             with display.passes(show=world.leads) as watch:
-                run = runs.Session(recipe, self.out, device, world, watch, self.threads)
+                run = runs.Session(recipe, self.out, device, world, watch, self.hardware.threads)
             return self.lead(run) if world.leads else self.follow(run)
 
     def lead(self, run: runs.Session) -> int:
@@ -101,7 +106,7 @@ class Train(Command):
     @contextmanager
     def recorded(self, run: runs.Session) -> Iterator[Callable[[], None]]:
         """Takes a profile where one is asked for; what is to be called after each round."""
-        if not self.profile:
+        if not self.hardware.profile:
             yield lambda: None
             return
         recording = Recording(run.folder.path, run.device)
@@ -124,3 +129,8 @@ class Train(Command):
         if recipe.images != presets.named(self.preset).images:
             raise ValueError("--images and --minutes are both the length of training; choose one")
         return replace(recipe, images=None)
+
+
+def _of_recipe(group: object) -> bool:
+    """Whether the flags of a group are what a recipe says."""
+    return is_dataclass(group) and group in Recipe.__mro__
