@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from small_runs import finish, same_state, small
 from test_networks import GROWING_TRANSLATION
-from test_runs import finish, same_state, small
 from test_translation import recipe_of, write
 from torch import nn
 

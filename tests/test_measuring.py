@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from test_runs import arrays, finish, lines, same_state, small  # noqa: F401
+from small_runs import finish, lines, same_state, small
 from test_translation import beside, recipe_of, unpaired  # noqa: F401
 
 from equipoise import instruments, presets, runs, spec
@@ -26,7 +26,7 @@ def without(rows):
 
 
 @pytest.fixture(scope="module")
-def recipe(arrays):  # noqa: F811
+def recipe(arrays):
     return small(replace(SPECTRAL, labels=True), arrays, save_every=8)
 
 
@@ -112,14 +112,14 @@ def test_games_with_other_networks_are_measured_too(preset, whom, unpaired, besi
         (("spectre",), r"instruments has no 'spectre' \(did you mean 'spectrum'\?\)"),
     ],
 )
-def test_what_cannot_be_measured_is_refused_before_anything_is_written(calls, message, arrays, tmp_path):  # noqa: F811
+def test_what_cannot_be_measured_is_refused_before_anything_is_written(calls, message, arrays, tmp_path):
     recipe = replace(small(presets.dcgan(), arrays), instruments=calls)
     with pytest.raises(ValueError, match=message):
         Session(recipe, tmp_path / "x")
     assert not (tmp_path / "x").exists()
 
 
-def test_an_instrument_of_ones_own(arrays, tmp_path):  # noqa: F811
+def test_an_instrument_of_ones_own(arrays, tmp_path):
     (tmp_path / "mine.py").write_text(
         "def margin(k=2.0):\n"
         '    """k (mean D(x) - mean D(G(z)))."""\n'
@@ -132,7 +132,7 @@ def test_an_instrument_of_ones_own(arrays, tmp_path):  # noqa: F811
     assert all([*row] == ["D"] and isinstance(row["D"]["margin"]["margin"], float) for row in rows)
 
 
-def test_an_open_interval_is_chosen_where_there_are_instruments(arrays, tmp_path):  # noqa: F811
+def test_an_open_interval_is_chosen_where_there_are_instruments(arrays, tmp_path):
     recipe = replace(small(SPECTRAL, arrays), images=200, score_every=200)
     assert Session(recipe, tmp_path / "x").recipe.instruments_every is None
     assert Session(replace(recipe, instruments=("spectrum",)), tmp_path / "x").recipe.instruments_every == 10

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from test_runs import finish, small
+from small_runs import finish, small
 
 from equipoise import augment, cli, games, losses, networks, penalties, presets, runs
 from equipoise.labels import LabelSpace

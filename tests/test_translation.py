@@ -13,8 +13,8 @@ import torch
 import translation
 from elsewhere import killed
 from PIL import Image
+from small_runs import CPU, lines, same_state
 from test_networks import TRANSLATING as SMALL
-from test_runs import CPU, lines, same_state
 
 from equipoise import (
     activations,
