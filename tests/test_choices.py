@@ -75,7 +75,7 @@ class TestChoices:
 
     def test_what_a_machine_runs_on_decides_the_networks(self, arrays):
         grey = {"channels": 1}
-        for changes, doubled in (({}, True), (grey, False), ({**grey, "size": "64"}, True), ({"labels": True}, False)):
+        for changes, doubled in (({}, True), (grey, False), ({**grey, "size": "64"}, True), ({"labels": True}, True)):
             assert ("upsampling='nearest'" in self.default(arrays, **changes)[0].network) == doubled
         recipe, _ = runs.choose(Recipe(data=arrays, precision="tf32"), inspect(arrays), torch.device("cuda"))
         assert recipe.network.startswith("r3(")

@@ -67,15 +67,28 @@ def used(net):
 
 
 def pair(name, shape):
+    return pair_of(SMALL[name], shape)
+
+
+def pair_of(call, shape):
     """Generator and discriminator; of several the generator of whole images and the discriminator of the largest."""
     torch.manual_seed(0)
-    nets = spec.build(SMALL[name], networks)(shape)
+    nets = spec.build(call, networks)(shape)
     return nets if isinstance(nets, tuple) else (nets["G"], nets[max(name for name in nets if name[0] == "D")])
 
 
 def test_every_network_is_tested():
     tested = [*SMALL, *TRANSLATING, spec.parse(GROWING_TRANSLATION).name]
     assert sorted(tested) == spec.names(networks)
+
+
+@pytest.mark.parametrize("call", [*SMALL.values(), "dcgan(d_feature_norm='none')", "dcgan(d_feature_norm='pixel')"])
+def test_a_discriminator_may_find_grey_unreal(call):
+    """Without any bias D(0) = 0 whatever is learnt, and a generator that loses hides in grey."""
+    _, D = pair_of(call, ImageShape(3, 16, 16))
+    for weight in D.parameters():
+        nn.init.normal_(weight, 0.0, 0.1)
+    assert (D.eval()(torch.zeros(2, 3, 16, 16)) != 0).all()
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda s: "x".join(map(str, s[:3])))

@@ -23,8 +23,8 @@ from .forecast import Pace, per_second
 from .warm_start import taken
 
 LARGEST = 128  # pixels; larger images have to be asked for
-SMALL = 32  # pixels; up to here narrow networks learn at twice the rate, and signals do not fade in them
-NARROW = "dcgan(g_width=16, d_width=16, d_feature_norm='none'{})"
+SMALL = 32  # pixels; up to here narrow networks learn at twice the rate
+NARROW = "dcgan(g_width=16, d_width=16, d_feature_norm='none', d_gain=0.7{})"
 FEW = 2_000  # images that are memorised, or better mirrored
 SOON = 20  # times that these are shown before they are
 MANY = 50_000  # images that are enough without augmentation
@@ -137,10 +137,9 @@ def _network(recipe: Recipe, device: torch.device) -> Choice:
     if device.type == "cuda":
         return Choice("r3(g_width=384, d_width=384)", "half of the paper's width, for one GPU")
     reason = "strided convolutions: of all networks the most steps a second on a few CPU cores"
-    small = _side(recipe) <= SMALL
-    if not recipe.labels and (known(recipe.channels) > 1 or not small):
-        return Choice(NARROW.format(", d_gain=0.7, upsampling='nearest'"), f"{reason}, without grids")
-    return Choice(NARROW.format("" if small else ", d_gain=0.7"), reason)
+    if known(recipe.channels) > 1 or _side(recipe) > SMALL:
+        return Choice(NARROW.format(", upsampling='nearest'"), f"{reason}, without grids")
+    return Choice(NARROW.format(""), reason)
 
 
 def _loss(recipe: Recipe, device: torch.device) -> Choice:
