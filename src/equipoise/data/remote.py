@@ -69,23 +69,17 @@ class RemoteFile:
             raise ValueError(f"{self.address} needs a library: {LIBRARY} ({one_line(error)})") from None
         except ValueError as error:
             raise ValueError(f"{self.address} cannot be read: {one_line(error)}") from None
-        for pause in PAUSES:
+        pauses = iter(PAUSES)
+        while True:
             try:
                 return read(files, path)
             except (EOFError, TarError):  # what was read is no .tar
                 raise
-            except ValueError as error:
-                raise self._unreadable(error) from None
             except Exception as error:  # each kind of address has its own kinds of failure
-                if _is_final(error):
-                    break
+                pause = next(pauses, None)
+                if pause is None or isinstance(error, ValueError) or _is_final(error):
+                    raise self._unreadable(error) from None
                 time.sleep(pause)
-        try:
-            return read(files, path)
-        except (EOFError, TarError):
-            raise
-        except Exception as error:
-            raise self._unreadable(error) from None
 
     def _unreadable(self, error: Exception) -> Exception:
         """What is wrong, in words: of the file a ValueError, of its host a ConnectionError."""
