@@ -80,3 +80,16 @@ def test_a_run_is_rehearsed_when_it_starts_and_not_when_it_resumes(arrays, tmp_p
     assert rehearsed == [CPU]
     next(runs.train(recipe, tmp_path / "x"))
     assert rehearsed == [CPU]
+
+
+@pytest.mark.parametrize(("bias", "warned"), [(False, True), (True, False)])
+def test_a_discriminator_without_biases_is_a_refuge_of_grey(arrays, tmp_path, caplog, bias, warned):
+    (tmp_path / "mine.py").write_text(
+        "import torch\nfrom torch import nn\nfrom equipoise.networks import dcgan\n\n"
+        "def pair():\n    def build(shape):\n"
+        f"        D = nn.Sequential(nn.Flatten(), nn.LazyLinear(8, bias={bias}), nn.ReLU(), nn.Linear(8, 1, False))\n"
+        "        D(torch.zeros(1, *shape[:3]))\n"
+        "        return dcgan(4, 4)(shape)[0], D\n    return build\n"
+    )
+    runs.Session(replace(small(PLAIN, arrays), network=f"{tmp_path}/mine.py:pair", d_norm="none"), tmp_path / "x")
+    assert any("its samples are grey: give its layers biases" in message for message in caplog.messages) == warned

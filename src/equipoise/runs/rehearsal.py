@@ -1,5 +1,6 @@
 """A rehearsal: what does not work together is found on noise, before a run writes anything."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,6 +23,8 @@ from ..trees import leaves
 from .assemble import Assembled, assemble, rounds
 from .shortage import explained, out_of_memory
 from .trial_batches import batch_of_noise
+
+log = logging.getLogger("equipoise.runs")
 
 TRIED = 16  # samples of each label
 
@@ -58,7 +61,9 @@ def rehearse_adversarial(assembled: Assembled, recipe: Recipe, batch: Batch, lab
     check_penalties(assembled, recipe, *batch)
     check_g_penalties(assembled, recipe, *batch)
     check_numbers(check_classifier(assembled, recipe, batch))
+    move(assembled)
     check_labels_matter(assembled, recipe, batch[0], labels)
+    warn_of_refuge(assembled, recipe, *batch)
 
 
 def play(assembled: Assembled, recipe: Recipe, batch: Batch) -> Stats:
@@ -132,8 +137,30 @@ def check_penalties(assembled: Assembled, recipe: Recipe, images: Tensor, labels
 
 
 @torch.no_grad()
+def move(assembled: Assembled) -> None:
+    """Moves all weights off their start, as training will; in evaluation mode from here on."""
+    for net in (assembled.G, assembled.D):
+        net.eval()
+        for weight in net.parameters():
+            inputs = weight.numel() / len(weight) if weight.ndim > 1 else 1.0
+            weight.add_(0.1 * torch.randn_like(weight) / inputs**0.5)  # so that signals stay as large as they are
+
+
+@torch.no_grad()
+def warn_of_refuge(assembled: Assembled, recipe: Recipe, images: Tensor, labels: Tensor | None) -> None:
+    """Says so where D(0) = 0 whatever the weights: the image of zeros is never worse than undecided."""
+    logits = leaves(ask(assembled.D, torch.zeros_like(shown(assembled.D, images)), labels))
+    if all((part == 0).all() for part in logits):
+        log.warning(
+            "%s: without biases the discriminator gives 0 to the image of zeros, whatever it learns; a generator that "
+            "loses may hide there, and its samples are grey: give its layers biases",
+            recipe.network,
+        )
+
+
+@torch.no_grad()
 def check_labels_matter(assembled: Assembled, recipe: Recipe, images: Tensor, labels: LabelSpace) -> None:
-    """Moves all weights off their start; raises ValueError for a network to which another label is the same.
+    """Raises ValueError for a network to which another label is the same.
 
     Of one sample it may be by chance: its pixels are all saturated, or no unit is on. A discriminator may be
     conditioned through its classifier alone; in an energy labels may weigh too little to be seen.
@@ -141,11 +168,6 @@ def check_labels_matter(assembled: Assembled, recipe: Recipe, images: Tensor, la
     if not labels or labels == LabelSpace("classes", 1):
         return
     G, D = assembled.G, assembled.D
-    for net in (G, D):
-        net.eval()
-        for weight in net.parameters():
-            inputs = weight.numel() / len(weight) if weight.ndim > 1 else 1.0
-            weight.add_(0.1 * torch.randn_like(weight) / inputs**0.5)  # so that signals stay as large as they are
     one, other = (
         label.expand(TRIED, *label.shape[1:]) for label in known(labels.example(2)).to(images.device).split(1)
     )
