@@ -86,6 +86,13 @@ def test_rounding_agrees(asked, tmp_path, dropout):
     assert there.plan.certificate is None  # it is not compared again
 
 
+def test_what_one_player_draws_is_nothing_to_the_other(asked, tmp_path):
+    """R1 in float32 has images of its own augmented, so that more is drawn before the generator's turn."""
+    shown = asked(dropout=0.0, penalties=("r1",), augment="diffaug('translation')", precision="bfloat16")
+    errors = Session(shown, tmp_path / "x").plan.certificate.errors
+    assert errors["g"] < 0.1
+
+
 def test_a_wrong_gradient_is_found(asked, tmp_path):
     session = Session(asked(factor=2.0, precision="bfloat16"), tmp_path / "x")
     found = session.plan.certificate

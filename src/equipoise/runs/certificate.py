@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..labels import LabelSpace
 from ..recipe import Recipe, known
-from ..training import Batch
+from ..training import Batch, Player, Terms, Turn
 from .assemble import Assembled, assemble, rounds
 
 TOLERANCE = {"float32": 1e-3, "tf32": 0.05, "float16": 0.2, "bfloat16": 0.5}
@@ -83,6 +83,8 @@ def gradients(recipe: Recipe, labels: LabelSpace, device: torch.device, batch: B
     found: dict[str, Tensor] = {}
     for factor in FACTORS if recipe.precision == "float16" else FACTORS[:1]:
         assembled = assemble(recipe, labels, device)
+        players = {name: from_one_seed(player) for name, player in assembled.players.items()}
+        assembled = replace(assembled, players=players)
         for net in assembled.state.nets.values():
             draw_alike(net)
         if assembled.growth is not None:  # only the last level has all weights
@@ -108,6 +110,19 @@ def distance(found: Tensor, wanted: Tensor) -> float:
     """|g - g'| / |g|; infinite where a number is not finite, 0 for 0."""
     error, scale = (found - wanted).norm().item(), wanted.norm().item()
     return error / scale if scale > 0 and error < float("inf") else (0.0 if error == 0 else float("inf"))
+
+
+def from_one_seed(player: Player) -> Player:
+    """The player, who draws the same however much others have drawn.
+
+    A penalty in float32 under a faster precision shows the discriminator its images again, augmented once more.
+    """
+
+    def objective(turn: Turn) -> Terms:
+        torch.manual_seed(0)
+        return player.objective(turn)
+
+    return replace(player, objective=objective)
 
 
 def draw_alike(net: nn.Module) -> None:
