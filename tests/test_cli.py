@@ -3,8 +3,10 @@
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
+import time
 from importlib import import_module
 
 import numpy as np
@@ -15,7 +17,9 @@ from equipoise import __version__, cli
 from equipoise.cli import display
 from equipoise.recipe import Recipe
 from equipoise.runs import Progress, RunFolder, planning
+from equipoise.runs.folder import read_rows
 from equipoise.runs.forecast import Pace
+from equipoise.runs.scoreboard import Scoreboard
 from equipoise.spec import first_line
 
 TINY = ["--network", "sn_resnet(g_scale=0.02,d_scale=0.03)", "--precision", "float32"]
@@ -268,6 +272,18 @@ def test_the_same_command_goes_on_and_another_is_refused(run, photos, capsys):
     assert cli.main(same) == 0
     assert cli.main([*same, "--lr-d", "0.5"]) == 1
     assert "It differs in lr_d: 'decay(1e-3, share=0.5)' there, 0.5 here" in capsys.readouterr().err
+
+
+def test_a_score_is_broken_off_at_once_and_made_up_for(photos, tmp_path, monkeypatch, capsys):
+    command = ["train", str(photos), "--out", str(tmp_path / "x"), "--size", "8", *TINY]
+    wait = lambda *_: (os.kill(os.getpid(), signal.SIGINT), time.sleep(60))
+    with monkeypatch.context() as patched:
+        patched.setattr(Scoreboard, "add", wait)
+        assert cli.main(command) == 128 + signal.SIGINT
+    assert "saved; to resume: equipoise" in capsys.readouterr().err
+    assert not (tmp_path / "x" / "metrics.jsonl").exists()
+    assert cli.main(command) == 0
+    assert {0, 24} <= {row["seen"] for row in read_rows(tmp_path / "x" / "metrics.jsonl")}
 
 
 def test_a_broken_image_is_named_once_or_refused(photos, tmp_path, caplog, capsys):

@@ -3,6 +3,7 @@
 import shlex
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType, TracebackType
 
 from ..processes import processes
@@ -10,12 +11,19 @@ from ..processes import processes
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
-class Stop:
-    """Within the context, becomes true when a signal has asked to stop."""
+class Stopped(Exception):
+    """What was going on is left for later, since a signal has asked to stop and nothing would be lost."""
 
-    def __init__(self, quiet: bool = False) -> None:
+
+class Stop:
+    """Within the context, becomes true when a signal has asked to stop.
+
+    Where `idle()` says at that moment that nothing would be lost, the signal raises Stopped.
+    """
+
+    def __init__(self, quiet: bool = False, idle: Callable[[], bool] = lambda: False) -> None:
         self.signal: int | None = None
-        self.quiet = quiet
+        self.quiet, self.idle = quiet, idle
 
     def __call__(self) -> bool:
         """Whether a signal has come."""
@@ -34,6 +42,8 @@ class Stop:
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
         signal.signal(number, signal.SIG_DFL)
+        if self.idle():
+            raise Stopped
         if not self.quiet:
             print("\nstopping after this step...", file=sys.stderr)
 

@@ -99,6 +99,7 @@ class Session:
         if not self.folder.recipe_file.exists():
             self.bench.check(self.state.nets)
         self.pending: list[tuple[int, Stats]] = []  # images seen before each round, and its statistics
+        self.scoring = False
         self.seconds = self.recorded_seconds = 0.0
         self.recorded_images = 0
 
@@ -152,7 +153,7 @@ class Session:
         """Trains, and does what is due after each round, and at the start what a killed process left undone."""
         self.measure_start()
         if not self.state.seen or self.scores.missing(self.state.seen):
-            yield self.after_round(self.state.begun)
+            yield self.after_round(self.state.begun, stop)
         batch, world = self.assembled.batch, self.world
         images = training_batches(self.dataset, self.recipe, batch, self.state.seen, self.device, world)
         stream = rounds(self.assembled, images, self.recipe, world)
@@ -161,15 +162,16 @@ class Session:
             with explained(self.recipe, self.folder.last_good):
                 self.pending.append((self.state.seen, next(stream)))
             self.seconds += time.perf_counter() - mark
-            yield self.after_round(before)
+            yield self.after_round(before, stop)
         self.record()
         self.save()
 
-    def after_round(self, before: int) -> Progress:
-        """Statistics, checkpoint, picture and score, each when its time has come."""
+    def after_round(self, before: int, stop: Callable[[], bool]) -> Progress:
+        """Statistics, checkpoint, picture and score, each when its time has come; a score can wait for another day."""
         recipe, end = self.recipe, self.state.seen >= known(self.recipe.images)
         due = lambda every: end or self.state.seen // every > before // every
         saving, scoring = due(recipe.save_every), due(recipe.score_every) and self.state.seen > 0
+        scoring = scoring and not self.world.any(bool(stop()))
         measuring = bool(self.bench.instruments) and due(known(recipe.instruments_every))
         recording = saving or scoring or measuring or due(max(1, known(recipe.images) // ROWS))
         with span("statistics"):
@@ -183,9 +185,15 @@ class Session:
             if self.world.leads and (due(recipe.sample_every) or self.level_ends()):
                 self.picture_level()
         with span("scores"):
-            return Progress(
-                self.state.seen, row, self.scores.add(self.state, lambda: self.beginning().state) if scoring else None
-            )
+            return Progress(self.state.seen, row, self.score() if scoring else None)
+
+    def score(self) -> dict[str, Any] | None:
+        """Scores the generators of this moment, which is saved: whoever breaks it off loses nothing."""
+        self.scoring = True
+        try:
+            return self.scores.add(self.state, lambda: self.beginning().state)
+        finally:
+            self.scoring = False
 
     def measure_start(self) -> None:
         """Writes what instruments say before the first round, unless that was written."""

@@ -1,7 +1,7 @@
 """The verb `train`: its flags are the groups of a recipe."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +15,7 @@ from ...runs.paths import located
 from ...runs.recording import Recording, summary
 from .. import display
 from ..command import Command, Device, chosen_device
-from ..stopping import Stop
+from ..stopping import Stop, Stopped
 
 
 @dataclass(kw_only=True)
@@ -92,9 +92,9 @@ class Train(Command):
             return 0
         if not run.folder.recipe_file.exists():
             display.chosen(run)
-        with Stop() as stop:
+        with Stop(idle=lambda: run.scoring and run.world.size == 1) as stop:
             try:
-                with display.progress(run.recipe) as show, self.recorded(run) as step:
+                with suppress(Stopped), display.progress(run.recipe) as show, self.recorded(run) as step:
                     for progress in run.train(stop):
                         show(progress)
                         step()
