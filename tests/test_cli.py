@@ -171,7 +171,7 @@ def test_a_wrong_flag_is_one_line(capsys, words, said):
 
 
 def test_dry_run_prints_every_field_with_its_reason_and_writes_nothing(photos, tmp_path, capsys):
-    flags = ["--penalties", "r1(weight=5.0)", "--size", "8", "--dry-run", *TINY]
+    flags = ["--penalties", "r1(weight=5.0)", "--g-penalties", "none", "--size", "8", "--dry-run", *TINY]
     assert cli.main(["train", str(photos), "--out", str(tmp_path / "x"), *flags]) == 0
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "--g-batch 4 as many as the discriminator's" in lines
@@ -210,7 +210,7 @@ class TestMinutes:
     def test_they_become_images_once(self, photos, tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(planning, "measure_pace", lambda *_: Pace(image=0.5, scored=0.001))
         assert self.train(photos, tmp_path / "x", "--minutes", "0.2") == 0
-        assert "images 22: in 0.2 minutes, at 2 images a second and some scores" in capsys.readouterr().out
+        assert "--images 22: in 0.2 minutes, at 2 images a second and some scores" in capsys.readouterr().out
         monkeypatch.setattr(planning, "measure_pace", None)  # a run that is there is not timed again
         assert self.train(photos, tmp_path / "x", "--minutes", "0.2") == 0
         assert self.train(photos, tmp_path / "x", "--minutes", "0.3") == 1

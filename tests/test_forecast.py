@@ -51,6 +51,10 @@ class TestForecast:
         assert chosen(0.001).images == round(120 * 0.9 / 0.01)
         assert chosen(0.1).images == round((120 - 0.1 * (2 * 100 + 60)) / 0.01)  # where those of both ends take more
         assert chosen(1.0).images == round(60 / 0.01)
+        _, reasons = runs.choose(recipe, inspect(arrays), CPU, Pace(image=0.01, scored=1.0))
+        assert reasons["images"].startswith(
+            "half of 2 minutes, at 100 images a second; scores, with a first look at 60"
+        )
         assert [chosen(0.001).images // chosen(scored).score_every for scored in (0.001, 0.03, 1.0)] == [10, 3, 1]
 
 

@@ -143,7 +143,7 @@ class Optimisation:
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """How the machine is used."""
+    """Precision, and how memory is saved."""
 
     precision: Auto[Literal["float32", "tf32", "bfloat16", "float16"]] = None
     """The precision of networks; penalties, power iteration, averages and metrics are float32 in any case."""
@@ -191,6 +191,9 @@ class Recipe(Scores, Machine, Optimisation, Game, Networks, Reading, Usual):
     """
 
     def __post_init__(self) -> None:
+        for name in ("penalties", "g_penalties", "instruments"):
+            if getattr(self, name) == ("none",):  # as none is said of all else
+                object.__setattr__(self, name, ())
         for name, least in AT_LEAST.items():
             if getattr(self, name) is not None:
                 check_range(at_least=least, **{name: getattr(self, name)})

@@ -89,7 +89,8 @@ def _words(now: RunProgress) -> dict[str, str]:
 def chosen(run: Session) -> None:
     """What a new run chose for the data and the machine, and why; how long it takes."""
     for name, reason in run.plan.reasons.items():
-        print(f"{name} {_typed(getattr(run.recipe, name))}: {reason}")
+        value = getattr(run.recipe, name)
+        print(" ".join([_flag(name, value), *([] if isinstance(value, bool) else [_typed(value)])]) + f": {reason}")
     print(_unused_labels(run), _long_average(run), sep="", end="")
     if run.plan.certificate:
         print(run.plan.certificate)

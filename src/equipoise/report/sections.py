@@ -148,7 +148,7 @@ def _moment(record: Record, shown: Shown) -> Picture:
 def _score(record: Record, seen: int) -> str:
     metric, rows = record.scored()
     row = score_before(rows, seen)
-    if not row:
+    if not row or row["seen"] == 0 < seen:  # that of the untrained generator says nothing of a trained one
         return ""
     at = "" if row["seen"] == seen else f" at {numbers.count(row['seen'])}"
     return f"{score_title(metric, row)}\u00a0{numbers.value(row[metric])}{at}"

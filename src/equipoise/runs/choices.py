@@ -170,10 +170,14 @@ def _batch(recipe: Recipe, source: Source, device: torch.device) -> Choice:
 def _images(recipe: Recipe, source: Source, device: torch.device, pace: Pace | None) -> Choice:
     if recipe.minutes is not None and pace is not None:
         seconds = 60 * recipe.minutes
-        training = max(seconds / 2, seconds - _for_scores(recipe, source, pace, seconds))
-        images = max(known(recipe.batch), round(training / pace.image))
+        scores = _for_scores(recipe, source, pace, seconds)
+        images = max(known(recipe.batch), round(max(seconds / 2, seconds - scores) / pace.image))
         length = f"{recipe.minutes:g} minute{'s' * (recipe.minutes != 1)}"
-        return Choice(images, f"in {length}, at {per_second(pace.image)} images a second and some scores")
+        speed = f"at {per_second(pace.image)} images a second"
+        if scores <= seconds / 2:
+            return Choice(images, f"in {length}, {speed} and some scores")
+        look = f"scores, with a first look at {source.count:,} real images, take up to {scores:.0f} s"
+        return Choice(images, f"half of {length}, {speed}; {look}")
     if _side(recipe) == 1:
         return Choice(400_000, "less than a minute on a CPU core")
     if device.type == "cuda":
@@ -238,7 +242,8 @@ def _augment(recipe: Recipe, source: Source) -> Choice:
         return Choice("diffaug", f"{source.count:,} images are soon memorised, shown {epochs:.0f} times")
     if source.count < MANY and epochs > OFTEN:
         return Choice("ada", f"{source.count:,} images are shown {epochs:.0f} times, more than {OFTEN}")
-    return Choice("none", f"{source.count:,} images are shown {epochs:.0f} times: they are not memorised so soon")
+    shown = f"{epochs:.0f} times" if epochs >= 1.5 else "about once" if epochs > 0.5 else "in part"
+    return Choice("none", f"{source.count:,} images are shown {shown}: they are not memorised so soon")
 
 
 def _precision(recipe: Recipe, device: torch.device) -> Choice:

@@ -20,7 +20,7 @@ from ..stopping import Stop, Stopped
 
 @dataclass(kw_only=True)
 class Hardware:
-    """What it runs on; no part of the recipe."""
+    """What this command runs on; no part of the recipe."""
 
     device: Device = "auto"
     threads: Annotated[int | None, tyro.conf.arg(help_behavior_hint="(automatic)")] = None
@@ -38,7 +38,7 @@ class Train(Command):
     equipoise train --out runs/mine --penalties "r1(weight=5)" --loss "mine.py:my_loss(beta=4)" --dry-run
 
     A CALL is a name of `equipoise list` or FILE.py:NAME of your own, with what differs from its usual arguments in
-    brackets.
+    brackets. DATA stands before options that take several.
     """
 
     out: Annotated[
