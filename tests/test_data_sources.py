@@ -147,13 +147,24 @@ BROKEN = {
 
 def test_broken_files_are_skipped_with_one_line_each(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
-        dataset = load(fill(tmp_path / "x", {f"c/{n}": c for n, c in BROKEN.items()}), SMALL, labels=True)
-    assert greys(dataset) == [5, 6]
-    assert len(dataset.labels) == len(dataset) == 2
+        files = {f"c/{n}": c for n, c in BROKEN.items()} | {"d/0.png": png(7)}
+        dataset = load(fill(tmp_path / "x", files), SMALL, labels=True)
+    assert greys(dataset) == [5, 6, 7]
+    assert len(dataset.labels) == len(dataset) == 3
     assert [r.name for r in caplog.records] == ["equipoise.data"] * 3
     assert [r.getMessage().split(":")[0] for r in caplog.records] == [
         f"skipped c/{k}" for k in ("1.png", "2.png", "3.jpg")
     ]
+
+
+def test_a_class_without_an_image_is_refused_and_one_class_alone_is_told(tmp_path, caplog):
+    folder = fill(tmp_path / "x", {"a/0.png": png(1), "b/1.png": png(2), "b/2.png": b"no image"})
+    assert load(folder, SMALL, labels=True).meaning.names == ("a", "b")
+    (folder / "b" / "1.png").unlink()
+    with pytest.raises(ValueError, match="has no image that can be read of the class 'b'"):
+        load(folder, SMALL, labels=True)
+    load(fill(tmp_path / "one", {"a/0.png": png(1), "a/1.png": png(2)}), SMALL, labels=True)
+    assert "has one class, 'a'" in caplog.messages[-1]
 
 
 def test_broken_files_of_a_stream_are_replaced_by_the_next(tmp_path, caplog):

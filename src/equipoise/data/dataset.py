@@ -130,15 +130,30 @@ def load(
     images, kept = None, np.arange(found.count)
     if size <= memory_limit:
         images, kept = _decode_all(found.name, decoder, strict, watch)
+    table = found.labels if labels else None
+    if table is not None:
+        check_classes(found.name, table, table.rows(kept))
     return Dataset(
         found.name,
         decoder,
         images,
-        found.labels.rows(kept) if labels and found.labels is not None else None,
+        None if table is None else table.rows(kept),
         strict,
         partial(_load_held_out, found, format, labels, strict, memory_limit),
         found.toy,
     )
+
+
+def check_classes(name: str, found: LabelTable, kept: LabelTable) -> None:
+    """Raises ValueError for a class whose images are all broken; says so where all images are of one class."""
+    kind, names = found.meaning.kind, found.meaning.names
+    if kind != "classes":
+        return
+    lost = np.setdiff1d(found.values, kept.values)
+    if len(lost):
+        raise ValueError(f"{name} has no image that can be read of the class {names[int(lost[0])]!r}")
+    if len(names) == 1:
+        log.warning("%s has one class, %r, which labels tell nothing of: put each class in a folder", name, names[0])
 
 
 def _load_held_out(source: Source, format: Format, labels: bool, strict: bool, memory_limit: int) -> Dataset | None:
