@@ -137,13 +137,22 @@ def samples(found, name):
 
 
 def strip(outcomes):
-    """The first row of the newest picture of the first seed that has some; None for points, and where none has."""
+    """The first row of the newest picture of the first seed that has some; None for points, and where none has.
+
+    With labels, a class in each row, it is the first column, laid down.
+    """
     record = next((outcome.record for outcome in outcomes if outcome.record and outcome.record.pictures), None)
     if record is None or record.of_points:
         return None
     height, *width = (int(side) for side in str(record.recipe["size"]).split("x"))
     with Image.open(record.pictures[-1][1]) as image:
-        return image.convert("RGB").crop((0, 0, min(image.width, STRIP * (width or [height])[0]), height))
+        across = (width or [height])[0]
+        if not record.recipe["labels"]:
+            return image.convert("RGB").crop((0, 0, min(image.width, STRIP * across), height))
+        laid = Image.new("RGB", (across * min(STRIP, image.height // height), height))
+        for at in range(laid.width // across):
+            laid.paste(image.crop((0, at * height, across, (at + 1) * height)), (at * across, 0))
+        return laid
 
 
 def source(study):

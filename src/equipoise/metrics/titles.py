@@ -15,6 +15,8 @@ TITLES = {
     "mifid": "MiFD",
     "ppl": "PPL",
     "cas": "CAS",
+    "gan_train": "GAN-train",
+    "gan_test": "GAN-test",
     "polygon": "F1",
     "polygon.precision": "precision",
     "polygon.recall": "recall",
