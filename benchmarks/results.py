@@ -65,8 +65,10 @@ RUNS = {
     ),
     "cifar-classes": Run(
         f"{CIFAR} --labels --minutes 10",
-        note="The same with labels, beside other work. Ships and airplanes differ from animals by background and "
-        "layout, no class can be named for sure; one latent vector in eight gives grey, another a pattern of dots.",
+        note="The same with labels, beside other work. Cars, lorries, ships, airplanes and horses can be told, cats "
+        "and dogs are bodies with heads; a ResNet-56 finds the class that was asked for in 34 per cent of 1,000 images, in "
+        "93 per cent of the test images. Before its discriminator had biases: 1,161, and one latent vector in eight "
+        "gave grey.",
     ),
     "pggan-cifar": Run(
         f"{CIFAR} --preset pggan --network 'pggan(fmap_base=256, fmap_max=64, z_dim=64)' --images 200000 "
@@ -112,7 +114,9 @@ TABLE = """
 | run | images seen | training took | forecast | on | score | published, at full length |
 |---|---|---|---|---|---|---|
 """
-STUDIES = ROOT / "docs" / "studies" / "default.md", ROOT / "docs" / "studies" / "default-sets.md"
+STUDIES = ROOT / "docs" / "studies"
+PRESETS = STUDIES / "default.md", STUDIES / "default-sets.md"
+WITH_LABELS = STUDIES / "labels.md", STUDIES / "labels-sets.md"
 AT_EQUAL_TIME = """
 ## At equal time
 
@@ -130,6 +134,17 @@ The newest samples of the first seed, none chosen:
 ![Samples of every preset on three sets](studies/default-sets-samples.png)
 
 ![Samples of every preset on the built-in images](studies/default-samples.png)
+"""
+LEARNING_FROM_LABELS = """
+### Learning from labels, at equal time
+
+The default with labels beside the presets that learn from them, in the same way: the built-in images, and how often a
+classifier of real images finds the class that was asked for (GAN-test); photographs. What was seen is in
+[labels](studies/labels.md) and [labels-sets](studies/labels-sets.md), of `equipoise study labels`.
+
+"""
+SHOWN_WITH_LABELS = """
+![Samples with labels of CIFAR-10](studies/labels-sets-samples.png)
 """
 ENTRY = """
 ## {name}
@@ -162,13 +177,15 @@ def write_page(runs, page):
     ]
     missing = ", ".join(name for name in RUNS if name not in shown)
     end = f"\n## Not run\n\n{missing}: see `benchmarks/results.py` for their commands.\n" if missing else ""
-    write(page, f"{HEAD}{AT_EQUAL_TIME}{at_equal_time(STUDIES)}{PICTURES}", tables, shown, end)
+    presets = f"{AT_EQUAL_TIME}{at_equal_time(PRESETS, 'built-in')}{PICTURES}"
+    labelled = f"{LEARNING_FROM_LABELS}{at_equal_time(WITH_LABELS)}{SHOWN_WITH_LABELS}"
+    write(page, f"{HEAD}{presets}{labelled}", tables, shown, end)
 
 
-def at_equal_time(studies):
-    """The scores of studies with equal rows, side by side, from their pages."""
+def at_equal_time(studies, *names):
+    """The scores of studies with equal rows, side by side, from their pages; the first columns may have other names."""
     tables = [first_table(study.read_text()) for study in studies]
-    columns = ["built-in", *chain(*(table[0][1:] for table in tables[1:]))]
+    columns = [*names, *[*chain(*(table[0][1:] for table in tables))][len(names) :]]
     cells = [{name: scores for name, *scores in table} for table in tables]
     lines = [["preset", *columns], ["---"] * (1 + len(columns))]
     for name, *_ in tables[0][2:]:
