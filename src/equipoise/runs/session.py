@@ -153,7 +153,7 @@ class Session:
         """Trains, and does what is due after each round, and at the start what a killed process left undone."""
         self.measure_start()
         if not self.state.seen or self.scores.missing(self.state.seen):
-            yield self.after_round(self.state.begun, stop)
+            yield self.after_round(self.state.begun)
         batch, world = self.assembled.batch, self.world
         images = training_batches(self.dataset, self.recipe, batch, self.state.seen, self.device, world)
         stream = rounds(self.assembled, images, self.recipe, world)
@@ -162,16 +162,15 @@ class Session:
             with explained(self.recipe, self.folder.last_good):
                 self.pending.append((self.state.seen, next(stream)))
             self.seconds += time.perf_counter() - mark
-            yield self.after_round(before, stop)
+            yield self.after_round(before)
         self.record()
         self.save()
 
-    def after_round(self, before: int, stop: Callable[[], bool]) -> Progress:
-        """Statistics, checkpoint, picture and score, each when its time has come; a score can wait for another day."""
+    def after_round(self, before: int) -> Progress:
+        """Statistics, checkpoint, picture and score, each when its time has come."""
         recipe, end = self.recipe, self.state.seen >= known(self.recipe.images)
         due = lambda every: end or self.state.seen // every > before // every
         saving, scoring = due(recipe.save_every), due(recipe.score_every) and self.state.seen > 0
-        scoring = scoring and not self.world.any(bool(stop()))
         measuring = bool(self.bench.instruments) and due(known(recipe.instruments_every))
         recording = saving or scoring or measuring or due(max(1, known(recipe.images) // ROWS))
         with span("statistics"):
