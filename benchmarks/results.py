@@ -185,7 +185,8 @@ def write_page(runs, page):
 def at_equal_time(studies, *names):
     """The scores of studies with equal rows, side by side, from their pages; the first columns may have other names."""
     tables = [first_table(study.read_text()) for study in studies]
-    columns = [*names, *[*chain(*(table[0][1:] for table in tables))][len(names) :]]
+    columns = [*chain(*(table[0][1:] for table in tables))]
+    columns[: len(names)] = names
     cells = [{name: scores for name, *scores in table} for table in tables]
     lines = [["preset", *columns], ["---"] * (1 + len(columns))]
     for name, *_ in tables[0][2:]:

@@ -192,7 +192,7 @@ class Recipe(Scores, Machine, Optimisation, Game, Networks, Reading, Usual):
 
     def __post_init__(self) -> None:
         for name in ("penalties", "g_penalties", "instruments"):
-            if getattr(self, name) == ("none",):  # as none is said of all else
+            if getattr(self, name) == ("none",):  # none switches off a list too
                 object.__setattr__(self, name, ())
         for name, least in AT_LEAST.items():
             if getattr(self, name) is not None:

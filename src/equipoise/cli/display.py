@@ -89,8 +89,7 @@ def _words(now: RunProgress) -> dict[str, str]:
 def chosen(run: Session) -> None:
     """What a new run chose for the data and the machine, and why; how long it takes."""
     for name, reason in run.plan.reasons.items():
-        value = getattr(run.recipe, name)
-        print(" ".join([_flag(name, value), *([] if isinstance(value, bool) else [_typed(value)])]) + f": {reason}")
+        print(f"{' '.join(filter(None, _flag(name, getattr(run.recipe, name))))}: {reason}")
     print(_unused_labels(run), _long_average(run), sep="", end="")
     if run.plan.certificate:
         print(run.plan.certificate)
@@ -147,8 +146,7 @@ def plan(run: Session) -> None:
     table = plain_table("flag", "value", "chosen because")
     for name in sorted(values, key=lambda name: name not in run.plan.reasons):
         if name not in off + own:
-            value = "" if isinstance(values[name], bool) else _typed(values[name])
-            table.add_row(_flag(name, values[name]), value, run.plan.reasons.get(name, ""))
+            table.add_row(*_flag(name, values[name]), run.plan.reasons.get(name, ""))
     console.print(table)
     listed = lambda names: ", ".join(name.replace("_", "-") for name in names)
     print(f"switched off: {listed(off)}; the networks' own: {listed(own)}")
@@ -175,18 +173,18 @@ def _phases(run: Session) -> Table:
     return table
 
 
-def _flag(name: str, value: object) -> str:
-    return f"--{'no-' * (value is False)}{name.replace('_', '-')}"
+def _flag(name: str, value: object) -> tuple[str, str]:
+    """A flag and its value as one would type them; of a switch the flag says it all."""
+    flag = f"--{'no-' * (value is False)}{name.replace('_', '-')}"
+    return flag, "" if isinstance(value, bool) else _typed(value)
 
 
 def _typed(value: object) -> str:
     """A value as one would type it.
 
-    >>> _typed(("r1(weight=3.0)", "lecam")), _typed(True), _typed(16), _typed(())
-    ('"r1(weight=3.0)" lecam', 'yes', '16', 'none')
+    >>> _typed(("r1(weight=3.0)", "lecam")), _typed(16), _typed(())
+    ('"r1(weight=3.0)" lecam', '16', 'none')
     """
-    if isinstance(value, bool):
-        return "yes" if value else "no"
     if isinstance(value, tuple):
         return " ".join(map(_typed, value)) or "none"
     text = str(value)

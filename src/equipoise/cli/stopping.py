@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM, a closed terminal: the first asks training to save and stop, the second ends it at once."""
+"""Ctrl-C, SIGTERM, a closed terminal: the first asks to save and stop, the second ends all at once."""
 
 import shlex
 import signal
@@ -11,19 +11,19 @@ from ..processes import processes
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
-class Stopped(Exception):
+class Stopped(BaseException):
     """What was going on is left for later, since a signal has asked to stop and nothing would be lost."""
 
 
 class Stop:
     """Within the context, becomes true when a signal has asked to stop.
 
-    Where `idle()` says at that moment that nothing would be lost, the signal raises Stopped.
+    Where it is `interruptible()` at that moment, since nothing would be lost, the signal raises Stopped.
     """
 
-    def __init__(self, quiet: bool = False, idle: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, quiet: bool = False, interruptible: Callable[[], bool] = lambda: False) -> None:
         self.signal: int | None = None
-        self.quiet, self.idle = quiet, idle
+        self.quiet, self.interruptible = quiet, interruptible
 
     def __call__(self) -> bool:
         """Whether a signal has come."""
@@ -42,7 +42,7 @@ class Stop:
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
         signal.signal(number, signal.SIG_DFL)
-        if self.idle():
+        if self.interruptible():
             raise Stopped
         if not self.quiet:
             print("\nstopping after this step...", file=sys.stderr)

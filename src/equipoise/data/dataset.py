@@ -123,6 +123,13 @@ def load(
     found = source if isinstance(source, Source) else inspect(source, labels, strict)
     if labels:
         require_labels(found)
+    loaded = _load(found, format, labels, strict, memory_limit, watch)
+    if loaded.labels is not None and found.labels is not None:
+        check_classes(found.name, found.labels, loaded.labels)
+    return loaded
+
+
+def _load(found: Source, format: Format, labels: bool, strict: bool, memory_limit: int, watch: Watch) -> Dataset:
     _check_channels(found, format)
     check_range(found, format)
     decoder = Decoder(found.reader, format)
@@ -130,14 +137,11 @@ def load(
     images, kept = None, np.arange(found.count)
     if size <= memory_limit:
         images, kept = _decode_all(found.name, decoder, strict, watch)
-    table = found.labels if labels else None
-    if table is not None:
-        check_classes(found.name, table, table.rows(kept))
     return Dataset(
         found.name,
         decoder,
         images,
-        None if table is None else table.rows(kept),
+        found.labels.rows(kept) if labels and found.labels is not None else None,
         strict,
         partial(_load_held_out, found, format, labels, strict, memory_limit),
         found.toy,
@@ -153,7 +157,9 @@ def check_classes(name: str, found: LabelTable, kept: LabelTable) -> None:
     if len(lost):
         raise ValueError(f"{name} has no image that can be read of the class {names[int(lost[0])]!r}")
     if len(names) == 1:
-        log.warning("%s has one class, %r, which labels tell nothing of: put each class in a folder", name, names[0])
+        log.warning(
+            "%s has one class, %r, so that labels say nothing: put each class in a folder of its own", name, names[0]
+        )
 
 
 def _load_held_out(source: Source, format: Format, labels: bool, strict: bool, memory_limit: int) -> Dataset | None:
@@ -161,7 +167,7 @@ def _load_held_out(source: Source, format: Format, labels: bool, strict: bool, m
     if held_out is None:
         return None
     labels = labels and held_out.labels is not None
-    loaded = load(held_out, format, labels, strict, memory_limit)
+    loaded = _load(held_out, format, labels, strict, memory_limit, unwatched)
     if loaded.labels is not None and source.labels is not None:
         loaded.labels = loaded.labels.like(source.labels.meaning)
     return loaded

@@ -79,16 +79,16 @@ def generator(
 def discriminator(shape: ImageShape, width: int, normalize: str) -> Discriminator:
     """Strided convolutions that double the channels and halve the grid, then one convolution over the grid.
 
-    They have biases where the normalisation has none: without any, D(t x) = t D(x), and the grey image x = 0 is never
+    They have biases where no normalisation has some: without any, D(t x) = t D(x), and the grey image x = 0 is never
     worse than undecided, a refuge for a generator that loses.
     """
     levels = levels_to(shape, FIRST_SIDE)
     sizes, (height, columns) = [width << level for level in range(levels)], grid(shape, levels)
     maps = LabelMaps(shape, width)
-    bias = not any(True for _ in feature_norm(normalize, width).parameters())
+    bias = levels == 1 or not [*feature_norm(normalize, width).parameters()]
     layers = [pad(shape, levels), nn.Conv2d(shape.channels, width, 4, 2, 1, bias=bias), nn.LeakyReLU(0.2), maps]
     for inputs, outputs in zip([maps.channels, *sizes[1:]], sizes[1:], strict=False):
         halve = nn.Conv2d(inputs, outputs, 4, 2, 1, bias=bias)
         layers += [halve, feature_norm(normalize, outputs), nn.LeakyReLU(0.2)]
     features = (sizes[-1] if levels > 1 else maps.channels) * height * columns
-    return Discriminator(shape, Chain(*layers, nn.Flatten()), Head(shape, features, bias))
+    return Discriminator(shape, Chain(*layers, nn.Flatten()), Head(shape, features, bias=bias))

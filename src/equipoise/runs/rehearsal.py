@@ -61,7 +61,7 @@ def rehearse_adversarial(assembled: Assembled, recipe: Recipe, batch: Batch, lab
     check_penalties(assembled, recipe, *batch)
     check_g_penalties(assembled, recipe, *batch)
     check_numbers(check_classifier(assembled, recipe, batch))
-    move(assembled)
+    perturb_weights(assembled)
     check_labels_matter(assembled, recipe, batch[0], labels)
     warn_of_refuge(assembled, recipe, *batch)
 
@@ -137,7 +137,7 @@ def check_penalties(assembled: Assembled, recipe: Recipe, images: Tensor, labels
 
 
 @torch.no_grad()
-def move(assembled: Assembled) -> None:
+def perturb_weights(assembled: Assembled) -> None:
     """Moves all weights off their start, as training will; in evaluation mode from here on."""
     for net in (assembled.G, assembled.D):
         net.eval()
@@ -148,12 +148,14 @@ def move(assembled: Assembled) -> None:
 
 @torch.no_grad()
 def warn_of_refuge(assembled: Assembled, recipe: Recipe, images: Tensor, labels: Tensor | None) -> None:
-    """Says so where D(0) = 0 whatever the weights: the image of zeros is never worse than undecided."""
+    """Says so where D(0) = 0 whatever the weights: under a loss that parts real from fake at 0 that is a refuge."""
+    if images.shape[2:] == (1, 1):
+        return
     logits = leaves(ask(assembled.D, torch.zeros_like(shown(assembled.D, images)), labels))
     if all((part == 0).all() for part in logits):
         log.warning(
-            "%s: without biases the discriminator gives 0 to the image of zeros, whatever it learns; a generator that "
-            "loses may hide there, and its samples are grey: give its layers biases",
+            "%s: without biases the discriminator gives 0 to the image of zeros, whatever it learns; under losses that "
+            "part real from fake at 0 a generator may hide there, and its samples are grey: give its layers biases",
             recipe.network,
         )
 

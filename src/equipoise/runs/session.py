@@ -99,7 +99,7 @@ class Session:
         if not self.folder.recipe_file.exists():
             self.bench.check(self.state.nets)
         self.pending: list[tuple[int, Stats]] = []  # images seen before each round, and its statistics
-        self.scoring = False
+        self.in_score = False
         self.seconds = self.recorded_seconds = 0.0
         self.recorded_images = 0
 
@@ -188,11 +188,11 @@ class Session:
 
     def score(self) -> dict[str, Any] | None:
         """Scores the generators of this moment, which is saved: whoever breaks it off loses nothing."""
-        self.scoring = True
+        self.in_score = True
         try:
             return self.scores.add(self.state, lambda: self.beginning().state)
         finally:
-            self.scoring = False
+            self.in_score = False
 
     def measure_start(self) -> None:
         """Writes what instruments say before the first round, unless that was written."""

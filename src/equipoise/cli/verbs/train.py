@@ -38,7 +38,7 @@ class Train(Command):
     equipoise train --out runs/mine --penalties "r1(weight=5)" --loss "mine.py:my_loss(beta=4)" --dry-run
 
     A CALL is a name of `equipoise list` or FILE.py:NAME of your own, with what differs from its usual arguments in
-    brackets. DATA stands before options that take several.
+    brackets. Put DATA before flags that take several values.
     """
 
     out: Annotated[
@@ -92,7 +92,7 @@ class Train(Command):
             return 0
         if not run.folder.recipe_file.exists():
             display.chosen(run)
-        with Stop(idle=lambda: run.scoring and run.world.size == 1) as stop:
+        with Stop(interruptible=lambda: run.in_score and run.world.size == 1) as stop:
             try:
                 with suppress(Stopped), display.progress(run.recipe) as show, self.recorded(run) as step:
                     for progress in run.train(stop):
