@@ -58,7 +58,7 @@ class TestChoices:
 
     @pytest.mark.parametrize(
         ("images", "length", "augment"),
-        [(60, 2000, "diffaug"), (60, 1000, "none"), (3000, 1000, "none"), (3000, 300_000, "ada")],
+        [(60, 3000, "diffaug"), (60, 2000, "none"), (3000, 1000, "none"), (3000, 300_000, "ada")],
     )
     def test_few_images_are_augmented(self, tmp_path, images, length, augment):
         np.save(tmp_path / "x.npy", np.zeros((images, 8, 8), np.uint8))

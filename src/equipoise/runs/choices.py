@@ -26,7 +26,7 @@ LARGEST = 128  # pixels; larger images have to be asked for
 SMALL = 32  # pixels; up to here narrow networks learn at twice the rate
 NARROW = "dcgan(g_width=16, d_width=16, d_feature_norm='none', d_gain=0.7{})"
 FEW = 2_000  # images that are memorised, or better mirrored
-SOON = 20  # times that these are shown before they are
+SOON = 40  # times that these are shown before they are
 MANY = 50_000  # images that are enough without augmentation
 OFTEN = 50  # times that fewer are shown before it adapts to what is memorised
 USUAL = 140_000  # images of a run on a CPU
