@@ -191,15 +191,13 @@ class Recipe(Scores, Machine, Optimisation, Game, Networks, Reading, Usual):
     """
 
     def __post_init__(self) -> None:
-        for name in ("penalties", "g_penalties", "instruments"):
-            if getattr(self, name) == ("none",):  # none switches off a list too
-                object.__setattr__(self, name, ())
+        for name in {"penalties", "g_penalties", "instruments"} & {n for n, v in vars(self).items() if v == ("none",)}:
+            object.__setattr__(self, name, ())  # none switches off a list too
         for name, least in AT_LEAST.items():
             if getattr(self, name) is not None:
                 check_range(at_least=least, **{name: getattr(self, name)})
         check_range(below=2**63, seed=self.seed)
-        if self.minutes is not None:
-            check_range(above=0, minutes=self.minutes)
+        check_range(above=0, minutes=1 if self.minutes is None else self.minutes)
         for name, choices in CHOICES.items():
             if getattr(self, name) is not None:
                 check_choice(getattr(self, name), [*choices], f"{name} cannot be {getattr(self, name)!r}")
