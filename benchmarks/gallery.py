@@ -180,7 +180,7 @@ RUNS = {
     "default": Run(""),
     "r3gan": Run(
         "--network 'r3(g_width=64, d_width=64, blocks=1, full_to=4)' --batch 16 --penalties 'r1(weight=1.0, "
-        "every=4)' 'r2(weight=1.0, every=4)' --augment none --optimizer 'adam(beta1=0.0, beta2=0.99)' "
+        "every=4)' 'r2(weight=1.0, every=4)' --augment none --no-mirror --optimizer 'adam(beta1=0.0, beta2=0.99)' "
         + falling("1e-3", "1e-3"),
         images=100_000,
         every=50_000,
@@ -194,7 +194,7 @@ WITH_LABELS = {
     "sagan": 40_000,
     "biggan": 40_000,
     "biggan-deep": 40_000,
-    "r3gan": 200_000,
+    "r3gan": 100_000,
 }  # and images of MNIST
 RUNS |= {
     f"{name}-mnist": RUNS[name]._replace(images=images, every=images, note="", data="data/mnist")

@@ -90,7 +90,7 @@ def chosen(run: Session) -> None:
     """What a new run chose for the data and the machine, and why; how long it takes."""
     for name, reason in run.plan.reasons.items():
         print(f"{' '.join(filter(None, _flag(name, getattr(run.recipe, name))))}: {reason}")
-    print(_unused_labels(run), _long_average(run), sep="", end="")
+    print(_unused_labels(run), _mirrored_signs(run), _long_average(run), sep="", end="")
     if run.plan.certificate:
         print(run.plan.certificate)
     print(f"training takes {_lasts(run)}")
@@ -106,6 +106,13 @@ def _unused_labels(run: Session) -> str:
     except (ValueError, OSError):
         return ""
     return f"labels are not used, {size} {kind}: --labels trains on them\n" if size > 1 else ""
+
+
+def _mirrored_signs(run: Session) -> str:
+    """A line on mirrored grey images, which are often signs and digits: some presets mirror photographs, as published."""
+    if not run.recipe.mirror or run.dataset.format.channels > 1:
+        return ""
+    return "grey images are mirrored: --no-mirror for signs, digits and whatever has a left and a right\n"
 
 
 def _long_average(run: Session) -> str:
