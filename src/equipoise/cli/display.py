@@ -109,8 +109,8 @@ def _unused_labels(run: Session) -> str:
 
 
 def _mirrored_signs(run: Session) -> str:
-    """A line on mirrored grey images, which are often signs and digits: some presets mirror photographs, as published."""
-    if not run.recipe.mirror or run.dataset.format.channels > 1:
+    """A line on mirrored grey images, often signs and digits: some presets mirror, as published for photographs."""
+    if not run.recipe.mirror or known(run.recipe.channels) > 1:
         return ""
     return "grey images are mirrored: --no-mirror for signs, digits and whatever has a left and a right\n"
 
@@ -129,7 +129,7 @@ def _lasts(run: Session) -> str:
     if run.plan.sharded:
         return "as long as it takes: nothing is timed where weights are sharded"
     pace = run.plan.pace
-    needs = f"{size(pace.memory)} of memory and {size(run.plan.disk())} on the disk"
+    needs = f"{size(pace.memory)} of memory and " * (pace.memory > 0) + f"{size(run.plan.disk())} on the disk"
     threads, most = run.plan.threads, torch.get_num_threads()
     where = f"{run.device}" + f", {threads} of {most} threads" * (threads < most)
     speed = f"{per_second(pace.image)} images a second on {where}"

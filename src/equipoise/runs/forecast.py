@@ -30,7 +30,7 @@ FEWEST, LONGER = 6, 5  # rounds, as long as they take at most so many times as l
 MOST = 3  # times the median: a round that took longer was held up by other work
 BRIEFLY, FASTER = 0.25, 0.8  # seconds of a trial of threads, and what fewer of them must take of its time
 SHORTEST = 0.3  # seconds for a level of growth
-PIXELS = 256 * 256  # of the images together that a CPU is timed with, or of one
+PIXELS, FEW = 256 * 256, 16  # of the images together that a CPU is timed with, or so few images, or one of a level
 ROUNDS = 20  # at most; lazy penalties come every few
 
 
@@ -42,7 +42,7 @@ class Pace(NamedTuple):
     phases: tuple[tuple[Phase, float], ...] = ()
     """The phases of growth, and the seconds that an image takes in each."""
     memory: int = 0
-    """The most bytes that the process has held by then, on the GPU where it uses one."""
+    """The most bytes that the process has held by then, on the GPU where it uses one; 0 if batches were cut for it."""
     checkpoint: int = 0
     """The bytes of the state of a run."""
 
@@ -82,7 +82,8 @@ def measure_pace(
         of_images = partial(_of_images, assembled, recipe, labels, device, now)
         if assembled.growth is None:
             image = of_images(images - 1, SECONDS)
-            return Pace(image, _of_scores(assembled, recipe, labels, now), (), memory(device), _size(assembled))
+            held = _held(assembled, recipe, device, [images - 1])
+            return Pace(image, _of_scores(assembled, recipe, labels, now), (), held, _size(assembled))
         phases = assembled.growth.phases(assembled.sides, images)
         levels = {phase.side: phase.middle for phase in reversed(phases)}  # where one fades in, if it does
         most = max(SECONDS / len(levels), SHORTEST)
@@ -90,7 +91,8 @@ def measure_pace(
         of_side = {side: image for side, [image] in zip(levels, timed, strict=True)}
         each = [(phase, of_side[phase.side]) for phase in phases]
         mean = sum(image * (phase.end - phase.begin) for phase, image in each) / images
-        return Pace(mean, _of_scores(assembled, recipe, labels, now), tuple(each), memory(device), _size(assembled))
+        held = _held(assembled, recipe, device, list(levels.values()))
+        return Pace(mean, _of_scores(assembled, recipe, labels, now), tuple(each), held, _size(assembled))
 
 
 def fastest_threads(recipe: Recipe, labels: LabelSpace, device: torch.device) -> int:
@@ -122,11 +124,7 @@ def _of_images(
     most: float,
 ) -> float:
     """Seconds for an image, so many images into the run."""
-    state, batch = assembled.state, round(at(assembled.batch, start))
-    if assembled.growth is not None and device.type == "cpu":
-        area = assembled.growth.side(start, assembled.sides) ** 2
-        pieces = recipe.pieces or 1
-        batch = min(batch, pieces * max(1, PIXELS // area // pieces))  # nearly as fast for an image, and sooner known
+    state, batch = assembled.state, min(_batch(assembled, start), _enough(assembled, recipe, device, start))
     noise = batch_of_noise(replace(recipe, batch=batch), labels, device)
     stream = rounds(assembled, repeat(noise), recipe)
     state.seen, marks = start, [now()]
@@ -136,6 +134,28 @@ def _of_images(
     images = (state.seen - start) / (len(marks) - 1)  # of a round
     took = np.diff(marks)[min(1, len(marks) - 2) :]  # without the first, where there are others
     return float(np.minimum(took, MOST * np.median(took)).mean() / images)
+
+
+def _batch(assembled: Assembled, start: int) -> int:
+    """The images of a batch, so many images into the run."""
+    return round(at(assembled.batch, start))
+
+
+def _enough(assembled: Assembled, recipe: Recipe, device: torch.device, start: int) -> int:
+    """So many images of a batch tell the speed: on a CPU few are nearly as fast for an image, and sooner done."""
+    pieces = recipe.pieces or 1
+    if device.type != "cpu":
+        return _batch(assembled, start)
+    if assembled.growth is None:
+        height, width = known(recipe.height_width())
+        return pieces * max(FEW, PIXELS // (height * width) // pieces)
+    return pieces * max(1, PIXELS // assembled.growth.side(start, assembled.sides) ** 2 // pieces)
+
+
+def _held(assembled: Assembled, recipe: Recipe, device: torch.device, starts: list[int]) -> int:
+    """The most memory held, 0 where a batch was cut."""
+    whole = all(_batch(assembled, start) <= _enough(assembled, recipe, device, start) for start in starts)
+    return memory(device) if whole else 0
 
 
 def _of_scores(assembled: Assembled, recipe: Recipe, labels: LabelSpace, now: Callable[[], float]) -> float:

@@ -173,5 +173,7 @@ class Plan:
             told["certificate"] = self.certificate.to_json()
         if "pace" in vars(self):
             training = known(self.recipe.images) * self.pace.image
-            told["forecast"] = {"seconds": training, "memory": self.pace.memory, "disk": self.disk()}
+            told["forecast"] = {"seconds": training, "disk": self.disk()}
+            if self.pace.memory:
+                told["forecast"]["memory"] = self.pace.memory
         return told
