@@ -178,6 +178,7 @@ RUNS = {
         "learning rate never falls.",
     ),
     "default": Run(""),
+    "default-labels": Run("--labels"),
     "r3gan": Run(
         "--network 'r3(g_width=64, d_width=64, blocks=1, full_to=4)' --batch 16 --penalties 'r1(weight=1.0, "
         "every=4)' 'r2(weight=1.0, every=4)' --augment none --no-mirror --optimizer 'adam(beta1=0.0, beta2=0.99)' "
@@ -189,6 +190,7 @@ RUNS = {
     ),
 }
 WITH_LABELS = {
+    "default-labels": 40_000,
     "acgan": 40_000,
     "sngan-projection": 40_000,
     "sagan": 40_000,
@@ -238,7 +240,7 @@ ENTRY = """
 
 def preset(name):
     """The preset of a run."""
-    return name.removesuffix("-mnist")
+    return name.removesuffix("-mnist").removesuffix("-labels")
 
 
 def command(name):

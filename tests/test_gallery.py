@@ -18,7 +18,7 @@ from equipoise.spec import names
 
 def test_settings_are_for_every_preset_and_no_other():
     of_latents = [name for name in names(presets) if getattr(presets, name)().domains == "none"]
-    on_builtin = [name for name, run in gallery.RUNS.items() if run.data == "builtin"]
+    on_builtin = {gallery.preset(name) for name, run in gallery.RUNS.items() if run.data == "builtin"}
     assert sorted(on_builtin) == sorted(name.replace("_", "-") for name in of_latents)
 
 
