@@ -8,6 +8,9 @@ the average weight by weight, as the known repositories have it. Its networks ar
 `sngan-resnet`, whose are written by hand too. Both run in turns in this process, so that other work on the machine
 slows both alike; the ratio is that of the best times. Ours keeps the memory that it frees, as runs do; by hand the C
 library is as it comes. `--width` scales all widths, for a trial or a small machine.
+
+What can be had is told by the operations of an iteration of ours, multiplications and additions of convolutions and
+products of matrices, and by the most that the device does of them in a second, measured on one large convolution.
 """
 
 import argparse
@@ -21,8 +24,10 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
-from torch.nn.functional import avg_pool2d, interpolate, relu
+from torch.nn.functional import avg_pool2d, conv2d, interpolate, relu
 from torch.nn.utils.parametrizations import spectral_norm
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from equipoise import losses, networks, presets
 from equipoise.labels import LabelSpace
@@ -222,6 +227,8 @@ def compare(name, options, device):
     classes = labels.example(options.batch)
     batch = images, None if classes is None else classes.to(device)
     runs = [plain(name, asked, labels, batch, options.width, device), ours(asked, labels, batch, device)]
+    with Operations() as done:
+        runs[1]()
     times = [[], []]
     for number in range(options.rounds + 1):
         for run, taken in zip(runs, times, strict=True):
@@ -229,8 +236,31 @@ def compare(name, options, device):
             if number:  # the first round warms up
                 taken.append(once)
     by_hand, own = map(min, times)
-    pace = options.batch * known(asked.d_steps) / own
-    return f"| {name} | {asked.network} | {by_hand:.2f} | {own:.2f} | {pace:,.0f} | {by_hand / own:.2f} |"
+    pace, reached = options.batch * known(asked.d_steps) / own, done.count / own / options.peak
+    measured = f"{by_hand:.2f} | {own:.2f} | {pace:,.0f} | {by_hand / own:.2f}"
+    return f"| {name} | {asked.network} | {measured} | {done.count / 1e9:,.0f} | {reached:.0%} |"
+
+
+class Operations(TorchDispatchMode):
+    """Counts multiplications and additions of convolutions and products of matrices."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if (of := flop_registry.get(func._overloadpacket)) is not None:
+            self.count += of(*args, **(kwargs or {}), out_val=result)
+        return result
+
+
+def most_a_second(dtype, device):
+    """Operations a second of a large convolution, the best of several."""
+    x = torch.randn(64, 512, 8, 8, device=device, dtype=dtype).to(memory_format=torch.channels_last)
+    w = torch.randn(512, 512, 3, 3, device=device, dtype=dtype).to(memory_format=torch.channels_last)
+    with torch.no_grad(), Operations() as done:
+        conv2d(x, w, padding=1)
+    with torch.no_grad():
+        return done.count / min(seconds(lambda: conv2d(x, w, padding=1), device) for _ in range(10))
 
 
 def seconds(run, device):
@@ -253,8 +283,11 @@ def main():
     torch.manual_seed(0)
     precision, reason = choose(device)
     where = f"{device.type}, torch {torch.__version__}, {torch.get_num_threads()} threads, batches of {options.batch}"
-    print(f"{where}; ours in {precision.name}: {reason}\n")
-    print("| preset | network | by hand, s | ours, s | ours, images/s | ratio |\n|---|---|---|---|---|---|")
+    options.peak = most_a_second(precision.dtype, device)
+    print(f"{where}; ours in {precision.name}: {reason}")
+    print(f"at most {options.peak / 1e9:,.0f} billion operations a second in {precision.name}\n")
+    print("| preset | network | by hand, s | ours, s | ours, images/s | ratio | 10^9 operations | of the most |")
+    print("|---|---|---|---|---|---|---|---|")
     for name in options.only:
         print(compare(name, options, device), flush=True)
 
