@@ -226,6 +226,18 @@ class TestMinutes:
         assert "--images and --minutes are both the length of training; choose one" in capsys.readouterr().err
 
 
+def test_data_behind_a_flag_of_several_values_are_named(photos, tmp_path, capsys):
+    assert cli.main(["train", "--score", "fd", str(photos), "--out", str(tmp_path / "x")]) == 1
+    assert f"--score takes several values, and {photos} for one: put the data first" in capsys.readouterr().err
+
+
+def test_grey_images_that_are_mirrored_are_named(tmp_path, capsys):
+    np.savez(tmp_path / "signs.npz", images=np.random.default_rng(0).integers(0, 256, (16, 8, 8, 1), dtype=np.uint8))
+    words = ["train", str(tmp_path / "signs.npz"), "--out", str(tmp_path / "x"), "--mirror", "--images", "32"]
+    assert cli.main([*words, "--network", "mlp(width=8, depth=1, z_dim=2)", "--features", "pixels"]) == 0
+    assert "grey images are mirrored: --no-mirror for signs" in capsys.readouterr().out
+
+
 def test_labels_that_are_not_used_are_named(photos, tmp_path, capsys):
     said = "labels are not used, 2 classes: --labels trains on them\n"
     for flags, told in (([], True), (["--labels"], False)):

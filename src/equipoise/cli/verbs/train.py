@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -79,6 +79,7 @@ class Train(Command):
         """Trains until the recipe's length is reached or a signal asks to stop."""
         if self.out is None:
             raise ValueError("train needs a folder for the run: --out runs/NAME")
+        self.check_data()
         with joined() as world:
             recipe, device = located(self.length()), chosen_device(self.hardware.device)
             with display.passes(show=world.leads) as watch:
@@ -121,6 +122,15 @@ class Train(Command):
                 pass
         return stop.status
 
+    def check_data(self) -> None:
+        """Raises ValueError for data that stand behind a flag of several values, which took them for one."""
+        recipe = self.recipe
+        for name, values in vars(recipe).items() if recipe.data == Recipe.data else ():
+            for value in values if isinstance(values, tuple) else ():
+                if Path(str(value)).exists():
+                    flag = f"--{name.replace('_', '-')}"
+                    raise ValueError(f"{flag} takes several values, and {value} for one: put the data first")
+
     def length(self) -> Recipe:
         """The recipe with one length: in images, that of its preset too, or in minutes."""
         recipe = self.recipe
@@ -133,4 +143,4 @@ class Train(Command):
 
 def _of_recipe(group: object) -> bool:
     """Whether the flags of a group are what a recipe says."""
-    return is_dataclass(group) and group in Recipe.__mro__
+    return group in Recipe.__mro__
