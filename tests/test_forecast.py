@@ -12,6 +12,7 @@ from equipoise.recipe import Recipe
 from equipoise.runs import Session, forecast, planning
 from equipoise.runs.forecast import Pace
 from equipoise.runs.hardware import working
+from equipoise.runs.trial_batches import batch_of_noise
 
 
 class TestForecast:
@@ -31,6 +32,17 @@ class TestForecast:
         took = 0.12 * (4 + forecast.MOST) / 5
         assert session.plan.pace.image == pytest.approx(took / (4 * d_steps))
         assert session.plan.pace.scored == pytest.approx(0.12 / 64)
+
+    @pytest.mark.parametrize(("batch", "most"), [(32, 32), (4096, forecast.PIXELS // 20**2)])
+    def test_large_batches_are_timed_with_few_images_and_their_memory_is_not_known(
+        self, arrays, tmp_path, monkeypatch, batch, most
+    ):
+        seen = []
+        of_noise = lambda recipe, *rest: seen.append(recipe.batch) or batch_of_noise(recipe, *rest)
+        monkeypatch.setattr(forecast, "batch_of_noise", of_noise)
+        pace = Session(small(PLAIN, arrays, batch=batch, size="20"), tmp_path / "x").plan.pace
+        assert {*seen} == {most}
+        assert (pace.memory > 0) == (batch == most)
 
     def test_it_leaves_the_run_as_it_is(self, arrays, finished, tmp_path):
         session = Session(small(PLAIN, arrays), tmp_path / "x")
