@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -686,19 +687,36 @@ class TestTuning:
         rates = dict.fromkeys(("lr_g", "lr_d"), "decay(1e-3, share=0.5)")
         recipe = Recipe(penalties=("r1(weight=3.0, every=4)", "lecam"), batch=16, g_batch=16, **rates)
         assert space(recipe, ["lr"]) == dict.fromkeys(
-            ("lr_g", "lr_d"), "decay(log(0.0001, 0.01, name='lr'), share=0.5)"
+            ("lr_g", "lr_d"), "decay(value=log(0.0001, 0.01, name='lr'), share=0.5)"
         )
         weighted = space(recipe, ["penalty weight"])["penalties"]
         assert weighted[0] == "r1(weight=log(0.3, 30.0), every=4)"
         assert re.fullmatch(r"lecam\(weight=log\(.*\)\)", weighted[1])
+        assert space(replace(recipe, penalties=("r1(5, 4)",)), ["penalty weight"]) == {
+            "penalties": ("r1(weight=log(0.5, 50.0), every=4)",)
+        }
+        assert space(replace(recipe, optimizer="adam"), ["beta1"]) == {"optimizer": "adam(beta1=uniform(0.0, 0.9))"}
         assert space(recipe, ["lr_d=log(1e-5, 1e-2)"]) == {"lr_d": "log(1e-5, 1e-2)"}
         assert space(recipe, ["batch"])["g_batch"] == space(recipe, ["batch"])["batch"]
+
+    @pytest.mark.parametrize(
+        "rate", ["linear(0.02, 0.0172)", "cosine(2e-2, 1e-2, images=100)", "steps((2e-2, 1e-2), (9,))"]
+    )
+    def test_rates_of_a_schedule_keep_their_ratio(self, rate):
+        found = space(Recipe(lr_g=rate, lr_d=1e-3), ["lr"])
+        values = [drawn(found, np.random.default_rng(seed)) for seed in range(4)]
+        ends = [[float(x) for x in re.findall(r"0\.\d+", value["lr_g"])[:2]] for value in values]
+        first = [float(x) for x in re.findall(r"\d[\d.e-]*", rate)[:2]]
+        assert len({end[0] for end in ends}) == 4
+        for (start, end), value in zip(ends, values, strict=True):
+            assert start / end == pytest.approx(first[0] / first[1], rel=0.02)
+            assert start / value["lr_d"] == pytest.approx(first[0] / 1e-3, rel=0.02)
 
     @pytest.mark.parametrize(
         ("recipe", "field", "message"),
         [
             (Recipe(), "lrr", "nothing to tune is called 'lrr'.*did you mean 'lr'"),
-            (Recipe(optimizer="rmsprop"), "beta1", "rmsprop states no beta1"),
+            (Recipe(optimizer="rmsprop"), "beta1", "rmsprop has no beta1 that could be tuned"),
             (Recipe(penalties=("r1(weight=cosine(2, 0.2))",)), "penalty weight", "has no weight that is a number"),
         ],
     )

@@ -178,6 +178,38 @@ def parse(call: str) -> Call:
         ) from None
 
 
+def written(call: Call) -> str:
+    """The text of a call, which `parse` reads.
+
+    >>> written(parse("r1( weight = cosine(2, 0.2),every=4)"))
+    'r1(weight=cosine(2, 0.2), every=4)'
+    """
+    keywords = [f"{name}={_written_value(value)}" for name, value in call.keywords.items()]
+    arguments = ", ".join([*map(_written_value, call.positional), *keywords])
+    return f"{call.name}({arguments})" if arguments else call.name
+
+
+def call_of(factory: Callable[..., Any], **given: Any) -> str:
+    """The text of a call without the arguments that are as usual.
+
+    >>> from equipoise.data.toys import ring
+    >>> call_of(ring, count=25, radius=2.0)
+    'ring(count=25)'
+    """
+    usual = signature(factory).parameters
+    changed = {name: value for name, value in given.items() if value != usual[name].default}
+    return written(Call(factory.__name__, (), changed))
+
+
+def _written_value(value: Any) -> str:
+    if isinstance(value, Call):
+        return written(value)
+    if isinstance(value, list | tuple):
+        parts = ", ".join(map(_written_value, value))
+        return f"[{parts}]" if isinstance(value, list) else f"({parts}{',' * (len(value) == 1)})"
+    return repr(value)
+
+
 def _read_call(tree: ast.expr) -> Call:
     if isinstance(tree, ast.Name):
         return Call(tree.id, (), {})

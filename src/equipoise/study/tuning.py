@@ -1,19 +1,19 @@
 """A search for better settings of one's own data: a study of the usual recipe and one with ranges around it."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from inspect import signature
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import penalties
+from .. import optimizers, penalties, schedules
 from ..checks import check_choice
 from ..recipe import Recipe, known
 from ..runs import Session
-from ..spec import find, parse
+from ..spec import Call, find, name_of, names, parse, written
 from .comparison import Summary, probability_better, summary
 from .costs import serial_runs
 from .grid import Study
@@ -23,6 +23,7 @@ from .spaces import drawn
 USUAL, TUNED = "usual", "tuned"
 AROUND = 10.0  # times smaller and larger
 STARTS = 5.0  # seconds until a run trains
+RATES = ("value", "start", "end", "values")  # arguments of schedules that are rates
 
 MEASURED = ("images", "score_every", "sample_every")  # what of a base follows from how fast the machine is
 
@@ -101,9 +102,9 @@ def _knob(recipe: Recipe, name: str) -> dict[str, Any]:
         name, KNOBS, f"nothing to tune is called {name!r}, and a field of a recipe needs a range, {name}=log(a, b)"
     )
     if name == "lr":
-        return {field: _rate(getattr(recipe, field), ", name='lr'") for field in ("lr_g", "lr_d")}
+        return {field: _rate(getattr(recipe, field), name) for field in ("lr_g", "lr_d")}
     if name in ("lr_g", "lr_d"):
-        return {name: _rate(getattr(recipe, name))}
+        return {name: _rate(getattr(recipe, name), name)}
     if name == "penalty weight":
         if not recipe.penalties:
             raise ValueError("the recipe has no penalty to tune; try penalties='r1(weight=log(0.1, 10))'")
@@ -112,38 +113,55 @@ def _knob(recipe: Recipe, name: str) -> dict[str, Any]:
         batch, both = known(recipe.batch), ("batch", "g_batch") if recipe.g_batch == recipe.batch else ("batch",)
         return dict.fromkeys(both, f"one_of({max(2, batch // 2)}, {batch}, {2 * batch}, name='batch')")
     if name == "beta1":
-        if "beta1=" not in recipe.optimizer:
-            raise ValueError(f"{recipe.optimizer} states no beta1 that could be tuned")
-        return {"optimizer": re.sub(r"beta1=[\d.]+", "beta1=uniform(0.0, 0.9)", recipe.optimizer)}
+        return {"optimizer": _with(recipe.optimizer, optimizers, beta1=Call("uniform", (0.0, 0.9), {}))}
     return {"d_steps": "one_of(1, 2, 5)"} if name == "d_steps" else {"augment": "one_of('none', 'diffaug', 'ada')"}
 
 
-def _rate(rate: object, shared: str = "") -> str:
-    """A learning rate, or the first number of its schedule, as a range."""
+def _rate(rate: object, name: str) -> str:
+    """A learning rate as a range; of a schedule each of its rates, whose ranges share a name, so that ratios stay."""
     if isinstance(rate, int | float):
-        return _around(float(rate), shared)
-    number = re.search(r"\d[\d.e-]*", str(rate))
-    if number is None:
+        return written(_around(rate, name))
+    if name_of(str(rate)) not in names(schedules):
         raise ValueError(f"{rate} has no number that could be tuned; give a range yourself: lr_g=log(1e-5, 1e-2)")
-    return f"{str(rate)[: number.start()]}{_around(float(number[0]), shared)}{str(rate)[number.end() :]}"
+    found = {key: value for key, value in _arguments(str(rate), schedules).items() if key in RATES}
+    return _with(str(rate), schedules, **{key: _ranges(value, name) for key, value in found.items()})
+
+
+def _ranges(values: Any, name: str) -> Any:
+    """A range around each of the numbers, 0 as it is."""
+    if isinstance(values, tuple):
+        return tuple(_ranges(value, name) for value in values)
+    return _around(values, name) if values else values
 
 
 def _weighted(penalty: str) -> str:
     """The call of a penalty with a range as its weight."""
-    usual = signature(find(penalty, penalties)).parameters
-    weight = parse(penalty.rpartition(".py:")[2]).keywords.get(
-        "weight", usual["weight"].default if "weight" in usual else 0
-    )
+    usual, given = signature(find(penalty, penalties)).parameters, _arguments(penalty, penalties)
+    weight = given.get("weight", usual["weight"].default if "weight" in usual else 0)
     if not isinstance(weight, int | float) or not weight:
         raise ValueError(f"{penalty} has no weight that is a number; give a range yourself: penalties=...")
-    name, _, rest = penalty.partition("(")
-    rest = re.sub(r"\bweight=[^,)]+,?\s*", "", rest).removesuffix(")")
-    return f"{name}(weight={_around(float(weight))}{', ' + rest if rest else ''})"
+    return _with(penalty, penalties, weight=_around(weight))
 
 
-def _around(value: float, shared: str = "") -> str:
+def _arguments(spec: str, module: ModuleType) -> dict[str, Any]:
+    """The arguments that a call states, by name."""
+    call = parse(spec.rpartition(".py:")[2])
+    return dict(signature(find(spec, module)).bind(*call.positional, **call.keywords).arguments)
+
+
+def _with(spec: str, module: ModuleType, **changed: Any) -> str:
+    """The call with other arguments."""
+    file, colon, text = spec.rpartition(".py:")
+    usual = signature(find(spec, module)).parameters
+    if lacking := [name for name in changed if name not in usual]:
+        raise ValueError(f"{spec} has no {lacking[0]} that could be tuned")
+    return f"{file}{colon}{written(Call(parse(text).name, (), _arguments(spec, module) | changed))}"
+
+
+def _around(value: int | float, name: str | None = None) -> Call:
+    """A range around a value; ranges of one name are drawn at the same place."""
     low, high = (float(f"{number:.3g}") for number in (value / AROUND, value * AROUND))
-    return f"log({low}, {high}{shared})"
+    return Call("log", (low, high), {} if name is None else {"name": name})
 
 
 def answer(metric: str, scores: dict[str, list[float]], setting: dict[str, Any], higher: bool) -> Answer | None:

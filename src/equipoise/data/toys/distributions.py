@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from inspect import signature
-from typing import Any
 
 from jaxtyping import Float, Float64, Int64, Real
 from numpy import ndarray
@@ -37,15 +35,3 @@ class Toy:
     deviation: int | float | None = None
     count: int = POINTS
     held_out: int = HELD_OUT
-
-
-def call(factory: Callable[..., Toy], **given: Any) -> str:
-    """The call without what is as usual: the name of a toy set.
-
-    >>> from equipoise.data.toys import ring
-    >>> call(ring, count=25, radius=2.0)
-    'ring(count=25)'
-    """
-    usual = signature(factory).parameters
-    said = [f"{name}={value!r}" for name, value in given.items() if value != usual[name].default]
-    return f"{factory.__name__}({', '.join(said)})" if said else factory.__name__

@@ -12,7 +12,8 @@ from jaxtyping import Float, Float64
 
 from ...checks import check_range
 from ...ranges import Range
-from .distributions import MOST_PAIRS, Drawn, Toy, call
+from ...spec import call_of
+from .distributions import MOST_PAIRS, Drawn, Toy
 
 Nodes = Float64[np.ndarray, "k d"]
 Points = Float[np.ndarray, "n d"]
@@ -25,7 +26,7 @@ def ring(count: int = 8, radius: int | float = 2.0, deviation: int | float = 0.0
     check_range(above=0, radius=radius)
     angles = [2 * pi * number / count for number in range(count)]
     centers: list[tuple[int | float, ...]] = [(radius * cos(angle), radius * sin(angle)) for angle in angles]
-    name = call(ring, count=count, radius=radius, deviation=deviation)
+    name = call_of(ring, count=count, radius=radius, deviation=deviation)
     return mixture(name, centers, deviation, float(radius))
 
 
@@ -34,7 +35,7 @@ def grid(side: int = 5, spacing: int | float = 2.0, deviation: int | float = 0.0
     check_range(at_least=1, side=side)
     check_range(above=0, spacing=spacing)
     line = [spacing * (number - (side - 1) / 2) for number in range(side)]
-    name = call(grid, side=side, spacing=spacing, deviation=deviation)
+    name = call_of(grid, side=side, spacing=spacing, deviation=deviation)
     return mixture(name, list(product(line, repeat=2)), deviation, max(line[-1], spacing / 2))
 
 
@@ -46,7 +47,7 @@ def gaussians_1d(
         check_range(center=center)
     check_range(at_least=1, number_of_centers=len(centers))
     reach = max(map(abs, centers)) + 2 * deviation
-    name = call(gaussians_1d, centers=tuple(centers), deviation=deviation)
+    name = call_of(gaussians_1d, centers=tuple(centers), deviation=deviation)
     return mixture(name, [(center,) for center in centers], deviation, float(reach), first="wasserstein")
 
 

@@ -9,7 +9,8 @@ from jaxtyping import Float64
 
 from ...checks import check_range
 from ...ranges import Range
-from .distributions import Drawn, Toy, call
+from ...spec import call_of
+from .distributions import Drawn, Toy
 from .mixtures import about, distance, log_density
 
 NODES = 4096  # of a curve, equally probable, for its density and its distance
@@ -19,14 +20,14 @@ Curve = Callable[[Float64[np.ndarray, " n"], np.ndarray], Float64[np.ndarray, "n
 def swiss_roll(deviation: int | float = 1 / 30) -> Toy:
     """t (cos t, sin t) / 7.5, t ~ U(3 pi / 2, 9 pi / 2), + N(0, s^2) (Gulrajani 2017, arXiv:1704.00028, toy code)."""
     check_range(above=0, deviation=deviation)
-    return on_curve(call(swiss_roll, deviation=deviation), _roll, deviation, arms=1)
+    return on_curve(call_of(swiss_roll, deviation=deviation), _roll, deviation, arms=1)
 
 
 def spiral(arms: int = 2, turns: int | float = 1.5, deviation: int | float = 0.02) -> Toy:
     """2 sqrt(u) (cos a, sin a), a = 2 pi (turns sqrt(u) + arm / arms), u ~ U(0, 1), + N(0, s^2): evenly filled arms."""
     check_range(at_least=1, arms=arms)
     check_range(above=0, turns=turns, deviation=deviation)
-    name = call(spiral, arms=arms, turns=turns, deviation=deviation)
+    name = call_of(spiral, arms=arms, turns=turns, deviation=deviation)
     return on_curve(name, partial(_spiral, arms, turns), deviation, arms)
 
 

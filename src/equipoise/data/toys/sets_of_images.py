@@ -5,8 +5,9 @@ import numpy as np
 from ...checks import check_range
 from ...metrics.polygon import triangles as drawn_triangles
 from ...ranges import BYTES
+from ...spec import call_of
 from ..arrays import read_builtin
-from .distributions import Drawn, Toy, call
+from .distributions import Drawn, Toy
 
 
 def triangles(images: int = 20_000) -> Toy:
@@ -17,7 +18,7 @@ def triangles(images: int = 20_000) -> Toy:
     """
     check_range(at_least=2, images=images)
     score = ("polygon(count=256, tests=64, steps=100, restarts=2)",)
-    return Toy(call(triangles, images=images), _drawn, BYTES, score, count=images, held_out=max(2, images // 6))
+    return Toy(call_of(triangles, images=images), _drawn, BYTES, score, count=images, held_out=max(2, images // 6))
 
 
 def _drawn(count: int, seed: int) -> Drawn:
@@ -32,7 +33,7 @@ def stacked(images: int = 25_000) -> Toy:
     """
     check_range(at_least=2, images=images)
     score = ("modes(planes=True)",)
-    return Toy(call(stacked, images=images), _stacked, BYTES, score, count=images, held_out=max(2, images // 5))
+    return Toy(call_of(stacked, images=images), _stacked, BYTES, score, count=images, held_out=max(2, images // 5))
 
 
 def _stacked(count: int, seed: int) -> Drawn:

@@ -4,9 +4,8 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, partial
-from inspect import signature
 from math import sqrt
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Real
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, conv2d, interpolate, leaky_relu
 
 from ...checks import check_choice, check_range
+from ...spec import call_of
 from ..full_precision import rows
 from . import backbones, cifar_resnet, classifier, inception_v3, mobilenet_v2, preprocess
 
@@ -72,7 +72,7 @@ def pixels(size: int = 8) -> Features:
     in_unit = lambda images: adaptive_avg_pool2d(images.float() / 255, size).flatten(1)
     as_is = lambda images: adaptive_avg_pool2d(images.float(), cells(images)).flatten(1)
     key = _hash(f"pixels(size={size})")
-    return Features(_name(pixels, size=size), None, key, f"area to {size}x{size}", in_unit, of_floats=as_is)
+    return Features(call_of(pixels, size=size), None, key, f"area to {size}x{size}", in_unit, of_floats=as_is)
 
 
 def mobilenet(size: int = 128) -> Features:
@@ -87,7 +87,7 @@ def mobilenet(size: int = 128) -> Features:
     resizer = preprocess.described("bilinear", size)
     key = _hash(f"{resizer}, x / 127.5 - 1", mobilenet_v2.digest())
     look = partial(mobilenet_v2.embed, size=size)
-    name = _name(mobilenet, size=size)
+    name = call_of(mobilenet, size=size)
     return Features(name, mobilenet_v2.DIM, key, resizer, look, mobilenet_v2.logits)
 
 
@@ -107,7 +107,7 @@ def inception(
     net = inception_v3.load(weights, resizer, getattr(torch, precision))
     (published,) = inception_v3.FILE.digests.values()
     described = preprocess.described(resizer, inception_v3.SIZE)
-    name = _name(inception, resizer=resizer, precision=precision)
+    name = call_of(inception, resizer=resizer, precision=precision)
     key = published[:16] if name == "inception" else _hash(described, published, *{precision} - {"float32"})
     return Features(name, inception_v3.DIM, key, described, _follows(net), partial(inception_v3.logits, net), precision)
 
@@ -130,7 +130,7 @@ def dinov2(model: str = "vit_large_patch14_dinov2.lvd142m", weights: str | None 
     `model` is a name of timm's, which downloads the weights on first use; `weights` is the path of their file instead.
     """
     net = backbones.load(model, "vit_*_patch14_dinov2.lvd142m", weights, size=224)
-    return _backbone(_name(dinov2, model=model), net)
+    return _backbone(call_of(dinov2, model=model), net)
 
 
 def clip(model: str = "vit_large_patch14_clip_quickgelu_336.openai", weights: str | None = None) -> Features:
@@ -139,7 +139,7 @@ def clip(model: str = "vit_large_patch14_clip_quickgelu_336.openai", weights: st
     `model` is a name of timm's, which downloads the weights on first use; `weights` is the path of their file instead.
     The vectors are not normalised.
     """
-    return _backbone(_name(clip, model=model), backbones.load(model, "vit_*_clip_quickgelu_*.openai", weights))
+    return _backbone(call_of(clip, model=model), backbones.load(model, "vit_*_clip_quickgelu_*.openai", weights))
 
 
 def _backbone(name: str, net: backbones.Backbone) -> Features:
@@ -150,13 +150,6 @@ def _backbone(name: str, net: backbones.Backbone) -> Features:
 def _follows(net: nn.Module) -> Callable[[Tensor], Tensor]:
     """The network, on the device of the images."""
     return lambda images: net.to(images.device)(images)
-
-
-def _name(factory: Callable[..., Features], **given: Any) -> str:
-    """The call without what is as usual."""
-    usual = signature(factory).parameters
-    changed = [f"{name}={value!r}" for name, value in given.items() if value != usual[name].default]
-    return f"{factory.__name__}({', '.join(changed)})" if changed else factory.__name__
 
 
 def _responses(seed: int) -> Callable[[Tensor], Tensor]:
