@@ -30,10 +30,10 @@ STRIP, LABEL, GAP = 8, 110, 6  # samples beside each other; pixels
 PAGE = """# {title}
 
 `equipoise study {name} --scale {scale}`: {ended} of {runs} runs, {threads} thread a run, torch {torch}. The scale is
-made for a CPU: images, networks and lengths are far smaller than the paper's, so that it says what matters early, not
-who wins in the end. [The whole page]({file}.html) has curves, samples, ranks, costs and all recipes.
+made for a CPU: images, networks and lengths are far smaller than published ones. It says what matters early, not who
+wins in the end. [The whole page]({file}.html) has curves, samples, ranks, costs and all recipes.
 
-**The paper.** {about}
+**The claim.** {about}
 
 **Here.** {note}{found} {survival}
 

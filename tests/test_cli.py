@@ -143,9 +143,11 @@ def test_a_closed_pipe_is_no_error():
 
 
 def test_a_run_with_a_file_of_ones_own_is_found_from_elsewhere(photos, tmp_path, monkeypatch):
-    (tmp_path / "mine.py").write_text("from equipoise.losses import hinge\n\n\ndef mine():\n    return hinge()\n")
+    makers = "def mine():\n    return losses.hinge()\n\n\ndef rate():\n    return schedules.constant(1e-3)\n"
+    (tmp_path / "mine.py").write_text(f"from equipoise import losses, schedules\n\n\n{makers}")
     monkeypatch.chdir(tmp_path)
     command = ["train", str(photos), "--out", str(tmp_path / "x"), "--size", "8", *TINY, "--loss", "mine.py:mine"]
+    command += ["--lr-g", "mine.py:rate"]
     assert cli.main(command) == 0
     monkeypatch.chdir("/")
     assert cli.main(["sample", str(tmp_path / "x"), "--out", str(tmp_path / "s.png")]) == 0

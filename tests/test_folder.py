@@ -13,7 +13,8 @@ from PIL import Image
 from small_runs import CPU
 
 from equipoise.runs import RunFolder
-from equipoise.runs.folder import NotWritten, append_row, load_checkpoint, read_rows, write_whole
+from equipoise.runs.folder import append_row, load_checkpoint, read_rows
+from equipoise.writing import NotWritten, write_whole
 
 
 def test_a_run_folder_holds_everything(finished):

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, TypeVar
 
 from .. import cache
+from ..writing import write_whole
 from .convert import one_line
 from .label_tables import LabelTable, named_classes
 from .readers import SUFFIXES, Files
@@ -162,7 +163,7 @@ def _kept(file: Path) -> Headers | None:
 
 def _keep(file: Path, found: Headers) -> None:
     try:
-        cache.write(file, json.dumps(found).encode())
+        write_whole(file, lambda beside: beside.write_text(json.dumps(found)))
     except OSError as error:  # it is read again next time
         log.warning("the index of a shard could not be kept in %s: %s", file.parent, one_line(error))
 

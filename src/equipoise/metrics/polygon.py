@@ -15,7 +15,7 @@ from .metric import Intervals, Subject, Values
 from .reconstruction import descent
 
 SIDE, SCALE, CORNERS = 28, 0.75, 3
-FREE = 2 * pi / CORNERS - pi / 18  # a corner's angle within its third: the least segment of 20 degrees is left
+FREE = 2 * pi / CORNERS - pi / 18  # a corner's angle within its third, of which the first 10 degrees are left
 FINE, COARSE = 8, 2  # points per pixel and axis, in the data and in a search
 BANK, TRIES, ROUNDS = 4096, 16, 30  # of the search for the nearest triangle
 TOGETHER = 32

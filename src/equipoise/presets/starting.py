@@ -6,7 +6,7 @@ from ..recipe import Recipe
 def default() -> Recipe:
     """For a folder of anything: on a CPU the hinge loss and R1 on narrow DCGANs, on a GPU a small R3GAN (Huang 2024).
 
-    Published: see r3gan, of which the latter is a relative.
+    Published: nothing of it; its relative r3gan has FID 1.96 on CIFAR-10 with labels.
 
     On a CPU, where minutes count, DCGAN's networks without normalisation in the discriminator (Radford 2016), for large
     and colour images with nearest-neighbour upsampling (Odena 2016), the hinge loss (Lim and Ye 2017) and R1 (Mescheder

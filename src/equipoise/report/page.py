@@ -5,7 +5,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-from ..runs.folder import RunFolder, write_whole
+from ..runs.folder import RunFolder
+from ..writing import write_whole
 from . import curves, sections, tables
 from .next_steps import commands
 from .record import Record, read

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from ..runs.folder import write_whole
 from ..study import Cell
+from ..writing import write_whole
 from . import study_curves, study_spectra, study_tables, thumbnails
 from .curves import Axis
 from .exports import cells_csv, latex, runs_csv

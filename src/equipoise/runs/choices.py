@@ -17,7 +17,7 @@ from ..data.toys import Toy
 from ..ranges import BYTES, Range
 from ..recipe import Recipe, known
 from ..schedules import at
-from ..spec import find, name_of
+from ..spec import find, name_of, parse
 from ..training.precision import choose as choose_precision
 from .forecast import Pace, per_second
 from .warm_start import taken
@@ -25,10 +25,10 @@ from .warm_start import taken
 LARGEST = 128  # pixels; larger images have to be asked for
 SMALL = 32  # pixels; up to here narrow networks learn at twice the rate
 NARROW = "dcgan(g_width=16, d_width=16, d_feature_norm='none', d_gain=0.7{})"
-FEW = 2_000  # images that are memorised, or better mirrored
-SOON = 40  # times that these are shown before they are
-MANY = 50_000  # images that are enough without augmentation
-OFTEN = 50  # times that fewer are shown before it adapts to what is memorised
+FEW = 2_000  # images; fewer are mirrored, and soon memorised
+SOON = 40  # times that so few images are shown before they are memorised
+MANY = 50_000  # images; so many need no augmentation
+OFTEN = 50  # times that fewer images are shown before augmentation adapts to how far they are memorised
 USUAL = 140_000  # images of a run on a CPU
 LONG = 20  # minutes of one that would see fewer
 SCORES, PICTURES = 10, 20  # times in a run
@@ -151,7 +151,8 @@ def _loss(recipe: Recipe, device: torch.device) -> Choice:
 
 
 def _rate(recipe: Recipe, device: torch.device) -> Choice:
-    narrow = device.type == "cpu" and recipe.network == _network(recipe, device).value
+    network = parse(known(recipe.network).rpartition(".py:")[2])
+    narrow = device.type != "cuda" and network == parse(_network(recipe, device).value)
     if narrow and 1 < _side(recipe) <= SMALL:
         return Choice("decay(2e-3, share=0.5)", "narrow networks learn small images fastest so")
     return Choice("decay(1e-3, share=0.5)", "falls to 0 over the second half")

@@ -13,8 +13,9 @@ from ..processes import ALONE, World
 from ..recipe import known
 from ..spec import name_of
 from ..watching import Watch, unwatched
+from ..writing import write_whole
 from .choices import usual_features
-from .folder import append_row, read_rows, write_whole
+from .folder import append_row, read_rows
 from .nearest import nearest_picture
 from .outputs import Output, outputs
 from .real_images import in_own_size, load_dataset, real_batches

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,9 @@ from filelock import FileLock, Timeout
 from ..data import Meaning
 from ..processes import Parted
 from ..recipe import Recipe
+from ..writing import NotWritten, naming, write_whole
 
 LOCK = ".lock"
-
-
-class NotWritten(OSError):
-    """A file could not be written; what was there before is untouched."""
 
 
 class Unusable(ValueError):
@@ -142,26 +139,12 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     return state
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Lets `write` fill a file beside `path`, then renames it: `path` is whole or as it was."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with _named(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write(beside)
-            with beside.open("rb+") as written:
-                os.fsync(written.fileno())
-            beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
 def append_row(file: Path, row: dict[str, Any]) -> None:
-    """Adds one line of JSON, whole or not at all, on a line of its own even where a crash cut the last one short."""
+    """Adds one line of JSON, behind what a crash may have cut short; undone where it cannot be written whole."""
     before = file.read_bytes() if file.exists() else b""
     torn = bool(before) and not before.endswith(b"\n")
     try:
-        with _named(file), file.open("a") as log:
+        with naming(file), file.open("a") as log:
             log.write("\n" * torn + to_line(row))
     except NotWritten:
         if file.exists():
@@ -172,20 +155,6 @@ def append_row(file: Path, row: dict[str, Any]) -> None:
 def _save(state: dict[str, Any], path: Path) -> None:
     with path.open("wb") as file:  # given a path, torch does not say why it could not write
         torch.save(state, file)
-
-
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Says which file could not be written and the system's reason, which torch hides behind an error of its own."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        reason: BaseException | None = error
-        while reason is not None and not isinstance(reason, OSError):
-            reason = reason.__context__
-        if reason is None:
-            raise
-        raise NotWritten(f"cannot write {path}: {reason.strerror or reason}") from error
 
 
 def read_rows(file: Path) -> Iterable[dict[str, Any]]:

@@ -19,7 +19,7 @@ def keep_freed_memory(device: torch.device) -> bool:
     """Lets the process keep the memory that it frees on a CPU, for what it needs next; whether that can be had.
 
     glibc gives large blocks back to the system at once, which has to clear every page of the next one: half the time
-    of a step with many weights and few images. The process then holds up to a fifth more at its peak. Where the
+    of a step with many weights and few images. The process then holds up to three tenths more at its peak. Where the
     environment has a MALLOC_ variable, the C library is left as it is.
     """
     said = any(name.startswith("MALLOC_") for name in os.environ)

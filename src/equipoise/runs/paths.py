@@ -12,7 +12,7 @@ from ..spec import listed
 
 COMPONENTS = (
     *("game", "network", "growth", "loss", "d_norm", "g_norm", "d_activation", "g_activation"),
-    *("constraint", "augment", "optimizer", "features"),
+    *("constraint", "augment", "optimizer", "features", "lr_g", "lr_d", "d_steps", "ema_images"),
 )
 TERMS = ("penalties", "g_penalties", "score", "instruments")
 OWN_FILE = re.compile(r"^(.*\.py):")
@@ -27,7 +27,7 @@ def absolute(choices: Mapping[str, Any]) -> dict[str, Any]:
     """Those fields of a recipe that hold paths, with absolute ones."""
     whole = lambda path: str(Path(path).expanduser().resolve())
     own = lambda spec: OWN_FILE.sub(lambda match: whole(match[1]) + ":", spec)
-    found: dict[str, Any] = {name: own(choices[name]) for name in COMPONENTS if choices.get(name)}
+    found: dict[str, Any] = {name: own(choices[name]) for name in COMPONENTS if isinstance(choices.get(name), str)}
     for name in TERMS:
         if words := choices.get(name):
             found[name] = tuple(map(own, listed((words,) if isinstance(words, str) else words)))

@@ -23,8 +23,8 @@ from ..data.label_tables import LabelTable
 from ..data.readers import Files, Reader
 from ..recipe import Recipe
 from ..watching import Watch, unwatched
+from ..writing import write_whole
 from .choices import choose
-from .folder import write_whole
 from .real_images import format_of
 
 BLOCK = 64  # images that wait to be written

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from ..profiling import Profile, Share
-from .folder import write_whole
+from ..writing import write_whole
 
 SUMMARY, TRACE = "profile.txt", "trace.json"
 SKIPPED, TRACED = 5, 2  # rounds before the trace, and rounds of it

@@ -14,7 +14,7 @@ from .. import cache
 from ..data import Dataset, Domains
 from ..metrics.evaluation import Evaluation
 from ..watching import Watch
-from .folder import write_whole
+from ..writing import write_whole
 from .real_images import real_batches, sets_in
 
 log = logging.getLogger("equipoise.runs")

@@ -18,8 +18,9 @@ from ..profiling import span
 from ..recipe import Recipe, known
 from ..training import State, Stats
 from ..watching import Watch, unwatched
+from ..writing import write_whole
 from .assemble import Assembled, assemble, rounds
-from .folder import RunFolder, Unusable, append_row, load_checkpoint, read_rows, write_whole
+from .folder import RunFolder, Unusable, append_row, load_checkpoint, read_rows
 from .hardware import hardware, keep_freed_memory, memory, working
 from .levels import BESIDE, level_of
 from .measuring import Bench

@@ -19,8 +19,8 @@ from ..metrics.features import Features
 from ..metrics.kept import Moments
 from ..spec import build
 from ..watching import Watch, unwatched
+from ..writing import write_whole
 from .choices import usual_features
-from .folder import write_whole
 from .real_images import in_own_size, real_batches
 
 ASSUMED = 2  # images of a file that does not say how many: the Frechet distance needs no number

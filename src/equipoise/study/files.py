@@ -10,7 +10,7 @@ from typing import Any
 
 from ..checks import check_choice
 from ..metrics.evaluation import versions
-from ..runs.folder import write_whole
+from ..writing import write_whole
 from .grid import Cell, Study
 from .search import Search
 

@@ -13,10 +13,11 @@ from filelock import FileLock, Timeout
 
 from ..recipe import Recipe
 from ..runs import Session
-from ..runs.folder import Busy, Unusable, write_whole
+from ..runs.folder import Busy, Unusable
 from ..runs.forecast import measure_pace
 from ..runs.hardware import forget_peak, working
 from ..runs.session import NotFinite
+from ..writing import write_whole
 from .costs import check_data
 from .files import begun, threads
 from .grid import scored_alike

@@ -66,6 +66,10 @@ class Evaluate(Command):
 
     def of_run(self, watch: Watch, world: World, generator: str) -> dict[str, Any]:
         """Scores a generator."""
+        if self.labels:
+            raise ValueError(
+                f"--labels is for a set of images; {self.images} is a run, whose labels are those of training"
+            )
         return runs.evaluate(
             self.images,
             self.against,

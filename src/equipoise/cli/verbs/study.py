@@ -57,7 +57,7 @@ class Study(Command):
 
     def run(self) -> int:
         """Works until all runs have ended or a signal asks to stop; writes the page."""
-        check_range(at_least=1, threads=self.threads or 1)
+        check_range(at_least=1, threads=1 if self.threads is None else self.threads)
         out, planned = self.planned()
         device = str(chosen_device(self.device))
         count = workers_on(device, self.workers)
