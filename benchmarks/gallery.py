@@ -186,8 +186,8 @@ RUNS = {
         images=100_000,
         every=50_000,
         note="With the label's embedding as loud as z, as other networks have it, instead of a third of "
-        "it, as the authors have it, each class became one picture. Shoes and digits have a left and a right: mirrored, "
-        "as the preset has it for CIFAR-10, FD 0.97, and of MNIST's digits the linear classifier found 71%.",
+        "it, as the authors have it, each class became one picture. Shoes and digits have a left and a right: "
+        "mirrored, as the preset has it for CIFAR-10, FD 0.97, and of MNIST's digits the classifier found 71%.",
     ),
 }
 WITH_LABELS = {

@@ -30,7 +30,7 @@ PATIENCE = timedelta(hours=12)  # the others wait while the first process scores
 
 
 class Parted(ConnectionError):
-    """Another process has ended, so that this one cannot go on."""
+    """Another process has ended, without which this one cannot work."""
 
 
 class BrokenElsewhere(Parted):

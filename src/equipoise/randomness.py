@@ -7,9 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# These keep random numbers apart that are drawn from one seed and position, such as those of the data.
+# These keep random numbers apart that are drawn from one seed and position.
 STEPS = int.from_bytes(b"steps")
 LATENTS = int.from_bytes(b"latents")
+NOISE = int.from_bytes(b"noise")  # of images of bytes
+SECOND_DOMAIN = int.from_bytes(b"domain b")  # whose order is apart from that of the first
 
 
 def mixed(*numbers: int) -> int:

@@ -16,6 +16,7 @@ from torch.utils import data
 from ..checks import check_range
 from ..labels import Labels
 from ..processes import ALONE, World
+from ..randomness import NOISE, mixed
 from ..ranges import Range
 from ..schedules import Rate, at
 from .convert import Format
@@ -23,7 +24,6 @@ from .dataset import Dataset, Decoder
 from .readers import Arrays
 
 MOST_WORKERS = 8
-STREAM = int.from_bytes(b"noise")  # apart from other randomness that is drawn from a seed and a position
 LabelledImages = tuple[Float[Tensor, "b c h w"], Labels | None]
 Step = tuple[Int64[np.ndarray, " b"], Bool[np.ndarray, " b"]]
 Decoded = tuple[Real[Tensor, "b c h w"], Int64[Tensor, " b"], dict[int, str], Bool[Tensor, " b"]]
@@ -181,7 +181,6 @@ def scaled(
     """In [-1, 1]; of bytes x / 128 - 1 + U(0, 1/128) drawn for the whole batch from a seed and position, `noise`."""
     if noise is None:
         return range.to_networks(images)
-    seed = int(np.random.SeedSequence([*noise, STREAM]).generate_state(1, np.uint64)[0])
-    generator = torch.Generator(images.device).manual_seed(seed)
+    generator = torch.Generator(images.device).manual_seed(mixed(*noise, NOISE))
     whole = torch.rand(world.size * len(images), *images.shape[1:], generator=generator, device=images.device)
     return images / 128 - 1 + world.share(whole) / 128

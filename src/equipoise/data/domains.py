@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..processes import ALONE, World
-from ..randomness import mixed
+from ..randomness import SECOND_DOMAIN, mixed
 from ..schedules import Rate
 from ..watching import Watch, unwatched
 from .batches import batches
@@ -23,7 +23,6 @@ from .label_tables import Meaning
 from .readers import Archive, Files, Folder, Halves, Reader, Store, image_names
 from .sources import Source, channels_of_all, nothing, survey
 
-SECOND = int.from_bytes(b"domain b")  # its order is apart from that of the first domain
 TRAINING, HELD_OUT = "train", ("test", "val")
 POSSIBLE = "two domains are sub-folders trainA and trainB (and testA, testB), or any two sub-folders"
 BESIDE = "or pictures that hold a pair side by side, in train and test or val, or all in one folder"
@@ -87,7 +86,7 @@ class Domains:
 
         Each domain has its own order; pairs come together, and are mirrored together.
         """
-        second = mixed(seed, SECOND)
+        second = mixed(seed, SECOND_DOMAIN)
         some = partial(
             batches, batch=batch, start=start, mirror=mirror, dequantize=dequantize, device=device, world=world
         )

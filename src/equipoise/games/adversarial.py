@@ -59,7 +59,7 @@ class Adversarial:
     g_penalties: dict[str, Penalty]
     g_batch: int | None
 
-    def seen(self, turn: Turn) -> tuple[Tensor, Tensor | None]:
+    def as_shown(self, turn: Turn) -> tuple[Tensor, Tensor | None]:
         """Real images as D is to see them now, and their labels."""
         real, labels = images_and_labels(turn.batch)
         return shown(turn.nets["D"], real), labels
@@ -67,7 +67,7 @@ class Adversarial:
     def d(self, turn: Turn) -> Terms:
         """The discriminator's terms."""
         G = turn.nets["G"]
-        real, labels = self.seen(turn)
+        real, labels = self.as_shown(turn)
         z = turn.latents(len(real), z_dim(G))
         with torch.no_grad():
             fake = wide(ask(G, z, labels))
@@ -76,7 +76,7 @@ class Adversarial:
     def g(self, turn: Turn) -> Terms:
         """The generator's terms. Each fake has a label taken from the real batch, in turn."""
         G = turn.nets["G"]
-        real, labels = self.seen(turn)
+        real, labels = self.as_shown(turn)
         count = len(real) if self.g_batch is None else turn.count_of(self.g_batch)
         if labels is not None and count != len(real):
             if turn.piece[1] > 1:

@@ -96,7 +96,7 @@ class Cycle:
 
     def g(self, turn: Turn) -> Terms:
         """The generators' terms: to fool both discriminators, to come back, to leave alone what is there already."""
-        images, weight = seen(turn), at(self.weight, turn.seen)
+        images, weight = as_shown(turn), at(self.weight, turn.seen)
         identity, terms, fooled = weight * at(self.identity, turn.seen), dict[str, Tensor](), []
         for way, (start, end) in WAYS.items():
             there, back = turn.nets[f"G_{way}"], turn.nets[f"G_{way[::-1]}"]
@@ -119,7 +119,7 @@ class Cycle:
 
     def _d(self, turn: Turn, domain: str) -> Terms:
         fakes = self.buffers[domain](turn.kept[f"fake_{domain}"])
-        return self.judges[domain].terms(turn, seen(turn)[domain], fakes)
+        return self.judges[domain].terms(turn, as_shown(turn)[domain], fakes)
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def told(images: Tensor, fakes: Tensor, of: str = "") -> dict[str, Scalar]:
     return {f"change{of}": l1_loss(fakes.detach(), images), f"colour{of}": colour}
 
 
-def seen(turn: Turn) -> dict[str, Tensor]:
+def as_shown(turn: Turn) -> dict[str, Tensor]:
     """The images of both domains as their discriminators are to see them now."""
     return {domain: shown(turn.nets[f"D_{domain}"], x) for domain, x in domains_of(turn.batch).items()}
 

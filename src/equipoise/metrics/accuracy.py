@@ -11,7 +11,7 @@ from ..checks import check_range
 from .features import preprocess
 from .full_precision import exact
 from .intervals import of_share
-from .kept import Labels, Rows, once
+from .kept import Classes, Rows, once
 from .metric import Intervals, SetMetric, Values, pair_of_rows
 
 LARGEST, WIDTHS, BATCH, TESTED = 32, (16, 32, 64), 64, 256
@@ -55,7 +55,7 @@ def network(channels: int, classes: int) -> nn.Sequential:
     return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(WIDTHS[-1], classes))
 
 
-def trained(images: UInt8[Tensor, "n c h w"], labels: Labels, classes: int, epochs: int) -> nn.Sequential:
+def trained(images: UInt8[Tensor, "n c h w"], labels: Classes, classes: int, epochs: int) -> nn.Sequential:
     """The network after so many epochs of AdamW with one cycle of learning rates, from a fixed seed."""
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(0)
@@ -72,7 +72,7 @@ def trained(images: UInt8[Tensor, "n c h w"], labels: Labels, classes: int, epoc
     return net.eval()
 
 
-def ranks(net: nn.Module, images: UInt8[Tensor, "n c h w"], labels: Labels) -> Tensor:
+def ranks(net: nn.Module, images: UInt8[Tensor, "n c h w"], labels: Classes) -> Tensor:
     """How many classes the network finds likelier than the true one, for each image."""
     with exact(images.device):
         logits = torch.cat([net(scaled(part)) for part in images.split(TESTED)])

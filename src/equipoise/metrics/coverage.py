@@ -12,7 +12,7 @@ from torch import Tensor
 from ..checks import check_range
 from .features import classifier
 from .intervals import bootstrap, of_mean, of_share
-from .kept import Labels, check_keys, float64
+from .kept import Classes, check_keys, float64
 from .metric import Intervals, SetMetric, Values
 
 NEAR = 3  # deviations
@@ -70,7 +70,7 @@ class ModeCounts:
         self.count, self._told = 0, told
         self.all = self.good = torch.zeros(0, dtype=torch.int64)
 
-    def update(self, rows: Shaped[Tensor, "n ..."], labels: Labels | None = None) -> None:
+    def update(self, rows: Shaped[Tensor, "n ..."], labels: Classes | None = None) -> None:
         """Counts rows."""
         number, good, total = self._told(rows)
         self.all = self._sized(self.all, total) + number.bincount(minlength=total).cpu()

@@ -12,7 +12,7 @@ GROUPS, BLOCK = 10, 200
 FEW_GROUPS, SMALL_BLOCK = 5, 20  # of a class
 MOST = 50_000  # rows
 T = TypeVar("T")
-Labels = Int64[Tensor, " n"]
+Classes = Int64[Tensor, " n"]
 
 
 class Statistic(Protocol):
@@ -22,7 +22,7 @@ class Statistic(Protocol):
     def count(self) -> int:
         """How many rows."""
 
-    def update(self, rows: Shaped[Tensor, "n ..."], labels: Labels | None = None) -> None:
+    def update(self, rows: Shaped[Tensor, "n ..."], labels: Classes | None = None) -> None:
         """Adds rows."""
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -93,7 +93,7 @@ class MomentGroups:
         self._groups: list[Moments | None] = [None] * groups
         self._waiting: list[Tensor] = []
 
-    def update(self, rows: Float[Tensor, "n d"], labels: Labels | None = None) -> None:
+    def update(self, rows: Float[Tensor, "n d"], labels: Classes | None = None) -> None:
         """Adds rows, to the moments as soon as there is a block for each group."""
         self.count += len(rows)
         self._waiting.append(rows.detach().clone())
@@ -144,7 +144,7 @@ class ClassMoments:
         """The rows of all classes."""
         return sum(moments.count for moments in self.classes.values())
 
-    def update(self, rows: Float[Tensor, "n d"], labels: Labels | None = None) -> None:
+    def update(self, rows: Float[Tensor, "n d"], labels: Classes | None = None) -> None:
         """Adds rows to the classes that they are of."""
         for number in torch.unique(labels).tolist() if labels is not None else ():
             self.of(number).update(rows[labels == number])
@@ -176,7 +176,7 @@ class Rows:
         self._labels: list[Tensor] = []
         self.derived: dict[Hashable, Any] = {}
 
-    def update(self, rows: Shaped[Tensor, "n ..."], labels: Labels | None = None) -> None:
+    def update(self, rows: Shaped[Tensor, "n ..."], labels: Classes | None = None) -> None:
         """Keeps a copy of these rows, as long as there is room."""
         self.derived.clear()
         room = self.most - self.count
@@ -191,7 +191,7 @@ class Rows:
         return self._rows[0]
 
     @property
-    def labels(self) -> Labels:
+    def labels(self) -> Classes:
         """The label of each row."""
         return torch.cat(self._labels)
 

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from ..checks import check_range
 from ..numerics import wide
 from .intervals import of_share
-from .kept import Labels, Rows, once
+from .kept import Classes, Rows, once
 from .metric import Intervals, SetMetric, Values, pair_of_rows, rows
 
 STEPS = 200  # of L-BFGS at most
@@ -46,7 +46,7 @@ def accuracy(
 
 
 def regression(
-    rows: Float[Tensor, "n d"], labels: Labels, classes: int, ridge: int | float
+    rows: Float[Tensor, "n d"], labels: Classes, classes: int, ridge: int | float
 ) -> tuple[Float[Tensor, "d k"], Float[Tensor, " k"]]:
     """argmin_W,b mean cross-entropy(softmax(W x + b), y) + ridge |W|^2 / 2, by L-BFGS."""
     weight = rows.new_zeros(rows.shape[1], classes, requires_grad=True)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..randomness import normal
 from .features import Features
-from .kept import ClassMoments, Labels, MomentGroups, Rows
+from .kept import Classes, ClassMoments, MomentGroups, Rows
 
 Values = dict[str, float]
 Intervals = dict[str, tuple[float, float]]
@@ -93,7 +93,7 @@ class SetMetric:
     sides: dict[bool, Any] = field(default_factory=dict)
     shape: torch.Size | None = None
 
-    def update(self, rows: Shaped[Tensor, "n ..."], real: bool, labels: Labels | None = None) -> None:
+    def update(self, rows: Shaped[Tensor, "n ..."], real: bool, labels: Classes | None = None) -> None:
         """Adds rows to one side."""
         self._check_rows(rows, labels)
         self.shape = rows.shape[1:]
@@ -120,7 +120,7 @@ class SetMetric:
         self.sides[True] = self.statistic(True)
         self.sides[True].load_state_dict(tensors)
 
-    def _check_rows(self, rows: Tensor, labels: Labels | None) -> None:
+    def _check_rows(self, rows: Tensor, labels: Classes | None) -> None:
         """Raises ValueError for rows that no score should be made of."""
         check_shapes(self.name, self.shape or rows.shape[1:], rows.shape[1:])
         if self.labelled and labels is None:

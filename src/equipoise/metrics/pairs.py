@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .full_precision import exact
 from .intervals import of_mean
-from .kept import Labels, check_keys
+from .kept import Classes, check_keys
 from .metric import Intervals, Values
 
 CHUNK = 32  # images
@@ -22,7 +22,7 @@ class PairValues:
         self._found: list[Tensor] = []
         self._waiting: Tensor | None = None
 
-    def update(self, rows: UInt8[Tensor, "n c h w"], labels: Labels | None = None) -> None:
+    def update(self, rows: UInt8[Tensor, "n c h w"], labels: Classes | None = None) -> None:
         """Compares the pairs that are complete, as long as there is room."""
         images = rows[: 2 * self.most - self.count].detach().clone()
         self.count += len(images)

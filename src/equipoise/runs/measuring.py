@@ -10,17 +10,18 @@ from torch import Tensor, nn
 from .. import instruments
 from ..critic import Critic
 from ..instruments import Readings, undisturbed
-from ..metrics.generation import generate, latents, translate
+from ..metrics.generation import generate, latents
 from ..ranges import BYTES
 from ..spec import build, name_of
 from ..training import role
-from .outputs import FromImages, Output
+from .outputs import FromImages, Output, translated
 from .real_images import real_order
 from .rehearsal import in_one_line
 
 MEASURED = 64  # real images, and as many generated ones
 LISTED = 64  # values that are kept of a longer list, evenly chosen
-Instrument = Callable[..., Readings]
+Measure = Callable[..., Readings]
+"""An instrument that is ready: its options are given."""
 Measured = dict[str, dict[str, Readings]]
 """What was measured, by network and by instrument."""
 
@@ -43,7 +44,7 @@ class Bench:
 
     def __init__(self, calls: Sequence[str], outputs: Sequence[Output], device: torch.device) -> None:
         self.outputs, self.device = outputs, device
-        self.instruments: dict[str, Instrument] = {name_of(call): build(call, instruments) for call in calls}
+        self.instruments: dict[str, Measure] = {name_of(call): build(call, instruments) for call in calls}
         self.seconds = 0.0  # that `check` took
         if len(self.instruments) < len(calls):
             raise ValueError(f"each instrument needs a name of its own: {', '.join(calls)}")
@@ -82,13 +83,14 @@ class Bench:
             if net in (output.net, judge_of(output)):
                 with undisturbed(nets[output.net]):
                     G = nets[output.net]
-                    start, judged = translated(output, G) if isinstance(output, FromImages) else generated(output, G)
+                    inputs = of_images(output, G) if isinstance(output, FromImages) else of_latents(output, G)
+                start, judged = inputs
                 given = Inputs(start, None, judged.labels) if net == output.net else judged
                 return Inputs(*(None if part is None else part.to(self.device) for part in given))
         return Inputs()
 
 
-def generated(output: Output, G: nn.Module) -> tuple[Tensor, Inputs]:
+def of_latents(output: Output, G: nn.Module) -> tuple[Tensor, Inputs]:
     """Latent vectors, and real images beside what becomes of them, with the labels of the real ones."""
     real = output.real if output.real.held_out is None or len(output.real.held_out) < 2 else output.real.held_out
     chosen = real_order(real)[:MEASURED]
@@ -99,12 +101,12 @@ def generated(output: Output, G: nn.Module) -> tuple[Tensor, Inputs]:
     return z, Inputs(range.to_networks(real.take(chosen)), range.to_networks(fake), labels)
 
 
-def translated(output: FromImages, G: nn.Module) -> tuple[Tensor, Inputs]:
+def of_images(output: FromImages, G: nn.Module) -> tuple[Tensor, Inputs]:
     """Images to translate, and real images beside what becomes of them; of pairs, each after its input."""
     starts, targets = output.sides
     count = min(MEASURED, len(starts), len(targets))
     start = starts.take(real_order(starts)[:count])
-    sides = targets.take(real_order(targets)[:count]), torch.cat([*translate(G, start)]).cpu()
+    sides = targets.take(real_order(targets)[:count]), translated(G, start)
     seen = [torch.cat([start, side], 1) if output.paired else side for side in sides]
     return BYTES.to_networks(start), Inputs(*map(BYTES.to_networks, seen))
 
@@ -115,12 +117,12 @@ def judge_of(output: Output) -> str:
     return f"D_{way[-1]}" if way else "D"
 
 
-def is_of_weights(instrument: Instrument) -> bool:
+def is_of_weights(instrument: Measure) -> bool:
     """Whether it looks at no images, so that it can be held to generators too."""
     return getattr(instrument, "of", "critics") == "weights"
 
 
-def held_to(instrument: Instrument, net: nn.Module, inputs: Inputs) -> Readings:
+def held_to(instrument: Measure, net: nn.Module, inputs: Inputs) -> Readings:
     """What an instrument says of a network; raises ValueError for whatever goes wrong."""
     try:
         with undisturbed(net):

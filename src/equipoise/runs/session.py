@@ -137,7 +137,7 @@ class Session:
             write_whole(folder.recipe_file, lambda beside: self.recipe.save(beside, **context))
 
     def restore(self) -> dict[str, Any] | None:
-        """Goes on where the folder is; the newest checkpoint of one that has some."""
+        """The newest checkpoint of the folder, None where it has none; what was logged after it is dropped."""
         folder = self.folder
         if folder.recipe() != self.recipe or folder.context()["images"] != self.plan.identity:
             raise Unusable(f"{folder.path} was started with other images or labels than {self.recipe.data} holds now")
