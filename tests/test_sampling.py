@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from equipoise import cli, runs
+from equipoise.interpolation import lerp, slerp
 from equipoise.metrics.generation import generate, latents, to_uint8
 from equipoise.parts import Parts
 from equipoise.recipe import Recipe
 from equipoise.runs import RunFolder, Sampler, sheet
 from equipoise.runs.folder import read_rows
-from equipoise.runs.interpolation import lerp, slerp
 from equipoise.runs.pictures import safe
 
 NETWORK = """

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..checks import check_choice, check_range
 from ..critic import ask
+from ..interpolation import slerp
 from . import lpips
 from .features import Features
 from .full_precision import exact
@@ -90,10 +91,9 @@ class PathLength:
 
 
 def great_circle(a: Float[Tensor, "n z"], b: Float[Tensor, "n z"], t: Float[Tensor, "n 1"]) -> Float[Tensor, "n z"]:
-    """sin((1 - t) w) a / sin w + sin(t w) b / sin w, w the angle between a and b, of norm sqrt(z) (Shoemake 1985)."""
+    """Points on the arc between a and b, both of norm sqrt(z)."""
     a, b = (x / x.norm(dim=1, keepdim=True) * x.shape[1] ** 0.5 for x in (a, b))
-    angle = torch.acos((a * b).mean(1, keepdim=True).clamp(-1 + 1e-6, 1 - 1e-6))
-    return (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)
+    return slerp(a, b, t[:, 0])
 
 
 def trimmed(values: list[float]) -> list[float]:

@@ -7,8 +7,8 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from ..checks import check_choice
+from ..interpolation import INTERPOLATIONS, lerp
 from ..labels import in_turn
-from .interpolation import INTERPOLATIONS, lerp
 from .sampling import Sampler
 
 COUNT, POINTS, IN_A_ROW, ROWS = 64, 2_000, 8, 8
