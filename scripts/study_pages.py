@@ -19,9 +19,9 @@ from equipoise.report.study_page import survival, verdict
 from equipoise.report.study_results import results
 from equipoise.report.study_tables import costs, matrix
 from equipoise.report.tables import Entry, Table
-from equipoise.report.themes import THEMES
 from equipoise.study import Cell, read, scales, shipped
 from equipoise.study.files import to_plain
+from equipoise.themes import THEMES
 
 ROOT = Path(__file__).parent.parent
 STUDIES = ROOT / "docs" / "studies"

@@ -33,6 +33,7 @@ SHARED = {
     "checks",
     "critic",
     "growth",
+    "interpolation",
     "labels",
     "numerics",
     "parts",
@@ -41,9 +42,11 @@ SHARED = {
     "randomness",
     "ranges",
     "schedules",
+    "themes",
     "trees",
     "watching",
     "weights",
+    "writing",
 }  # what several kinds are written in
 LAYERS = [  # a module imports only from layers above its own
     {

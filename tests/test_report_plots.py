@@ -12,7 +12,7 @@ import pytest
 from equipoise.report.curves import axes, plots
 from equipoise.report.plots import NOISY, Line, Mark, Plot, smooth, svg
 from equipoise.report.record import Record
-from equipoise.report.themes import THEMES, Theme
+from equipoise.themes import THEMES, Theme
 
 LIGHT = THEMES["light"]
 Rows = Sequence[dict[str, Any]]

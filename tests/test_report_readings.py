@@ -13,7 +13,7 @@ from equipoise.report.heat import Heat, Spectra
 from equipoise.report.plots import Plot, svg
 from equipoise.report.readings import net_title, pictures, shares
 from equipoise.report.record import Record, read
-from equipoise.report.themes import THEMES
+from equipoise.themes import THEMES
 
 FIRST = "Discriminator: largest singular values"
 

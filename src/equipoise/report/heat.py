@@ -8,10 +8,10 @@ from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from ..themes import Theme
 from . import numbers
 from .plots import INCHES, as_svg, quiet
 from .record import Values
-from .themes import Theme
 
 ROW = 0.19  # inches
 LONGEST = 22  # letters of a name

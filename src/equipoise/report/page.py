@@ -6,11 +6,11 @@ from pathlib import Path
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from ..runs.folder import RunFolder
+from ..themes import variables
 from ..writing import write_whole
 from . import curves, sections, tables
 from .next_steps import commands
 from .record import Record, read
-from .themes import variables
 from .verdict import verdict
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"  # a browser's word that nothing is fetched

@@ -3,27 +3,23 @@
 import io
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from ..themes import Theme, drawn_alike
 from . import numbers
 from .record import Values
-from .themes import Theme
 
 INCHES = (4.2, 2.55)
 FONT = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',sans-serif"
 STYLE = {
     "svg.hashsalt": "equipoise",
     "svg.fonttype": "none",
-    "font.family": "DejaVu Sans",
-    "font.size": 8.5,
     "path.simplify_threshold": 0.3,
-    "axes.unicode_minus": True,
 }
 NOISY = 40  # from so many points on a line is smoothed
 
@@ -71,9 +67,7 @@ def svg(plot: Plot, theme: Theme) -> bytes:
 
 def as_svg(draw: Callable[[Figure], None], inches: tuple[float, float]) -> bytes:
     """A figure as SVG: the same bytes for the same data, whatever the user's matplotlib is set to."""
-    plain = {name: value for name, value in matplotlib.rcParamsDefault.items() if not name.startswith("backend")}
-    settings: Any = {**plain, **STYLE}
-    with matplotlib.rc_context(settings):
+    with drawn_alike(STYLE):
         figure = Figure(figsize=inches)
         draw(figure)
         out = io.BytesIO()

@@ -3,10 +3,10 @@
 import re
 from typing import NamedTuple
 
+from ..themes import THEMES
 from . import curves, heat, numbers, readings, tables, thumbnails
 from .plots import Line, Plot, svg
 from .record import Floor, Record, best, number, real_floor, score_before, score_title
-from .themes import THEMES
 from .thumbnails import Shown, data_uri
 from .verdict import verdict
 

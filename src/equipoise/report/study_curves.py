@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..themes import LINES
 from . import numbers
 from .curves import Axis
 from .plots import Line, Plot
 from .record import Record, Row, Values, by_output, column, number
 from .study_results import Results
 from .study_tables import title
-from .themes import LINES
 
 
 def axes() -> list[Axis]:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..study import Cell
+from ..themes import variables
 from ..writing import write_whole
 from . import study_curves, study_spectra, study_tables, thumbnails
 from .curves import Axis
@@ -13,7 +14,6 @@ from .page import HTML, POLICY, text_of
 from .sections import Figure, figure
 from .study_results import Outcome, Results, results
 from .tables import plain
-from .themes import variables
 from .thumbnails import Shown
 
 FILES = ("report.html", "results.csv", "table.csv", "table.tex")

@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from ..themes import LINES
 from .plots import Line, Plot
 from .readings import keys_of_kind, net_title, nets, series
 from .record import Record, Values
 from .study_results import Results
-from .themes import LINES
 
 POINTS = 64  # of a curve
 SHARE = "share of the layer's singular values"

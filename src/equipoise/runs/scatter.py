@@ -1,13 +1,14 @@
 """Pictures of points: generated ones beside real ones, and the discriminator's landscape beneath them."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
 from ..ranges import Range
+from ..themes import THEMES, drawn_alike
 from .landscape import COARSE, FINE, Landscape
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ Ends = tuple[float, float]
 REACH = 1.4  # how far a picture goes, in what networks see as 1
 SHOWN = 2_000  # points of each side
 INCHES, DOTS = 4.0, 144
-INK, SOFT, REAL, MADE = "#1c1e22", "#5c616b", "#8d93a0", "#b54d06"
-STYLE = {"font.family": "DejaVu Sans", "font.size": 8.5, "axes.unicode_minus": True}
+LIGHT = THEMES["light"]
+INK, SOFT, REAL, MADE = LIGHT.ink, LIGHT.soft, "#8d93a0", LIGHT.second
 BINS = 80
 
 
@@ -35,13 +36,10 @@ def picture(
 
     Of points on a line histograms, with the exact density where it is known; of more than two dimensions the first two.
     """
-    import matplotlib  # here, so that runs of images begin without it
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # here, so that runs of images begin without it
     from matplotlib.figure import Figure
 
-    plain = {name: value for name, value in matplotlib.rcParamsDefault.items() if not name.startswith("backend")}
-    settings: Any = {**plain, **STYLE}
-    with matplotlib.rc_context(settings):
+    with drawn_alike():
         figure = Figure(figsize=(INCHES * (1 + (terrain is not None)), INCHES), dpi=DOTS)
         figure.subplots_adjust(left=0.07, right=0.985, top=0.93, bottom=0.07, wspace=0.18)
         panels = [figure.add_subplot(1, 1 + (terrain is not None), 1)]
@@ -106,7 +104,7 @@ def _contours(axes: "Axes", terrain: Landscape, generated: Float[np.ndarray, "k 
 
 def _profile(axes: "Axes", terrain: Landscape, generated: Float[np.ndarray, "k d"]) -> None:
     axes.set_title("discriminator's logit, and where it grows", loc="left", color=INK)
-    axes.plot(terrain.places[:, 0], terrain.values, color="#1f63a6", linewidth=1.6)
+    axes.plot(terrain.places[:, 0], terrain.values, color=LIGHT.first, linewidth=1.6)
     heights = np.interp(terrain.at[:, 0], terrain.places[:, 0], terrain.values)
     largest = max(np.abs(terrain.gradients).max(), 1e-12)
     axes.quiver(

@@ -1,6 +1,7 @@
-"""The colours of the page and of its plots, for light and for dark surroundings."""
+"""The colours and fonts of pages and plots, for light and for dark surroundings."""
 
-from typing import NamedTuple
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
 
 
 class Theme(NamedTuple):
@@ -36,6 +37,18 @@ THEMES = {
 }
 LINES = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 """The colours of lines, in the order in which they are taken."""
+
+
+FONTS = {"font.family": "DejaVu Sans", "font.size": 8.5, "axes.unicode_minus": True}
+
+
+def drawn_alike(style: dict[str, Any] | None = None) -> AbstractContextManager[None]:
+    """Within it matplotlib draws in these fonts and this style, whatever the user's own settings are."""
+    import matplotlib  # here, so that runs of images begin without it
+
+    plain = {name: value for name, value in matplotlib.rcParamsDefault.items() if not name.startswith("backend")}
+    settings: Any = {**plain, **FONTS, **(style or {})}
+    return matplotlib.rc_context(settings)
 
 
 def variables() -> str:
