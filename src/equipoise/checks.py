@@ -35,6 +35,12 @@ def _numbers(value: Any) -> Iterable[Any]:
     return getattr(value, "ends", ()) if callable(value) else (value,)
 
 
+def check_pieces(samples: int, pieces: int, what: str = "the batch") -> None:
+    """Raises ValueError for samples that cannot be split into so many equal pieces."""
+    if samples % pieces:
+        raise ValueError(f"pieces must divide {what}: {samples} samples cannot be split into {pieces} equal pieces")
+
+
 def check_choice(name: str, choices: list[str], problem: str) -> None:
     """Raises ValueError when `name` is not among `choices`: the problem, the nearest choice, all choices."""
     if name in choices:

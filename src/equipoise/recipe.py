@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from tyro.conf import Positional, arg
 
@@ -16,12 +16,13 @@ from .ranges import Range
 from .schedules import Schedule
 from .spec import build
 
+Fit = Literal["crop", "stretch"]
+Domains = Literal["none", "unpaired", "a_to_b", "b_to_a"]
+PrecisionName = Literal["float32", "tf32", "bfloat16", "float16"]
 CHOICES = {
-    "fit": ("crop", "stretch"),
-    "domains": ("none", "unpaired", "a_to_b", "b_to_a"),
+    **{name: get_args(kind) for name, kind in (("fit", Fit), ("domains", Domains), ("precision", PrecisionName))},
     "g_condition": ("batch_norm", "concat", "self_modulation"),
     "d_condition": ("projection", "auxiliary", "concat"),
-    "precision": ("float32", "tf32", "bfloat16", "float16"),
 }
 AT_LEAST = {
     **dict.fromkeys(("images", "batch", "g_batch", "pieces", "keep", "channels"), 1),
@@ -32,6 +33,7 @@ AT_LEAST = {
 Chosen = TypeVar("Chosen")
 _HINTS = {"None": "(automatic)", "": "(none)"}
 _hint = partial(arg, help_behavior_hint=lambda default: _HINTS.get(default, f"(default: {default})"))
+_braced = lambda field: f"{{{','.join(CHOICES[field])}}}"
 Auto = Annotated[Chosen | None, _hint()]
 """A field that is chosen for the data and the machine while it is None."""
 NumberOrSchedule = Annotated[int | float | str, arg(metavar="NUMBER|SCHEDULE")]
@@ -67,11 +69,11 @@ class Reading:
 
     channels: Auto[int] = None
     """1 grey, 2 grey and alpha, 3 RGB, 4 RGBA."""
-    fit: Literal["crop", "stretch"] = "crop"
+    fit: Fit = "crop"
     """How images get their size: scaled and cut around the centre, or stretched."""
     range: Annotated[str | None, _hint(metavar="{bytes,LOW:HIGH}")] = None
     """The numbers of images: bytes, or floats from low to high, as --range=-3:5, which are never rounded or clipped."""
-    domains: Literal["none", "unpaired", "a_to_b", "b_to_a"] = "none"
+    domains: Domains = "none"
     """Two domains: trainA and trainB, or any two sub-folders; pairs of equal names, or side by side in one picture."""
     strict: bool = False
     """Refuse data with a broken image instead of leaving that image out."""
@@ -89,9 +91,9 @@ class Networks:
     """Normalisation of the discriminator's weights."""
     g_norm: Call = "none"
     """Normalisation of the generator's weights."""
-    g_condition: Annotated[str | None, _hint(metavar="{batch_norm,concat,self_modulation}")] = None
+    g_condition: Annotated[str | None, _hint(metavar=_braced("g_condition"))] = None
     """How the generator is conditioned; the network knows its usual way."""
-    d_condition: Annotated[str | None, _hint(metavar="{projection,auxiliary,concat}")] = None
+    d_condition: Annotated[str | None, _hint(metavar=_braced("d_condition"))] = None
     """How the discriminator is conditioned; the network knows its usual way."""
     g_activation: Annotated[str | None, _hint(metavar="CALL")] = None
     """The generator's hidden activation; the network knows its own."""
@@ -145,7 +147,7 @@ class Optimisation:
 class Machine:
     """Precision, and how memory is saved."""
 
-    precision: Auto[Literal["float32", "tf32", "bfloat16", "float16"]] = None
+    precision: Auto[PrecisionName] = None
     """The precision of networks; penalties, power iteration, averages and metrics are float32 in any case."""
     pieces: Auto[int] = None
     """Equal parts that a batch is split into, processed one after the other, to save memory."""
@@ -263,10 +265,8 @@ class Recipe(Scores, Machine, Optimisation, Game, Networks, Reading, Usual):
     def save(self, path: Path, **context: object) -> None:
         """Writes the recipe and what is worth knowing beside it."""
         parts = {"recipe": self.to_json(), **context}
-        lines = (
-            f"{json.dumps(name)}: {json.dumps(part, indent=2 * (name != 'labels') or None)}"
-            for name, part in parts.items()
-        )
+        indent = lambda name: None if name == "labels" else 2
+        lines = (f"{json.dumps(name)}: {json.dumps(part, indent=indent(name))}" for name, part in parts.items())
         path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .checks import check_pieces
+
 
 def leaves(tree: Any) -> list[Tensor]:
     """All tensors, from left to right.
@@ -52,10 +54,7 @@ def split(batch: Any, pieces: int) -> list[Any]:
     """The batch in so many equal pieces, views of it; raises ValueError where it does not divide."""
     if pieces == 1:
         return [batch]
-    if size(batch) % pieces:
-        raise ValueError(
-            f"pieces must divide the batch: {size(batch)} samples cannot be split into {pieces} equal pieces"
-        )
+    check_pieces(size(batch), pieces)
     return [map_leaves(partial(_piece, pieces, number), batch) for number in range(pieces)]
 
 

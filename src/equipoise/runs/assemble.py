@@ -22,6 +22,7 @@ from .. import (
     penalties,
     schedules,
 )
+from ..checks import check_pieces
 from ..growth import Growth
 from ..labels import LabelSpace
 from ..layers import TPReLU, TReLU
@@ -123,8 +124,8 @@ def build_growth(recipe: Recipe, nets: Mapping[str, nn.Module]) -> Growth:
             f"growth={recipe.growth!r} takes {plan.grown(sides):,}: choose more --images, or shorter phases, or with "
             f"--minutes leave hold and fade open"
         )
-    if bad := [batch for batch in plan.batch.values() if batch % (recipe.pieces or 1)]:
-        raise ValueError(f"pieces must divide every batch: {bad[0]} images cannot be split into {recipe.pieces} pieces")
+    for batch in plan.batch.values():
+        check_pieces(batch, recipe.pieces or 1, "every batch")
     return plan
 
 
@@ -242,10 +243,7 @@ def check(recipe: Recipe, loss: object, labels: LabelSpace) -> None:
             f"{recipe.loss} pairs fakes with reals in the generator's step: g_batch must be {batch}, not {g_batch}"
         )
     for name in ("batch", "g_batch"):
-        if (count := getattr(recipe, name)) is not None and count % (recipe.pieces or 1):
-            raise ValueError(
-                f"pieces must divide {name}: {count} images cannot be split into {recipe.pieces} equal pieces"
-            )
+        check_pieces(getattr(recipe, name) or 0, recipe.pieces or 1, name)
     if recipe.shard:
         check_shard(recipe)
     for name in ("g_condition", "d_condition"):

@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from ..checks import check_pieces
 from ..critic import Critic
 from ..processes import ALONE, World
 from ..randomness import LATENTS, mixed, normal
@@ -61,10 +62,7 @@ class Turn:
     def count_of(self, samples: int) -> int:
         """How many of so many samples of a whole step are this piece's and this process's."""
         parts = self.piece[1] * self.world.size
-        if samples % parts:
-            raise ValueError(
-                f"pieces must divide the batch: {samples} samples cannot be split into {parts} equal pieces"
-            )
+        check_pieces(samples, parts)
         return samples // parts
 
     @property
