@@ -57,8 +57,8 @@ RUNS = {
     ),
     "cifar": Run(
         f"{CIFAR} --minutes 10",
-        note="50,000 photographs, nothing set. Colours, grounds and skies of photographs with things before them, of which "
-        "a ship or a horse can be guessed. Before the discriminator had biases: 760.",
+        note="50,000 photographs, nothing set. Colours, grounds and skies of photographs with things before them, of "
+        "which a ship or a horse can be guessed. Before the discriminator had biases: 760.",
     ),
     "cifar-long": Run(
         f"{CIFAR} --images 2500000 --network \"dcgan(g_width=32, d_width=32, d_feature_norm='none', d_gain=0.7, "
