@@ -25,13 +25,16 @@ from .hardware import memory, working
 from .outputs import on_noise
 from .trial_batches import batch_of_noise
 
-SECONDS = 2.0  # of timing, of which the first round, which is slower, is left out
-FEWEST, LONGER = 6, 5  # rounds, as long as they take at most so many times as long
-MOST = 3  # times the median: a round that took longer was held up by other work
-BRIEFLY, FASTER = 0.25, 0.8  # seconds of a trial of threads, and what fewer of them must take of its time
-SHORTEST = 0.3  # seconds for a level of growth
-PIXELS, FEW = 256 * 256, 16  # of the images together that a CPU is timed with, or so few images, or one of a level
+SECONDS = 2.0  # of timing; the first round, which is slower, does not count
 ROUNDS = 20  # at most; lazy penalties come every few
+FEWEST = 6  # rounds, even where they take longer than that,
+LONGER = 5  # but not more than so many times as long
+MOST = 3  # times the median is what a round counts as at most: other work has held it up
+BRIEFLY = 0.25  # seconds of a trial of threads
+FASTER = 0.8  # of a trial's time is what fewer threads have to take at most
+SHORTEST = 0.3  # seconds for a level of growth
+PIXELS = 256 * 256  # of all images of a round that a CPU is timed with, at most,
+FEW = 16  # but for so few images
 
 
 class Pace(NamedTuple):
