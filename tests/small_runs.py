@@ -16,9 +16,8 @@ PLAIN = published(network="sn_resnet", loss="hinge", d_norm="spectral")
 
 def shrunk(network):
     """The same network with few weights."""
-    name, _, options = spec.parse(network)
-    options |= spec.parse(SMALL[name]).keywords
-    return f"{name}({', '.join(f'{option}={value!r}' for option, value in options.items())})"
+    call = spec.parse(network)
+    return spec.written(call._replace(keywords=call.keywords | spec.parse(SMALL[call.name]).keywords))
 
 
 def small(recipe, data, **changes):

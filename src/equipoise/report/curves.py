@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import numbers
-from .plots import Line, Mark, Plot
+from .plots import Line, Mark, Plot, spans
 from .record import (
     Floor,
     Record,
@@ -153,15 +153,13 @@ def _scores(record: Record, axis: Axis, metric: str, rows: list[Row]) -> Plot | 
     lines = [_line(axis, metric, rows, at) for at, rows in enumerate(groups)]
     top = best(groups[-1], metric)
     floor = real_floor(record, known[-1], metric)
-    heights = [*np.concatenate([line.y for line in lines]), *([floor.score] if floor else [])]
-    log = min(heights) > 0 and max(heights) > 10 * min(heights)
     mark = _best_mark(axis, top, metric) if top else None
     return Plot(
         score_title(metric, *known),
         _caption(floor, len(groups), is_higher_better(metric, known[-1])),
         axis.label,
         lines,
-        log,
+        spans(lines, 10, *([floor.score] if floor else [])),
         mark,
         floor.score if floor else None,
     )

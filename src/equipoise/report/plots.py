@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -53,6 +53,12 @@ class Plot(NamedTuple):
     log: bool = False
     mark: Mark | None = None
     floor: float | None = None
+
+
+def spans(lines: Sequence[Line], times: int | float = 10, *others: int | float) -> bool:
+    """Whether all numbers are above 0, and the largest is more than so many times the smallest: for a log scale."""
+    heights = np.concatenate([*(line.y for line in lines), others])
+    return bool(0 < times * np.nanmin(heights) < np.nanmax(heights))
 
 
 def svg(plot: Plot, theme: Theme) -> bytes:

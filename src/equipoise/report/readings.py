@@ -9,7 +9,7 @@ import numpy as np
 
 from .curves import COLOURS, PLAYERS
 from .heat import Heat, Spectra
-from .plots import Line, Plot
+from .plots import Line, Plot, spans
 from .record import Record, Values
 
 Series = dict[int, Any]
@@ -101,13 +101,7 @@ def curves_or_heats(name: str, by_net: dict[str, Series]) -> Iterator[Plot | Hea
     if coloured:
         title = words(name)[:1].upper() + words(name)[1:]
         caption, floor = CAPTIONS.get(name, OTHER), FLOORS.get(name)
-        yield Plot(title, caption, "images seen", coloured, floor is None and is_wide(coloured), floor=floor)
-
-
-def is_wide(lines: list[Line]) -> bool:
-    """Whether numbers are of several orders of magnitude, and none is 0 or below."""
-    low, high = (float(bound([bound(line.y) for line in lines])) for bound in (np.nanmin, np.nanmax))
-    return 0 < WIDE**2 * low < high
+        yield Plot(title, caption, "images seen", coloured, floor is None and spans(coloured, WIDE**2), floor=floor)
 
 
 def largest(net: str, found: Series, kind: str) -> Heat:

@@ -7,7 +7,7 @@ import numpy as np
 from ..themes import LINES
 from . import numbers
 from .curves import Axis
-from .plots import Line, Plot
+from .plots import Line, Plot, spans
 from .record import Record, Row, Values, by_output, column, number
 from .study_results import Results
 from .study_tables import title
@@ -35,11 +35,9 @@ def plot(results: Results, axis: Axis, metric: str, name: str) -> Plot | None:
             lines.append(line(records, axis, metric, row, at))
     if not lines:
         return None
-    heights = np.concatenate([one.y for one in lines])
-    log = bool(np.nanmin(heights) > 0 and np.nanmax(heights) > 10 * np.nanmin(heights))
     what = title(results, metric)
     seeds = f"Means over seeds, bands from the least to the most of {numbers.count(len(results.study.seeds))}."
-    return Plot(f"{what}, {name}" if name else what, seeds, axis.label, lines, log)
+    return Plot(f"{what}, {name}" if name else what, seeds, axis.label, lines, spans(lines))
 
 
 def scored(record: Record, metric: str) -> list[Row]:
