@@ -104,7 +104,8 @@ RUNS = {
         every=50_000,
         note="At learning rates of 5e-4 for both networks and batches of 32 many samples were nearly black: FD "
         "8.81. Small batches, a faster generator and a learning rate that falls from the start help: 6.77 after "
-        "40,000, here 5.15, 4.11, 3.86 and 3.71 after every 50,000.",
+        "40,000, here 5.15, 4.11, 3.86 and 3.71 after every 50,000, at a quarter of the paper's width: more images "
+        "no longer help much.",
     ),
     "sngan": Run("--network 'sn_cnn(g_width=16, d_width=16)' --batch 16 " + falling("1e-3", "1e-3")),
     "sn-regularization": Run(
@@ -207,9 +208,9 @@ RUNS |= {
 HEAD = """# Gallery
 
 Every preset at reduced width on the built-in images, 10,000 of Fashion-MNIST at 28x28, for a modest budget, 40,000 to
-200,000 real images, as many as it takes until samples are good or no longer get better; the published systems have seen
-30 to 15,000 times 40,000. What differs from the preset's settings is in the command; `equipoise list presets` says what
-was published. Made by `python benchmarks/gallery.py`, which resumes where it was stopped, on 2 cores of an AMD EPYC,
+200,000 real images, most as many as it takes until samples are good; the published systems have seen 30 to 15,000
+times 40,000. What differs from the preset's settings is in the command; `equipoise list presets` says what was
+published. Made by `python benchmarks/gallery.py`, which resumes where it was stopped, on 2 cores of an AMD EPYC,
 one thread a run, torch {torch}; other work shared the machine, so that times are upper bounds.
 
 FD (builtin) is the Frechet distance on `builtin` features, not comparable with FID, which is on Inception features:

@@ -18,7 +18,7 @@ from equipoise.report.tables import way_of
 
 CIFAR = "data/cifar-10-batches-py"
 INCEPTION = "--features inception --score fid inception_score --score-images 50000"
-SHOWN, SIDE = 6, 200  # moments of a run, and about the pixels of each picture
+SHOWN, SIDE, FEWEST = 4, 256, 3  # moments of a run; about the pixels of each picture, and samples beside each other
 
 
 class Run(NamedTuple):
@@ -32,7 +32,8 @@ class Run(NamedTuple):
 RUNS = {
     "builtin": Run(
         "builtin --minutes 5",
-        note="What `make train` does, on one thread: garments and shoes of all kinds, some patterns broken up.",
+        note="What `make train` does, on one thread: garments and shoes of all kinds; about one in ten is ragged or "
+        "has its pattern broken up.",
     ),
     "cells64": Run(
         "data/cells64 --minutes 10",
@@ -46,8 +47,8 @@ RUNS = {
     ),
     "cells128": Run(
         "data/cells128 --minutes 10",
-        note="White cells with violet nuclei, red cells with rims, each elsewhere and many of them melted together, a "
-        "faint crosshatch over them.",
+        note="Red cells as blots with rims, many of them melted together, nuclei as violet blots, a weave over them: "
+        "ten minutes are too few for 128x128.",
     ),
     "cells300": Run(
         "data/cells300 --minutes 10",
@@ -67,10 +68,10 @@ RUNS = {
     ),
     "cifar-classes": Run(
         f"{CIFAR} --labels --minutes 10",
-        note="The same with labels, beside other work. Cars, lorries, ships, airplanes and horses can be told, cats "
-        "and dogs are bodies with heads; a ResNet-56 finds the class that was asked for in 34 per cent of 1,000, "
-        "in 93 per cent of the test images. Before its discriminator had biases: 1,161, and one latent vector in eight "
-        "gave grey.",
+        note="The same with labels, beside other work. A row for each class, from airplanes to lorries: cars, lorries "
+        "and ships can be told, horses and airplanes guessed, cats and dogs are blots; a ResNet-56 finds the class "
+        "that was asked for in 34 per cent of 1,000, in 93 per cent of the test images. Before its discriminator had "
+        "biases: 1,161, and one latent vector in eight gave grey.",
     ),
     "pggan-cifar": Run(
         f"{CIFAR} --preset pggan --network 'pggan(fmap_base=256, fmap_max=64, z_dim=64)' --images 200000 "
@@ -246,14 +247,15 @@ def by_seen(record):
 
 
 def strip(record):
-    """A corner of the samples at a few moments after the start, evenly spread to the end, side by side."""
+    """A corner of the samples at a few moments after the start, evenly spread to the end; of classes all rows."""
     moments = [record.pictures[round(at * (len(record.pictures) - 1) / SHOWN)] for at in range(1, SHOWN + 1)]
     side = int(str(record.recipe["size"]).split("x")[0])
-    corner = side * max(2, SIDE // side)
-    row = Image.new("RGB", ((corner + 4) * SHOWN - 4, corner), "white")
-    for at, (_, file) in enumerate(moments):
-        with Image.open(file) as picture:
-            row.paste(picture.convert("RGB").crop((0, 0, corner, corner)), (at * (corner + 4), 0))
+    pictures = [Image.open(file).convert("RGB") for _, file in moments]
+    corner = min(pictures[-1].width, side * max(FEWEST, SIDE // side))
+    height = pictures[-1].height if record.recipe["labels"] else corner  # a row for every class
+    row = Image.new("RGB", ((corner + 4) * SHOWN - 4, height), "white")
+    for at, picture in enumerate(pictures):
+        row.paste(picture.crop((0, 0, corner, height)), (at * (corner + 4), 0))
     return row
 
 

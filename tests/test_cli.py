@@ -78,7 +78,7 @@ def test_help_of_train_shows_the_defaults_of_the_preset(capsys):
     ("arguments", "message"),
     [
         ("trian", "no command is called 'trian' (did you mean 'train'?); choices: train, sample"),
-        ("train --out {tmp}/x --preset sngann", "presets has no 'sngann' (did you mean 'sngan'?)"),
+        ("train --out {tmp}/x --preset sngann", "there is no preset 'sngann' (did you mean 'sngan'?)"),
         ("train {tmp}/none --out {tmp}/x", "no such file or folder"),
         ("train", "train needs a folder for the run: --out runs/NAME"),
         ("train --out {tmp}/x --batch 0", "batch must be at least 1, not 0"),
@@ -284,6 +284,7 @@ def test_progress_names_every_player_and_the_first_score(capsys):
 def test_the_same_command_goes_on_and_another_is_refused(run, photos, capsys):
     same = ["train", str(photos), "--out", str(run), "--labels", "--size", "12x16", *TINY]
     assert cli.main(same) == 0
+    assert re.search(r"^resumed at ([\d,]+) of \1 images$", capsys.readouterr().out, re.MULTILINE)
     assert cli.main([*same, "--lr-d", "0.5"]) == 1
     assert "It differs in lr_d: 'decay(1e-3, share=0.5)' there, 0.5 here" in capsys.readouterr().err
 
@@ -304,6 +305,8 @@ def test_a_broken_image_is_named_once_or_refused(photos, tmp_path, caplog, capsy
     command = ["train", str(photos), "--out", str(tmp_path / "x"), "--size", "8", *TINY]
     assert cli.main(command) == 0
     assert [record.getMessage() for record in caplog.records if "broken.png" in record.getMessage()] != []
+    whole = len([*photos.rglob("*.png")]) - 1
+    assert f"--mirror: {whole} images are few" in capsys.readouterr().out  # the broken one does not count
     assert cli.main([*command[:3], str(tmp_path / "y"), *command[4:], "--strict"]) == 1
     assert "broken.png" in capsys.readouterr().err
 

@@ -14,7 +14,7 @@ Train generative adversarial networks that stay stable.
 
   train      Train a GAN on images; the same command again resumes it.
   sample     Write images from a trained generator: a grid, an .npz of arrays, or a folder of single files.
-  evaluate   Score a run's generator, or any set of images: values with 95 per cent intervals and with their card.
+  evaluate   Score a run's generator, or any set of images: values with their card, and 95 per cent intervals of most.
   report     Write report.html into the folder of a run or of a study: samples, curves, scores, every choice.
   study      Train every row of a study in every column with several seeds; the same command again resumes it.
   tune       Search for better settings on images of one's own, within a time; the same command again resumes it.

@@ -90,10 +90,21 @@ def chosen(run: Session) -> None:
     """What a new run chose for the data and the machine, and why; how long it takes."""
     for name, reason in run.plan.reasons.items():
         print(f"{' '.join(filter(None, _flag(name, getattr(run.recipe, name))))}: {reason}")
-    print(_unused_labels(run), _mirrored_signs(run), _long_average(run), sep="", end="")
+    print(_hints(run), end="")
     if run.plan.certificate:
         print(run.plan.certificate)
     print(f"training takes {_lasts(run)}")
+
+
+def resumed(run: Session) -> None:
+    """Where a run that was stopped is resumed."""
+    if files := run.folder.checkpoint_files():
+        print(f"resumed at {int(files[-1].stem):,} of {run.recipe.images:,} images")
+
+
+def _hints(run: Session) -> str:
+    """Lines on what a user may not have meant."""
+    return _unused_labels(run) + _mirrored_signs(run) + _long_average(run)
 
 
 def _unused_labels(run: Session) -> str:
@@ -163,6 +174,7 @@ def plan(run: Session) -> None:
     print(f"{len(run.dataset):,} images{labels} in {run.dataset.name}; weights: {weights}")
     if run.plan.certificate:
         print(run.plan.certificate)
+    print(_hints(run), end="")
     if run.assembled.growth is not None:
         console.print(_phases(run))
     print(f"training takes {_lasts(run)}; nothing was written")

@@ -133,8 +133,8 @@ def _load(found: Source, format: Format, labels: bool, strict: bool, memory_limi
     _check_channels(found, format)
     check_range(found, format)
     decoder = Decoder(found.reader, format)
-    size = found.count * math.prod(format.shape) * np.dtype(format.dtype).itemsize
-    images, kept = None, np.arange(found.count)
+    size = len(found.reader) * math.prod(format.shape) * np.dtype(format.dtype).itemsize
+    images, kept = None, np.arange(len(found.reader))
     if size <= memory_limit:
         images, kept = _decode_all(found.name, decoder, strict, watch)
     return Dataset(

@@ -41,6 +41,7 @@ class Source:
     find_labels: Callable[[], LabelTable | None] = nothing
     held_out: Callable[[], "Source | None"] = nothing
     toy: toys.Toy | None = None
+    left_out: int = 0  # images that could not be decoded, once that is known
 
     @cached_property
     def labels(self) -> LabelTable | None:
@@ -49,8 +50,8 @@ class Source:
 
     @property
     def count(self) -> int:
-        """How many images there are."""
-        return len(self.reader)
+        """How many images there are, as far as is known."""
+        return len(self.reader) - self.left_out
 
 
 def inspect(path: str | Path | None = None, labels: bool = False, strict: bool = False) -> Source:

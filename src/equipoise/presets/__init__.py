@@ -9,8 +9,9 @@ sample --raw` gives the one that is trained), and each fake has a label taken fr
 import sys
 from functools import cache
 
+from ..checks import check_choice
 from ..recipe import Recipe
-from ..spec import build
+from ..spec import names
 from .coarse_to_fine import lapgan as lapgan
 from .coarse_to_fine import pggan as pggan
 from .convolutional import acgan as acgan
@@ -44,5 +45,7 @@ from .wasserstein import wgan_gp as wgan_gp
 @cache
 def named(preset: str) -> Recipe:
     """The recipe of a preset, "wgan-gp" or "wgan_gp"; raises ValueError for a name that none has."""
-    recipe: Recipe = build(preset.replace("-", "_"), sys.modules[__name__])
+    known = [name.replace("_", "-") for name in names(sys.modules[__name__])]
+    check_choice(preset.replace("_", "-"), known, f"there is no preset {preset!r}")
+    recipe: Recipe = getattr(sys.modules[__name__], preset.replace("-", "_"))()
     return recipe

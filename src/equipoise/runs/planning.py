@@ -50,6 +50,9 @@ class Plan:
         """Completes the recipe, loads the images, and tries a new recipe on noise and on some of them."""
         self.recipe, self.reasons = self.resolve(self.asked)
         self.dataset = load_dataset(self.recipe, self.watch, self.found)
+        if isinstance(self.found, Source) and (broken := self.found.count - len(self.dataset)):
+            self.found = replace(self.found, left_out=broken)
+            self.recipe, self.reasons = self.resolve(self.asked)
         for part in sets_in(self.dataset):
             if len(part) < 2:
                 raise ValueError(f"{part.name} has one image; at least 2 are needed to train and to score")

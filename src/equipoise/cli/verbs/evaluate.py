@@ -18,7 +18,7 @@ from ..command import Checkpoint, Command, Device, Raw, chosen_device
 
 @dataclass(kw_only=True)
 class Evaluate(Command):
-    """Score a run's generator, or any set of images: values with 95 per cent intervals and with their card.
+    """Score a run's generator, or any set of images: values with their card, and 95 per cent intervals of most.
 
     equipoise evaluate runs/x
     equipoise evaluate runs/x --metrics "fid,kid(subsets=50),precision_recall" --count 50000 --checkpoint best

@@ -91,7 +91,9 @@ class Train(Command):
         if self.dry_run:
             display.plan(run)
             return 0
-        if not run.folder.recipe_file.exists():
+        if run.folder.recipe_file.exists():
+            display.resumed(run)
+        else:
             display.chosen(run)
         with Stop(interruptible=lambda: run.in_score and run.world.size == 1) as stop:
             try:
