@@ -131,12 +131,13 @@ AT_EQUAL_TIME = """
 ## At equal time
 
 Every preset for the same processor time with the widths that one core can train, three seeds: half a minute on the
-built-in images, by FD (builtin), and three quarters of a minute on 50,000 photographs, 1,545 emoji and 364 micrographs
-at 32x32, by FD (mobilenet). Means with half of their 95 per cent interval, survivors in brackets; bold is the best, an
-asterisk says that a row differs from the default by more than chance. The row of the default is that before its
-discriminator had biases: with them it comes to 2.14, 888, 796 and 664, better but for micrographs. Presets that learn
-from labels have none on two sets, and are not comparable with the others where they have. What was seen is in
-[default](studies/default.md) and [default-sets](studies/default-sets.md); `equipoise study default --scale small` and `--scale sets` make the table.
+built-in images, by FD (builtin), and three quarters of a minute on 50,000 photographs, 1,545 emoji and 364
+micrographs at 32x32, by FD (mobilenet). Means with half of their 95 per cent interval, survivors in brackets; bold is
+the best, an asterisk says that a row differs from the default by more than chance. The row of the default is that
+before its discriminator had biases: with them it comes to 2.14, 888, 796 and 664, better but for micrographs. Presets
+that learn from labels have none on two sets, and are not comparable with the others where they have. What was seen is
+in [default](studies/default.md) and [default-sets](studies/default-sets.md); `equipoise study default --scale small`
+and `--scale sets` make the table.
 
 """
 PICTURES = """
