@@ -86,7 +86,7 @@ class TestChoices:
         np.save(tmp_path / "x.npy", np.zeros((5, 8, 8), np.uint8))
         assert self.default(tmp_path / "x.npy")[0].batch == 5
 
-    @pytest.mark.parametrize(("size", "batch"), [("32", 16), ("64", 16), ("96", 8), ("64x128", 16)])
+    @pytest.mark.parametrize(("size", "batch"), [("32", 16), ("96", 16), ("128", 8), ("64x128", 16)])
     def test_batches_of_large_images_are_smaller(self, tmp_path, size, batch):
         np.save(tmp_path / "x.npy", np.zeros((70, 8, 8), np.uint8))
         assert self.default(tmp_path / "x.npy", size=size)[0].batch == batch

@@ -165,7 +165,7 @@ def _batch(recipe: Recipe, source: Source, device: torch.device) -> Choice:
         return Choice(128, "points are small")
     if device.type == "cuda":
         return Choice(64, "keeps one GPU busy")
-    if _side(recipe) > 64:
+    if _side(recipe) > 96:
         return Choice(8, "smaller still where images are large: more steps in the same time")
     return Choice(16, "small, for many steps on a few CPU cores")
 
