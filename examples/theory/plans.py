@@ -6,7 +6,7 @@ python examples/theory/plans.py
 import numpy as np
 from style import BLUE, DOCS, INK, ORANGE, RULE, SOFT, bare, page, picture, say
 
-from equipoise.report.themes import THEMES
+from equipoise.themes import THEMES
 
 PAGE = """
 # Moving earth

@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
-from equipoise.report.themes import THEMES
+from equipoise.themes import THEMES
 
 COLOURS = THEMES["light"]
 INK, SOFT, RULE = COLOURS.ink, COLOURS.soft, COLOURS.rule
