@@ -159,7 +159,8 @@ def test_a_shard_that_is_gone_or_another_one_is_no_broken_image(server, folder):
 
 
 def test_an_answer_that_fails_is_asked_for_again(server, monkeypatch):
-    monkeypatch.setattr(Parts, "failing", 3)
+    monkeypatch.setattr(Parts, "failing", 3)  # which may all be answers for one of the shards
+    monkeypatch.setattr(remote, "PAUSES", (0.0,) * 3)
     assert inspect(address(server)).count == 12
 
 

@@ -124,7 +124,7 @@ class TestWhatIsRefused:
             ({"baseline": "hing"}, "no row is called 'hing' .did you mean 'hinge'"),
             ({"rows": {"a": {"lr_d": "log(1e-4, 1e-2)"}}}, "is a range, and the study has no .search."),
             ({"search": Search(trials=2)}, "a search needs ranges"),
-            ({"rows": {"a": {"preset": "sngn"}}}, "presets has no 'sngn'"),
+            ({"rows": {"a": {"preset": "sngn"}}}, "there is no preset 'sngn'"),
             ({"rows": {"a": {"loss": "hinge"}, "b": {"lr_d": -1.0}}}, "lr_d must be above 0"),
         ],
     )
