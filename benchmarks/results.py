@@ -64,7 +64,7 @@ RUNS = {
     "cifar-long": Run(
         f"{CIFAR} --images 2500000 --network \"dcgan(g_width=32, d_width=32, d_feature_norm='none', d_gain=0.7, "
         "upsampling='nearest')\" --batch 32",
-        note="For as long as a lunch break, with networks twice as wide.",
+        note="An hour of one core, with networks twice as wide.",
     ),
     "cifar-classes": Run(
         f"{CIFAR} --labels --minutes 10",
@@ -137,7 +137,8 @@ the best, an asterisk says that a row differs from the default by more than chan
 before its discriminator had biases: with them it comes to 2.14, 888, 796 and 664, better but for micrographs. Presets
 that learn from labels have none on two sets, and are not comparable with the others where they have. What was seen is
 in [default](studies/default.md) and [default-sets](studies/default-sets.md); `equipoise study default --scale small`
-and `--scale sets` make the table.
+and `--scale sets` make the table, without labels by now and with the settings of the gallery, so that those rows will
+differ.
 
 """
 PICTURES = """
