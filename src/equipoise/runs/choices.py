@@ -5,7 +5,6 @@ from dataclasses import replace
 from functools import partial
 from inspect import signature
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import torch
 
@@ -20,28 +19,18 @@ from ..schedules import at
 from ..spec import find, name_of, parse
 from ..training.precision import choose as choose_precision
 from .forecast import Pace, per_second
+from .regimes import FALLING, Choice, regime
 from .warm_start import taken
 
 LARGEST = 128  # pixels; larger images have to be asked for
-SMALL = 32  # pixels; up to here narrow networks learn at twice the rate
-NARROW = "dcgan(g_width=16, d_width=16, d_feature_norm='none', d_gain=0.7{})"
 FEW = 2_000  # images; fewer are mirrored, and soon memorised
 SOON = 40  # times that so few images are shown before they are memorised
 MANY = 50_000  # images; so many need no augmentation
 OFTEN = 50  # times that fewer images are shown before augmentation adapts to how far they are memorised
-USUAL = 140_000  # images of a run on a CPU
-LONG = 20  # minutes of one that would see fewer
 SCORES, PICTURES = 10, 20  # times in a run
 FOR_SCORES = 0.1  # of the time of a run
 SCORE_IMAGES = 2_000
 SCORE = ("fd", "kid(subsets=10)")
-
-
-class Choice(NamedTuple):
-    """A value and why it was chosen."""
-
-    value: Any
-    reason: str
 
 
 def choose(
@@ -53,13 +42,14 @@ def choose(
     """
     as_there = taken(recipe)
     recipe, reasons = replace(recipe, **as_there), dict.fromkeys(as_there, f"as in {Path(recipe.start).name}")
-    makers: dict[str, Callable[[Recipe], Choice]] = {  # later ones may look at what earlier ones chose
+    makers: dict[str, Callable[[Recipe], Choice | None]] = {  # later ones may look at what earlier ones chose
         "labels": lambda now: _labels(source),
         "size": lambda now: _size(source),
         "channels": lambda now: _channels(source),
         "range": lambda now: _range(source),
-        "network": lambda now: _network(now, device),
-        "loss": lambda now: _loss(now, device),
+        "g_condition": lambda now: _g_condition(now, device),
+        "network": lambda now: regime(now, device).network,
+        "loss": lambda now: regime(now, device).loss,
         "batch": lambda now: _batch(now, source, device),
         "pieces": lambda now: Choice(1, "whole batches" if now.shard else "whole batches fit into memory"),
         "mirror": lambda now: _mirror(now, source),
@@ -79,15 +69,12 @@ def choose(
         "score_every": lambda now: _score_every(now, pace),
         **{name: partial(_every, times=PICTURES) for name in ("sample_every", "save_every")},
     }
-    points = (source.typical.height, source.typical.width) == (1, 1)
-    if recipe.labels and recipe.network is None and device.type != "cuda" and not points:
-        makers["g_condition"] = lambda now: Choice("self_modulation", "classes come apart soonest so, and stay varied")
     if recipe.instruments:
         makers["instruments_every"] = partial(_every, times=PICTURES)
     for name, make in makers.items():
-        if getattr(recipe, name) is None:
-            value, reasons[name] = make(recipe)
-            recipe = replace(recipe, **{name: value})
+        if getattr(recipe, name) is None and (choice := make(recipe)) is not None:
+            reasons[name] = choice.reason
+            recipe = replace(recipe, **{name: choice.value})
     return recipe, reasons
 
 
@@ -130,44 +117,21 @@ def _range(source: Source) -> Choice:
     return Choice(str(found), "the scale of the data" if source.toy else "what the file states, or its extremes")
 
 
-def _network(recipe: Recipe, device: torch.device) -> Choice:
-    if _side(recipe) == 1:
-        dimension = max(2, known(recipe.channels))
-        return Choice(f"mlp(width=128, z_dim={dimension})", "points have no space to convolve over")
-    if device.type == "cuda":
-        return Choice("r3(g_width=384, d_width=384)", "half of the paper's width, for one GPU")
-    reason = "strided convolutions: of all networks the most steps a second on a few CPU cores"
-    if known(recipe.channels) > 1 or _side(recipe) > SMALL:
-        return Choice(NARROW.format(", upsampling='nearest'"), f"{reason}, without grids")
-    return Choice(NARROW.format(""), reason)
-
-
-def _loss(recipe: Recipe, device: torch.device) -> Choice:
-    if _side(recipe) == 1:
-        return Choice("relativistic", "with R1 and R2 it finds all modes of points")
-    if device.type == "cuda":
-        return Choice("relativistic", "R3GAN's, for long runs")
-    return Choice("hinge", "with R1 ahead of others after minutes, on photographs and on small images")
+def _g_condition(recipe: Recipe, device: torch.device) -> Choice | None:
+    """None, the network's usual way, where the network is the user's."""
+    return regime(recipe, device).g_condition if recipe.labels and recipe.network is None else None
 
 
 def _rate(recipe: Recipe, device: torch.device) -> Choice:
-    network = parse(known(recipe.network).rpartition(".py:")[2])
-    narrow = device.type != "cuda" and network == parse(_network(recipe, device).value)
-    if narrow and 1 < _side(recipe) <= SMALL:
-        return Choice("decay(2e-3, share=0.5)", "narrow networks learn small images fastest so")
-    return Choice("decay(1e-3, share=0.5)", "falls to 0 over the second half")
+    suits = regime(recipe, device)
+    of_network = parse(known(recipe.network).rpartition(".py:")[2]) == parse(suits.network.value)
+    return suits.rate if of_network else FALLING
 
 
 def _batch(recipe: Recipe, source: Source, device: torch.device) -> Choice:
     if source.count < 64:
         return Choice(min(8, source.count), f"there are {source.count} images")
-    if _side(recipe) == 1:
-        return Choice(128, "points are small")
-    if device.type == "cuda":
-        return Choice(64, "keeps one GPU busy")
-    if _side(recipe) > 96:
-        return Choice(8, "smaller still where images are large: more steps in the same time")
-    return Choice(16, "small, for many steps on a few CPU cores")
+    return regime(recipe, device).batch
 
 
 def _images(recipe: Recipe, source: Source, device: torch.device, pace: Pace | None) -> Choice:
@@ -181,14 +145,15 @@ def _images(recipe: Recipe, source: Source, device: torch.device, pace: Pace | N
             return Choice(images, f"in {length}, {speed} and some scores")
         look = f"scores, with a first look at {source.count:,} real images, take up to {scores:.0f} s"
         return Choice(images, f"half of {length}, {speed}; {look}")
-    if _side(recipe) == 1:
-        return Choice(400_000, "less than a minute on a CPU core")
-    if device.type == "cuda":
+    suits = regime(recipe, device)
+    if suits.images is None:
         images = min(25_000_000, max(2_000_000, 200 * source.count))
         return Choice(images, f"{images // source.count} times the {source.count:,} images; some hours on a GPU")
-    if pace is not None and (images := round(60 * LONG * (1 - FOR_SCORES) / pace.image)) < USUAL:
-        return Choice(max(known(recipe.batch), images), f"about {LONG} minutes here; --images or --minutes for longer")
-    return Choice(USUAL, "minutes on a few CPU cores for small images; --images or --minutes for longer")
+    if pace is not None and suits.longest is not None:
+        images = max(known(recipe.batch), round(60 * suits.longest * (1 - FOR_SCORES) / pace.image))
+        if images < suits.images.value:
+            return Choice(images, f"about {suits.longest} minutes here; --images or --minutes for longer")
+    return suits.images
 
 
 def _for_scores(recipe: Recipe, source: Source, pace: Pace, seconds: int | float) -> float:
@@ -224,15 +189,12 @@ def _takes(recipe: Recipe, argument: str) -> bool:
 def _penalties(recipe: Recipe, device: torch.device) -> Choice:
     if not _takes(recipe, "penalties"):
         return Choice((), "the game takes none")
-    kind, how = ("approximate_r", ", without the second derivative") if recipe.shard else ("r", "")
+    kind, how = ("approximate_r", "; without the second derivative") if recipe.shard else ("r", "")
     names = [f"{kind}{side}" for side in ((1, 2) if known(recipe.loss) == "relativistic" else (1,))]
-    if _side(recipe) == 1:
-        return Choice(tuple(f"{name}(weight=0.1)" for name in names), "as much as lets the generator settle")
-    weight = round((3.0 if device.type == "cuda" else 1.0) * max(1.0, _side(recipe) / 32) ** 2, 1)
-    if device.type == "cuda":
-        return Choice(tuple(f"{name}(weight={weight!r})" for name in names), f"stronger for larger images{how}")
-    lazy = tuple(f"{name}(weight={weight!r}, every=4)" for name in names)
-    return Choice(lazy, f"stronger for larger images{how}; every fourth step costs a CPU half as much")
+    suits = regime(recipe, device)
+    weight = round(suits.penalty.value * max(1.0, _side(recipe) / 32) ** 2, 1)
+    lazy = f", every={suits.penalty_every}" if suits.penalty_every > 1 else ""
+    return Choice(tuple(f"{name}(weight={weight!r}{lazy})" for name in names), f"{suits.penalty.reason}{how}")
 
 
 def _augment(recipe: Recipe, source: Source) -> Choice:

@@ -1,0 +1,87 @@
+"""What suits a kind of data on a kind of machine, as one table: each setting with its reason."""
+
+from typing import Any, NamedTuple
+
+import torch
+
+from ..recipe import Recipe, known
+
+
+class Choice(NamedTuple):
+    """A value and why it was chosen."""
+
+    value: Any
+    reason: str
+
+
+class Regime(NamedTuple):
+    """What is trained, and how."""
+
+    network: Choice
+    loss: Choice
+    batch: Choice
+    penalty: Choice
+    """The weight of R1 at 32 pixels and below, and with a relativistic loss of R2; it grows with the area."""
+    penalty_every: int
+    """Steps of the discriminator for one with penalties."""
+    rate: Choice
+    """The learning rate of this network; another one is trained with `FALLING`."""
+    images: Choice | None = None
+    """Length of a run, where it does not follow the number of images there are."""
+    longest: int | None = None
+    """Minutes that a run of that length may take, before it is shortened."""
+    g_condition: Choice | None = None
+    """How this generator is conditioned, where it is not the network's usual way."""
+
+
+FALLING = Choice("decay(1e-3, share=0.5)", "falls to 0 over the second half")
+POINTS = Regime(
+    network=Choice("mlp(width=128, z_dim={channels})", "points have no space to convolve over"),
+    loss=Choice("relativistic", "with R1 and R2 it finds all modes of points"),
+    batch=Choice(128, "points are small"),
+    penalty=Choice(0.1, "as much as lets the generator settle"),
+    penalty_every=1,
+    rate=FALLING,
+    images=Choice(400_000, "less than a minute on a CPU core"),
+)
+GPU = Regime(
+    network=Choice("r3(g_width=384, d_width=384)", "half of the paper's width, for one GPU"),
+    loss=Choice("relativistic", "R3GAN's, for long runs"),
+    batch=Choice(64, "keeps one GPU busy"),
+    penalty=Choice(3.0, "stronger for larger images"),
+    penalty_every=1,
+    rate=FALLING,
+)
+_NARROW = "dcgan(g_width=16, d_width=16, d_feature_norm='none', d_gain=0.7{})"
+_FAST = "strided convolutions: of all networks the most steps a second on a few CPU cores"
+CPU = Regime(
+    network=Choice(_NARROW.format(", upsampling='nearest'"), f"{_FAST}, without grids"),
+    loss=Choice("hinge", "with R1 ahead of others after minutes, on photographs and on small images"),
+    batch=Choice(16, "small, for many steps on a few CPU cores"),
+    penalty=Choice(1.0, "stronger for larger images; every fourth step costs a CPU half as much"),
+    penalty_every=4,
+    rate=FALLING,
+    images=Choice(140_000, "minutes on a few CPU cores for small images; --images or --minutes for longer"),
+    longest=20,
+    g_condition=Choice("self_modulation", "classes come apart soonest so, and stay varied"),
+)
+CPU_LARGE = CPU._replace(  # images of more than 96 pixels
+    batch=Choice(8, "smaller still where images are large: more steps in the same time")
+)
+CPU_SMALL = CPU._replace(  # of at most 32
+    rate=Choice("decay(2e-3, share=0.5)", "narrow networks learn small images fastest so")
+)
+CPU_SMALL_GREY = CPU_SMALL._replace(network=Choice(_NARROW.format(""), _FAST))
+
+
+def regime(recipe: Recipe, device: torch.device) -> Regime:
+    """The one for images of this size and so many channels, here."""
+    side, channels = min(known(recipe.height_width())), known(recipe.channels)
+    if side == 1:
+        network = POINTS.network.value.format(channels=max(2, channels))
+        return POINTS._replace(network=POINTS.network._replace(value=network))
+    if device.type == "cuda":
+        return GPU
+    if side > 32:
+        return CPU_LARGE if side > 96 else CPU
+    return CPU_SMALL if channels > 1 else CPU_SMALL_GREY
