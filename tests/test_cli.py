@@ -15,6 +15,7 @@ from PIL import Image
 
 from equipoise import __version__, cli
 from equipoise.cli import display
+from equipoise.cli.passes import passes
 from equipoise.recipe import Recipe
 from equipoise.runs import Progress, RunFolder, planning
 from equipoise.runs.folder import read_rows
@@ -279,6 +280,16 @@ def test_progress_names_every_player_and_the_first_score(capsys):
         "20 of 100 images  5/s  ae loss 1.00  d loss 0.25  KD (builtin) 0.5",
         "30 of 100 images  5/s  ae loss 1.00  d loss 0.25",
     ]
+
+
+def test_where_there_is_no_terminal_long_passes_say_seldom_how_far_they_are(monkeypatch, capsys):
+    times = iter([0, 1, 30, 31, 60, 61])  # when the pass begins, at its parts, and where a line is said
+    monkeypatch.setattr("equipoise.cli.passes.monotonic", lambda: next(times))
+    with passes() as watch:
+        assert list(watch([[1, 2], [3, 4], [5]], "images", 5)) == [[1, 2], [3, 4], [5]]
+    with passes(show=False) as watch:
+        assert list(watch([[1, 2]], "images", 2)) == [[1, 2]]
+    assert capsys.readouterr().err.splitlines() == ["images: 2 of 5", "images: 4 of 5"]
 
 
 def test_the_same_command_goes_on_and_another_is_refused(run, photos, capsys):

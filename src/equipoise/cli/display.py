@@ -1,15 +1,14 @@
 """What the command line shows: a progress bar in a terminal, plain lines elsewhere."""
 
 import shlex
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from torch import nn
 
@@ -22,7 +21,6 @@ from ..runs import Progress as RunProgress
 from ..runs import Session
 from ..runs.forecast import per_second
 from ..schedules import at
-from ..watching import Watch, unwatched
 from .terminal import console, plain_table
 
 UNCHOSEN = ("data", "minutes")  # what is trained on, and a wish that --images has become
@@ -236,22 +234,3 @@ def _card(row: dict[str, Any]) -> Table:
             pairs = [f"{key} {part}" for key, part in value.items()] if isinstance(value, dict) else value
             table.add_row(name, ", ".join(pairs) if isinstance(pairs, list) else str(pairs))
     return table
-
-
-@contextmanager
-def passes(show: bool = True) -> Iterator[Watch]:
-    """A function that shows, in a terminal, how far each pass over images or the like is."""
-    screen = Console(stderr=True)
-    if not (show and screen.is_terminal):
-        yield unwatched
-        return
-    columns = [TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeRemainingColumn()]
-    with Progress(*columns, console=screen, transient=True) as bar:
-
-        def watch(parts: Iterable[Any], name: str, count: int) -> Iterator[Any]:
-            task = bar.add_task(name, total=count)
-            for part in parts:
-                yield part
-                bar.advance(task, len(part[0] if isinstance(part, tuple) else part))
-
-        yield watch

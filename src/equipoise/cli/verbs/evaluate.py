@@ -14,6 +14,7 @@ from ...spec import listed
 from ...watching import Watch
 from .. import display
 from ..command import Checkpoint, Command, Device, Raw, chosen_device
+from ..passes import passes
 
 
 @dataclass(kw_only=True)
@@ -58,7 +59,7 @@ class Evaluate(Command):
         is_run = (folder / "recipe.json").exists()
         with joined() as world:
             for generator in runs.RunFolder(folder).generators() if is_run else ("",):
-                with display.passes(show=world.leads) as watch:
+                with passes(show=world.leads) as watch:
                     row = self.of_run(watch, world, generator) if is_run else self.of_images(watch, world)
                 if world.leads:
                     print(dumps(row)) if self.json else display.scores(row)

@@ -9,8 +9,8 @@ from tyro.conf import Positional
 
 from ... import runs
 from ...report import numbers
-from .. import display
 from ..command import Command
+from ..passes import passes
 
 
 @dataclass(kw_only=True)
@@ -36,7 +36,7 @@ class Prepare(Command):
 
     def run(self) -> int:
         """Writes the file; refuses to overwrite."""
-        with display.passes() as watch:
+        with passes() as watch:
             done = runs.prepare(self.data, self.out, self.size, self.channels, self.fit, self.strict, watch)
         for problem in done.left_out:
             print(f"left out {problem}")

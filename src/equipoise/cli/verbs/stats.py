@@ -8,8 +8,8 @@ import tyro
 from tyro.conf import Positional
 
 from ... import runs
-from .. import display
 from ..command import Command, Device, chosen_device
+from ..passes import passes
 
 
 @dataclass(kw_only=True)
@@ -29,6 +29,6 @@ class Stats(Command):
 
     def run(self) -> int:
         """Writes the file; refuses to overwrite."""
-        with display.passes() as watch:
+        with passes() as watch:
             print(runs.write_statistics(self.data, self.out, self.features, chosen_device(self.device), watch))
         return 0

@@ -15,6 +15,7 @@ from ...runs.paths import located
 from ...runs.recording import Recording, summary
 from .. import display
 from ..command import Command, Device, chosen_device
+from ..passes import passes
 from ..stopping import Stop, Stopped
 
 
@@ -82,7 +83,7 @@ class Train(Command):
         self.check_data()
         with joined() as world:
             recipe, device = located(self.length()), chosen_device(self.hardware.device)
-            with display.passes(show=world.leads) as watch:
+            with passes(show=world.leads) as watch:
                 run = runs.Session(recipe, self.out, device, world, watch, self.hardware.threads)
             return self.lead(run) if world.leads else self.follow(run)
 

@@ -1,0 +1,57 @@
+"""How far a pass over images or the like is, said on the standard error."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..watching import Watch, unwatched
+
+PATIENCE = 20  # seconds without a line, where there is no terminal
+
+
+@contextmanager
+def passes(show: bool = True) -> Iterator[Watch]:
+    """A function that shows how far each pass is: a bar, or where there is no terminal seldom a line."""
+    screen = Console(stderr=True)
+    if not show:
+        yield unwatched
+    elif not screen.is_terminal:
+        yield _seldom_said()
+    else:
+        columns = [TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn()]
+        with Progress(*columns, TimeRemainingColumn(), console=screen, transient=True) as bar:
+
+            def watch(parts: Iterable[Any], name: str, count: int) -> Iterator[Any]:
+                task = bar.add_task(name, total=count)
+                for part in parts:
+                    yield part
+                    bar.advance(task, _number(part))
+
+            yield watch
+
+
+def _seldom_said() -> Watch:
+    """Says how far a pass is once in `PATIENCE` seconds."""
+    said = monotonic()
+
+    def watch(parts: Iterable[Any], name: str, count: int) -> Iterator[Any]:
+        nonlocal said
+        done = 0
+        for part in parts:
+            if monotonic() - said > PATIENCE:
+                said = monotonic()
+                print(f"{name}: {done:,} of {count:,}", file=sys.stderr, flush=True)
+            yield part
+            done += _number(part)
+
+    return watch
+
+
+def _number(part: Any) -> int:
+    """How many things a part of a pass holds."""
+    return len(part[0] if isinstance(part, tuple) else part)
