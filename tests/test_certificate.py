@@ -81,7 +81,7 @@ def test_rounding_agrees(asked, tmp_path, dropout):
     assert [*errors] == ["d", "g"]
     [*session.train()]
     kept = json.loads((tmp_path / "x" / "recipe.json").read_text())["certificate"]
-    assert kept == {"precision": "bfloat16", "recompute": False, "errors": errors}
+    assert kept == {"precision": "bfloat16", "recompute": False, "compile": False, "errors": errors}
     there = Session(asked(dropout=dropout, precision="bfloat16"), tmp_path / "x")
     assert there.plan.certificate is None  # it is not compared again
 

@@ -1,7 +1,7 @@
 """The discriminator as losses and penalties see it: a function of images alone."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from jaxtyping import Float
@@ -127,6 +127,20 @@ class Critic:
     def __call__(self, images: Images) -> Logits:
         """The logits: a tensor, [batch] or a map [batch, ...], or a list of them."""
         return self.run(images).logits
+
+    def gradient(self, images: Images) -> Images:
+        """The gradient of each sample's logit with respect to that sample, differentiable in D's weights and in images.
+
+        Of several heads and of maps the logit is the sum over heads of the mean over a head's values. D that is
+        compiled has a way of its own.
+        """
+        compiled = getattr(getattr(self.D, "forward", None), "input_gradient", None)
+        if compiled is None:
+            return torch.autograd.grad(per_sample(self(images), len(images)).sum(), images, create_graph=True)[0]
+        if self.augment is None:
+            return cast(Tensor, compiled(images, self.labels))
+        shown = self.augment(images)
+        return torch.autograd.grad(shown, images, compiled(shown, self.labels), create_graph=True)[0]
 
     def features(self, images: Images) -> list[Float[Tensor, "batch _"]]:
         """All features of all heads, those of one layer in a row."""

@@ -8,7 +8,6 @@ asks for the whole one, `whole(x)`, or for the mean over all processes, `mean_of
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any, NamedTuple, TypeVar
 
@@ -141,20 +140,20 @@ class World(NamedTuple):
     @contextmanager
     def active(self) -> Iterator[None]:
         """Within, `whole` and `mean_of_all` are those of all processes."""
-        token = _current.set(self)
+        _worlds.append(self)
         try:
             yield
         finally:
-            _current.reset(token)
+            _worlds.pop()
 
 
 ALONE = World()
-_current: ContextVar[World] = ContextVar("world", default=ALONE)
+_worlds = [ALONE]  # the active ones, the last one innermost
 
 
 def current() -> World:
     """The processes that train together now."""
-    return _current.get()
+    return _worlds[-1]
 
 
 def whole(x: Tensor) -> Tensor:

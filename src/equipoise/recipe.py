@@ -153,6 +153,8 @@ class Machine:
     """Equal parts that a batch is split into, processed one after the other, to save memory."""
     recompute: bool = False
     """Compute what blocks of networks compute again in the backward (gradient checkpointing), to save memory."""
+    compile: bool = False
+    """Compile networks and penalties (torch.compile), for GPUs; on a CPU it needs a C++ compiler and seldom pays."""
     shard: bool = False
     """Shard weights over the processes of torchrun (FSDP2), for networks that no single device can hold."""
 

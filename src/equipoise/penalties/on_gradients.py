@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..checks import check_choice, check_range
-from ..critic import Critic, CriticLike, Fakes, Images, Scalar, per_sample
+from ..critic import Critic, CriticLike, Fakes, Images, Scalar
 from ..processes import whole
 from ..schedules import Rate, at
 from .lazy import Penalty, lazily
@@ -33,8 +33,7 @@ def gradient(critic: CriticLike, images: Images) -> Images:
     others, such as a generator's, a detached copy is used, so that no gradient reaches the generator.
     """
     images = images if images.requires_grad and images.is_leaf else images.detach().requires_grad_(True)
-    (result,) = torch.autograd.grad(per_sample(critic(images), len(images)).sum(), images, create_graph=True)
-    return result
+    return Critic.of(critic).gradient(images)
 
 
 def wgan_gp(weight: Rate = 10.0, target: float = 1.0, sided: Sides = "two", every: int = 1) -> Penalty:

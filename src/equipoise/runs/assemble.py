@@ -33,7 +33,7 @@ from ..processes import ALONE, World
 from ..recipe import Recipe, known
 from ..schedules import Rate
 from ..spec import build, find
-from ..training import Batch, Players, Precision, State, Stats, recompute, role, steps
+from ..training import Batch, Players, Precision, State, Stats, compiled, recompute, role, steps
 from ..training.precision import PRECISIONS
 
 PARTS = ("loss", "penalties", "g_penalties", "constraint", "augment")
@@ -90,6 +90,9 @@ def assemble(recipe: Recipe, labels: LabelSpace, device: torch.device, world: Wo
     optimizing, batch = build(recipe.optimizer, optimizers, lasting(recipe)), known(recipe.batch)
     if recipe.growth == "none":
         state = State.start(nets, players, optimizing, lr, sharded=sharded)
+        for name, net in nets.items() if recipe.compile else ():
+            if role(name) != "G" or not recipe.g_penalties:  # which may need its second derivatives
+                compiled(net)
         return Assembled(state, players, arguments, precision, batch)
     plan, sides = build_growth(recipe, nets), sides_of(nets.values())
     by_level = {name: plan.lr_at(rate, sides) for name, rate in lr.items()} if plan.lr else lr
@@ -246,6 +249,9 @@ def check(recipe: Recipe, loss: object, labels: LabelSpace) -> None:
         check_pieces(getattr(recipe, name) or 0, recipe.pieces or 1, name)
     if recipe.shard:
         check_shard(recipe)
+    for field, usual in {"recompute": False, "shard": False, "growth": "none"}.items() if recipe.compile else ():
+        if (said := getattr(recipe, field)) != usual:
+            raise ValueError(f"{field}={said!r} does not go with compile: leave one of them out")
     for name in ("g_condition", "d_condition"):
         way = getattr(recipe, name)
         if not labels and way not in (None, "self_modulation"):  # which depends on latent vectors too

@@ -23,17 +23,19 @@ STILL = 1e-30  # a learning rate under which no weight moves
 
 
 class Certificate(NamedTuple):
-    """How far the gradients of each player are from those in float32, of which nothing is recomputed."""
+    """How far the gradients of each player are from those in plain float32."""
 
     precision: str
     errors: dict[str, float]
     """|g - g'| / |g| over all weights of a player, by its name."""
     recompute: bool = False
+    compile: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, as written to recipe.json; an error without bounds is None."""
         errors = {name: error if isfinite(error) else None for name, error in self.errors.items()}
-        return {"precision": self.precision, "recompute": self.recompute, "errors": errors}
+        ways = {"precision": self.precision, "recompute": self.recompute, "compile": self.compile}
+        return ways | {"errors": errors}
 
     @property
     def agrees(self) -> bool:
@@ -43,13 +45,14 @@ class Certificate(NamedTuple):
     def __str__(self) -> str:
         found = ", ".join(f"{name} {error:.2g}" for name, error in self.errors.items())
         verb = "agree" if self.agrees else "do not agree"
-        way = f"{self.precision}, recomputed," if self.recompute else self.precision
+        done = [word for word, said in (("recomputed", self.recompute), ("compiled", self.compile)) if said]
+        way = ", ".join([self.precision, *done, ""]).strip() if done else self.precision
         return f"gradients in {way} {verb} with those in float32: relative errors {found}"
 
 
 def needs(recipe: Recipe) -> bool:
     """Whether a run computes in another way than plain float32."""
-    return recipe.recompute or recipe.precision != "float32"
+    return recipe.recompute or recipe.compile or recipe.precision != "float32"
 
 
 def probe_of(recipe: Recipe) -> Recipe:
@@ -70,9 +73,9 @@ def certify(probe: Recipe, labels: LabelSpace, device: torch.device, batch: Batc
     """Plays one round of a probe in its way and in plain float32, with the same batch, latents, dropout and noise."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         fast = gradients(probe, labels, device, batch)
-        plain = gradients(replace(probe, precision="float32", recompute=False), labels, device, batch)
+        plain = gradients(replace(probe, precision="float32", recompute=False, compile=False), labels, device, batch)
     errors = {name: distance(fast[name], plain[name]) for name in plain}
-    return Certificate(known(probe.precision), errors, probe.recompute)
+    return Certificate(known(probe.precision), errors, probe.recompute, probe.compile)
 
 
 def gradients(recipe: Recipe, labels: LabelSpace, device: torch.device, batch: Batch) -> dict[str, Tensor]:

@@ -104,7 +104,8 @@ def fastest_threads(recipe: Recipe, labels: LabelSpace, device: torch.device) ->
     Fewer are faster where other work holds the cores, or where networks are too small for so many.
     """
     with torch.random.fork_rng([]):
-        assembled, now = assemble(recipe, labels, device), partial(_now, device, time.perf_counter)
+        plain, now = replace(recipe, compile=False), partial(_now, device, time.perf_counter)
+        assembled = assemble(plain, labels, device)
 
         def took(threads: int) -> float:
             with working(threads):

@@ -138,11 +138,15 @@ class Plan:
         batch = next(training_batches(self.dataset, probe, known(probe.batch), 0, self.device))
         try:
             self.certificate = certify(probe, labels, self.device, batch)
-            kept = replace(probe, recompute=False)
+            kept = replace(probe, recompute=False, compile=False)
             if not self.certificate.agrees and kept != probe and certify(kept, labels, self.device, batch).agrees:
-                raise ValueError(f"{self.certificate}: this network cannot be recomputed, leave --recompute out")
+                way = "recompute" if probe.recompute else "compile"
+                raise ValueError(f"{self.certificate}: this network cannot be {way}d, leave --{way} out")
         except RuntimeError as error:  # where there is no memory for float32, gradients are not compared
             if not out_of_memory(error):
+                if probe.compile:
+                    problem = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+                    raise ValueError(f"this cannot be compiled here, leave --compile out: {problem}") from error
                 raise
             return
         finally:

@@ -38,7 +38,7 @@ def rehearse(recipe: Recipe, labels: LabelSpace, device: torch.device) -> None:
     pieces = min(2, whole)
     batch = pieces * min(2, known(recipe.batch) // whole)
     g_batch = pieces * min(2, (recipe.g_batch or known(recipe.batch)) // whole)
-    small = replace(recipe, batch=batch, g_batch=g_batch, pieces=pieces, d_steps=1, precision="float32")
+    small = replace(recipe, batch=batch, g_batch=g_batch, pieces=pieces, d_steps=1, precision="float32", compile=False)
     try:
         with explained(small), torch.random.fork_rng([device] if device.type == "cuda" else []):
             assembled = assemble(small, labels, device)

@@ -2,6 +2,7 @@
 
 from ..processes import World as World
 from ..randomness import seeded as seeded
+from .compiling import compiled as compiled
 from .loop import steps as steps
 from .player import Batch as Batch
 from .player import Player as Player

@@ -15,6 +15,7 @@ from ..profiling import span
 from ..randomness import STEPS, mixed, seeded
 from ..schedules import Rate, at
 from ..trees import first, size
+from .compiling import is_compiled
 from .hidden import check_kept
 from .loss_scale import LossScale
 from .player import Batch, Player, Players, Turn
@@ -96,22 +97,23 @@ def move(
     """One update of a player of that name; its terms and the norm of its gradient.
 
     Gradients reach the player's own weights alone, so that no other network has to be frozen, but where weights are
-    sharded. Gradients that overflow in float16 are no update and have no norm.
+    sharded or a network is compiled, whose backward is for all weights that ask for one. Gradients that overflow in
+    float16 are no update and have no norm.
     """
     optimizer = state.optimizers[name]
     scale = cast(LossScale, state.scales[name]) if precision.needs_scale else None
     weights = [weight for group in optimizer.param_groups for weight in group["params"] if weight.requires_grad]
     optimizer.zero_grad(set_to_none=True)
-    means = Means()
+    means, frozen = Means(), state.sharded or any(map(is_compiled, state.nets.values()))
     for piece in turn.in_pieces(kept):
-        with moving_alone(weights, state.nets) if state.sharded else nullcontext():
+        with moving_alone(weights, state.nets) if frozen else nullcontext():
             with precision.autocast(turn.device):
                 terms = player.objective(piece)
             total = torch.stack([*terms.values()]).sum() if terms else torch.zeros(())
             if total.requires_grad:
                 with span(f"{name}: backward"):
                     mean = total / len(kept)
-                    chosen = None if state.sharded else weights
+                    chosen = None if frozen else weights
                     (mean if scale is None else scale(mean)).backward(inputs=chosen)
         if {*OWN, *piece.notes} & {*terms} or {*OWN} & {*piece.notes}:
             raise ValueError(

@@ -75,7 +75,7 @@ def norm(gradients: Sequence[Tensor]) -> Tensor:
 
 @contextmanager
 def moving_alone(weights: Iterable[Tensor], nets: nn.Module) -> Iterator[None]:
-    """Within, no other weights are learnt: a backward cannot choose among sharded weights."""
+    """Within, no other weights are learnt: a backward cannot choose among weights sharded, or in a compiled network."""
     own = {id(weight) for weight in weights}
     others = [weight for weight in nets.parameters() if weight.requires_grad and id(weight) not in own]
     try:

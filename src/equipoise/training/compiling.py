@@ -1,0 +1,150 @@
+"""Networks compiled by torch.compile, which alone gives no gradients of gradients."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from functools import cache, partial
+from logging import getLogger
+from types import FunctionType
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from ..critic import ask, per_sample, taken_apart
+
+log = getLogger("equipoise.training")
+USUAL = {"dynamic": False, "options": {"fallback_random": True}}  # random numbers are those of eager
+
+
+def compiled(net: nn.Module, **how: Any) -> nn.Module:
+    """Compiles a network by torch.compile when it runs first, for each shape of its inputs; `how` is for torch.compile.
+
+    Needs a C++ compiler on a CPU and Triton on a GPU. Penalties on the gradient of the discriminator work, which they
+    do not after `torch.compile(D)`: theirs is compiled too, by torch.func. What draws random numbers draws those that
+    it would draw otherwise. Changes the network in place and returns it.
+    """
+    vars(net)["forward"] = Compiled(net, USUAL | how, {*inner_hooks(net)})
+    return net
+
+
+def is_compiled(net: nn.Module) -> bool:
+    """Whether `compiled` has changed it."""
+    return isinstance(net.forward, Compiled)
+
+
+class Compiled:
+    """The forward of a network, compiled, also with the outputs of inner layers that hooks ask for."""
+
+    def __init__(self, net: nn.Module, how: dict[str, Any], hooks: set[tuple[nn.Module, Any]]) -> None:
+        self.net, self.how, self.hooks = net, how, hooks  # these are compiled too
+        self.forward = type(net).forward.__get__(net)
+        self.runs: dict[tuple[nn.Module, ...], Callable[..., Any]] = {}
+        self.gradient: Callable[..., Tensor] | None = None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Compiled":
+        """Of a copied network, compiled anew."""
+        return Compiled(deepcopy(self.net, memo), self.how, deepcopy(self.hooks, memo))
+
+    def __call__(self, *inputs: Tensor) -> Any:
+        """What the network returns; hooks on the outputs of inner layers see them when it has."""
+        new = [found for found in inner_hooks(self.net) if found not in self.hooks]
+        if any(hook in layer._forward_pre_hooks.values() for layer, hook in new):  # they ask for inputs
+            return self.forward(*inputs)
+        layers = tuple(dict.fromkeys(layer for layer, _ in new))
+        if layers not in self.runs:
+            self.runs[layers] = self.watching(layers)
+        output, seen = self.runs[layers](*inputs)
+        for number, inner in seen:
+            for hook in [hook for layer, hook in new if layer is layers[number]]:
+                hook(layers[number], (), inner)
+        return output
+
+    def watching(self, layers: Sequence[nn.Module]) -> Callable[..., Any]:
+        """forward(*inputs), compiled, and each output of these layers with the layer's number."""
+        seen: list[tuple[int, Any]] = []
+
+        def run(*inputs: Tensor) -> Any:
+            return self.forward(*inputs), [*seen]
+
+        fast = self.compile(run)
+        hooks = [OrderedDict[int, Any](self.own_hooks(layer)) for layer in layers]
+        for number, of_layer in enumerate(hooks):
+            of_layer[-1] = partial(keep, seen, number)
+
+        def watched(*inputs: Tensor) -> Any:
+            seen.clear()
+            with hooked(layers, hooks):
+                return fast(*inputs)
+
+        return watched
+
+    def own_hooks(self, layer: nn.Module) -> Iterator[tuple[int, Any]]:
+        """The hooks on its outputs that it had from the beginning, by their key."""
+        return (item for item in layer._forward_hooks.items() if (layer, item[1]) in self.hooks)
+
+    def input_gradient(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        """The gradient of each sample's logit with respect to x, differentiable in the weights."""
+        if self.gradient is not None:
+            return self.gradient(x, labels)
+
+        def gradient(x: Tensor, labels: Tensor | None) -> Tensor:
+            return torch.func.grad(self.total)(x, labels)
+
+        self.gradient = self.compile(gradient, fullgraph=True)
+        try:
+            return self.gradient(x, labels)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:  # a layer that changes its buffers, such as batch normalisation
+            log.debug("torch.func cannot have it: %s", error)
+            say_once("penalties on gradients are not compiled: a layer of the discriminator changes its buffers")
+            self.gradient = self.plain_gradient
+        return self.gradient(x, labels)
+
+    def plain_gradient(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        """The same by torch.autograd."""
+        x = x if x.requires_grad else x.detach().requires_grad_()
+        return torch.autograd.grad(self.total(x, labels), x, create_graph=True)[0]
+
+    def total(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        """The sum of all samples' logits."""
+        return per_sample(taken_apart(ask(self.forward, x, labels)).logits, len(x)).sum()
+
+    def compile(self, function: Callable[..., Any], **how: Any) -> Callable[..., Any]:
+        """The function compiled; a network that cannot be is named in a ValueError."""
+        code = cast(FunctionType, function)  # of its own, by which torch counts how often it compiles
+        own = FunctionType(code.__code__.replace(), code.__globals__, closure=code.__closure__)
+        return torch.compile(own, **self.how, **how)
+
+
+@cache
+def say_once(problem: str) -> None:
+    """Once in a process, however many networks have the problem."""
+    log.warning(problem)
+
+
+def inner_hooks(net: nn.Module) -> Iterator[tuple[nn.Module, Any]]:
+    """The forward hooks of the modules inside, with the module."""
+    for layer in net.modules():
+        if layer is not net:
+            yield from ((layer, hook) for hook in (*layer._forward_pre_hooks.values(), *layer._forward_hooks.values()))
+
+
+def keep(seen: list[tuple[int, Any]], number: int, layer: nn.Module, inputs: object, output: Any) -> None:
+    """A hook that keeps outputs."""
+    seen.append((number, output))
+
+
+@contextmanager
+def hooked(layers: Sequence[nn.Module], hooks: Sequence[OrderedDict[int, Any]]) -> Iterator[None]:
+    """Within, layers have these hooks on their outputs and no others."""
+    before = [layer._forward_hooks for layer in layers]
+    try:
+        for layer, now in zip(layers, hooks, strict=True):
+            layer._forward_hooks = now
+        yield
+    finally:
+        for layer, was in zip(layers, before, strict=True):
+            layer._forward_hooks = was
