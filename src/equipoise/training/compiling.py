@@ -22,7 +22,8 @@ def compiled(net: nn.Module, **how: Any) -> nn.Module:
     """Compiles a network by torch.compile when it runs first, for each shape of its inputs; `how` is for torch.compile.
 
     Needs a C++ compiler on a CPU and Triton on a GPU. Penalties on the gradient of the discriminator work, which they
-    do not after `torch.compile(D)`: theirs is compiled too, by torch.func. What draws random numbers draws those that
+    do not after `torch.compile(D)`: theirs is compiled too, by torch.func, unless a layer of D changes its buffers in
+    the forward, as spectral norm and batch normalisation do. What draws random numbers draws those that
     it would draw otherwise. Changes the network in place and returns it.
     """
     vars(net)["forward"] = Compiled(net, USUAL | how, {*inner_hooks(net)})
@@ -58,7 +59,8 @@ class Compiled:
         output, seen = self.runs[layers](*inputs)
         for number, inner in seen:
             for hook in [hook for layer, hook in new if layer is layers[number]]:
-                hook(layers[number], (), inner)
+                if hook(layers[number], (), inner) is not None:
+                    raise ValueError("a hook that changes what a layer gives has to be there before `compiled`")
         return output
 
     def watching(self, layers: Sequence[nn.Module]) -> Callable[..., Any]:
@@ -99,7 +101,7 @@ class Compiled:
             raise
         except RuntimeError as error:  # a layer that changes its buffers, such as batch normalisation
             log.debug("torch.func cannot have it: %s", error)
-            say_once("penalties on gradients are not compiled: a layer of the discriminator changes its buffers")
+            say_once("penalties on gradients are not compiled, since a layer does what torch.func cannot follow")
             self.gradient = self.plain_gradient
         return self.gradient(x, labels)
 
@@ -113,10 +115,10 @@ class Compiled:
         return per_sample(taken_apart(ask(self.forward, x, labels)).logits, len(x)).sum()
 
     def compile(self, function: Callable[..., Any], **how: Any) -> Callable[..., Any]:
-        """The function compiled; a network that cannot be is named in a ValueError."""
-        code = cast(FunctionType, function)  # of its own, by which torch counts how often it compiles
-        own = FunctionType(code.__code__.replace(), code.__globals__, closure=code.__closure__)
-        return torch.compile(own, **self.how, **how)
+        """The function compiled, as one with code of its own: torch gives up code that it has compiled too often."""
+        function = cast(FunctionType, function)
+        code, closure = function.__code__.replace(), function.__closure__
+        return torch.compile(FunctionType(code, function.__globals__, closure=closure), **self.how, **how)
 
 
 @cache
