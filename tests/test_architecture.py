@@ -46,6 +46,7 @@ SHARED = {
     "trees",
     "watching",
     "weights",
+    "problems",
     "writing",
 }  # what several kinds are written in
 LAYERS = [  # a module imports only from layers above its own

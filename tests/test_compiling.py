@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 from dataclasses import replace
 from functools import partial
 
@@ -17,18 +18,25 @@ from equipoise.critic import Critic
 from equipoise.games import adversarial
 from equipoise.labels import LabelSpace
 from equipoise.networks import ImageShape
+from equipoise.runs import choices, planning
+from equipoise.runs.certificate import Certificate
 from equipoise.runs.folder import read_rows
 from equipoise.spec import build
-from equipoise.training import State, compiled, steps
+from equipoise.training import State, compiled, compiling, recompute, steps
+from equipoise.training.precision import BFLOAT16
 
-pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # torch looks at it when it traces
-traced = partial(compiled, backend="aot_eager", options=None)
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning"),  # which torch looks at when it traces
+    pytest.mark.filterwarnings("ignore:`torch.jit.script_method`:DeprecationWarning"),  # its compiler's own
+]
+traced = partial(compiled, backend="aot_eager")
 
 
 @pytest.fixture(autouse=True)
 def unchecked():
-    """Types are not checked at run time, which cannot be traced."""
+    """Types are not checked at run time, which cannot be traced; warnings are said anew."""
     config.update("jaxtyping_disable", True)
+    compiling.say_once.cache_clear()
     yield
     config.update("jaxtyping_disable", False)
 
@@ -50,7 +58,7 @@ def rounds(nets, game, labels=None, count=2):
         ("sn_resnet(g_scale=0.03125, d_scale=0.03125)", torch.arange(4)),
     ],
 )
-def test_rounds_are_the_same(network, labels):
+def test_rounds_are_the_same(network, labels, caplog):
     space = LabelSpace() if labels is None else LabelSpace("classes", 4)
     G, D = build(network, networks)(ImageShape(3, 16, 16, space))
     found = []
@@ -61,9 +69,16 @@ def test_rounds_are_the_same(network, labels):
         found.append(rounds(nets, game, labels))
     (wanted, plain), (stats, fast) = found
     assert stats == [pytest.approx(row, rel=1e-4, abs=1e-5) for row in wanted]
-    for name in plain.nets:
-        assert type(fast.nets[name].forward).__name__ == "Compiled"
-        torch.testing.assert_close(dict(fast.nets[name].named_parameters()), dict(plain.nets[name].named_parameters()))
+    for name, net in fast.nets.items():
+        assert type(net.forward).__name__ == "Compiled"
+        torch.testing.assert_close(dict(net.named_parameters()), dict(plain.nets[name].named_parameters()))
+        for weight, other in zip(net.parameters(), plain.nets[name].parameters(), strict=True):
+            assert weight.requires_grad
+            torch.testing.assert_close(weight.grad, other.grad)  # of its own player alone
+    gradient = fast.nets["D"].forward.gradient
+    assert gradient is not None
+    assert getattr(gradient, "__name__", "") != "plain_gradient"
+    assert "not compiled" not in caplog.text
 
 
 def test_features_and_hooks_see_what_inner_layers_give():
@@ -74,10 +89,11 @@ def test_features_and_hooks_see_what_inner_layers_give():
         assert torch.equal(found, wanted)
         assert torch.equal(*torch.autograd.grad([wanted.sum(), found.sum()], [net[1].bias, fast[1].bias]))
     assert torch.equal(fast(x), net(x))
-    inputs = []
-    with fast[3].register_forward_pre_hook(lambda layer, given: inputs.append(given[0])):
-        fast(x)
-    assert torch.equal(*inputs, wanted)
+    for register in (fast[3].register_forward_pre_hook, fast[3].register_forward_hook):
+        inputs = []
+        with register(lambda layer, given, *output, inputs=inputs: inputs.append(given[0])):
+            fast(x)
+        assert torch.equal(*inputs, wanted)
 
 
 def test_a_penalty_sees_the_discriminator_through_its_augmentation():
@@ -99,13 +115,48 @@ def test_a_copy_is_compiled_for_itself():
     assert torch.equal(net(x), before)
 
 
-def test_a_generator_in_the_discriminators_step_and_weights_of_others_get_no_gradient():
-    net = traced(nn.Sequential(nn.Linear(2, 1)))
-    x = torch.ones(1, 2, requires_grad=True)
-    net.requires_grad_(False)
-    net(x).sum().backward()
-    assert x.grad is not None
-    assert net[0].weight.grad is None
+def test_hooks_on_the_network_itself_count_for_penalties_too():
+    terms, x = [], torch.randn(4, 3)
+    net = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 1))
+    for D in (net, traced(copy.deepcopy(net))):
+        D.register_forward_hook(lambda layer, given, output: 2 * output)
+        terms.append(penalties.r1()(Critic(D), x, x))
+    torch.testing.assert_close(terms[1], terms[0])
+
+
+def test_a_hook_that_changes_what_a_layer_gives_is_refused():
+    net = traced(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1)))
+    with (
+        net[0].register_forward_hook(lambda layer, given, output: 2 * output),
+        pytest.raises(ValueError, match="has to be there before `compiled`"),
+    ):
+        net(torch.ones(1, 2))
+
+
+def test_a_network_is_compiled_once_and_not_recomputed():
+    for change in (recompute, traced):
+        with pytest.raises(ValueError, match="is compiled or recomputed already"):
+            compiled(change(nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))))
+
+
+@pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="there is no C++ compiler")
+def test_a_compiler_draws_the_same_random_numbers():
+    net = nn.Sequential(nn.Linear(2, 8), nn.Dropout(0.5), nn.Linear(8, 1))
+    fast, x, terms = compiled(copy.deepcopy(net)), torch.randn(4, 2), []
+    for D in (net, fast):
+        torch.manual_seed(1)
+        terms.append(D(x))
+    torch.testing.assert_close(terms[1], terms[0])
+    torch.testing.assert_close(*torch.autograd.grad((terms[0] + terms[1]).sum(), [net[0].weight, fast[0].weight]))
+
+
+def test_settings_of_ones_own():
+    assert compiling.settings() == {"dynamic": False, "options": {"fallback_random": True}}
+    assert compiling.settings(options={"max_autotune": True})["options"] == {
+        "fallback_random": True,
+        "max_autotune": True,
+    }
+    assert compiling.settings(mode="max-autotune") == {"dynamic": False, "mode": "max-autotune"}
 
 
 def test_a_gradient_through_layers_with_running_statistics_is_not_compiled_and_says_so(caplog):
@@ -146,6 +197,18 @@ def test_a_run_is_certified_resumed_exactly_and_as_good_as_any(asked, tmp_path):
     [*runs.Session(replace(asked, compile=False), tmp_path / "plain").train()]
     scores = [[*read_rows(tmp_path / name / "metrics.jsonl")][-1]["fd"] for name in ("whole", "plain")]
     assert scores[1] == pytest.approx(scores[0], rel=1e-2)
+
+
+def test_a_precision_that_falls_back_is_certified_compiled_too(asked, tmp_path, monkeypatch):
+    monkeypatch.setattr(choices, "choose_precision", lambda device: (BFLOAT16, "this machine has units for it"))
+    found = lambda probe, *_: Certificate(
+        probe.precision, {"d": float(probe.precision != "float32")}, False, probe.compile
+    )
+    monkeypatch.setattr(planning, "certify", found)
+    session = runs.Session(replace(asked, precision=None), tmp_path / "x")
+    assert session.plan.certificate == Certificate("float32", {"d": 0.0}, False, True)
+    assert (session.recipe.precision, session.recipe.compile) == ("float32", True)
+    assert session.plan.reasons["precision"].startswith("gradients in bfloat16, compiled, do not agree")
 
 
 def test_what_does_not_go_with_it_is_said_before(asked, tmp_path):

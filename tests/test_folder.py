@@ -46,9 +46,10 @@ def test_the_best_checkpoint_is_the_best_by_score(finished):
     assert load_checkpoint(out / "checkpoints" / "best.pt", CPU)["seen"] == best["seen"]
 
 
-def test_a_damaged_checkpoint_is_named(finished, tmp_path):
+@pytest.mark.parametrize("size", [0, 1000])
+def test_a_damaged_checkpoint_is_named(finished, tmp_path, size):
     file = tmp_path / "0000000004.pt"
-    file.write_bytes((finished[0] / "checkpoints" / "0000000024.pt").read_bytes()[:1000])
+    file.write_bytes((finished[0] / "checkpoints" / "0000000024.pt").read_bytes()[:size])
     with pytest.raises(
         ValueError, match=r"0000000004.pt cannot be read .* remove it to resume from an older checkpoint"
     ):

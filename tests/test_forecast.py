@@ -1,6 +1,8 @@
 """How long a run takes on this machine, and on how many threads it is fastest."""
 
 from dataclasses import replace
+from functools import partial
+from itertools import count
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from equipoise import presets, runs
 from equipoise.data import inspect
 from equipoise.recipe import Recipe
 from equipoise.runs import Session, forecast, planning
-from equipoise.runs.forecast import Pace
+from equipoise.runs.forecast import Pace, rounds
 from equipoise.runs.hardware import working
 from equipoise.runs.trial_batches import batch_of_noise
 
@@ -32,6 +34,22 @@ class TestForecast:
         took = 0.12 * (4 + forecast.MOST) / 5
         assert session.plan.pace.image == pytest.approx(took / (4 * d_steps))
         assert session.plan.pace.scored == pytest.approx(0.12 / 64)
+
+    def test_a_round_that_compiles_is_not_timed(self, arrays, tmp_path, monkeypatch):
+        played = {False: 0, True: 0}
+
+        def counted(assembled, stream, recipe):
+            for stats in rounds(assembled, stream, recipe):
+                played[recipe.compile] += 1
+                yield stats
+
+        monkeypatch.setattr("equipoise.runs.assemble.compiled", lambda net: net)
+        monkeypatch.setattr(forecast, "rounds", counted)
+        for compile in played:
+            monkeypatch.setattr(forecast, "_now", partial(lambda clock, *_: next(clock), count(0.0, 0.5)))
+            recipe = small(PLAIN, arrays, compile=compile)
+            assert Session(recipe, tmp_path / str(compile)).plan.pace.image == pytest.approx(0.5 / 4)
+        assert played[True] == played[False] + 1
 
     @pytest.mark.parametrize(("batch", "most"), [(32, 32), (4096, forecast.PIXELS // 20**2)])
     def test_large_batches_are_timed_with_few_images_and_their_memory_is_not_known(

@@ -11,8 +11,8 @@ from equipoise import metrics
 from equipoise.data import toys
 from equipoise.data.toys import grid, ring
 from equipoise.metrics import modes
-from equipoise.metrics.coverage import frequencies, reverse_kl
 from equipoise.metrics.features import classifier
+from equipoise.metrics.mode_coverage import frequencies, reverse_kl
 from equipoise.spec import build, names
 
 

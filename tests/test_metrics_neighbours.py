@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 from test_metrics import normal
 
-from equipoise.metrics import density_coverage, pairwise, precision_recall
-from equipoise.metrics.pairwise import nearest, spread
+from equipoise.metrics import density_coverage, distances, precision_recall
+from equipoise.metrics.distances import nearest, spread
 
 
 def reference(real: torch.Tensor, generated: torch.Tensor, k: int) -> dict[str, float]:
@@ -41,7 +41,7 @@ def ours(real, generated, k):
 @pytest.mark.parametrize("shift", [0.0, 1e3])
 @pytest.mark.parametrize(("n", "m", "d"), [(90, 70, 2), (40, 131, 64), (100, 100, 1)])
 def test_the_numbers_are_those_of_all_distances(monkeypatch, tile: int, shift: float, n: int, m: int, d: int) -> None:
-    monkeypatch.setattr(pairwise, "TILE", tile)
+    monkeypatch.setattr(distances, "TILE", tile)
     real, generated = normal(n, d, 1, shift), normal(m, d, 2, 0.3 + shift) * 1.0
     assert ours(real, generated, 4) == pytest.approx(reference(real, generated, 4), abs=1e-12)
 
@@ -51,7 +51,7 @@ def test_the_numbers_are_those_of_all_distances(monkeypatch, tile: int, shift: f
 def test_ties_are_outside(k: int, d: int, high: int, seed: int, tile: int) -> None:
     """Points of a lattice have many equal distances, whose squares are whole numbers."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pairwise, "TILE", tile)
+        patch.setattr(distances, "TILE", tile)
         draw = torch.Generator().manual_seed(seed)
         real, generated = (torch.randint(0, high, (n, d), generator=draw).float() for n in (23, 31))
         real[0] = high + 1  # one at least has no equal
@@ -75,7 +75,7 @@ def test_a_metric_of_the_same_rows_does_not_measure_again(monkeypatch) -> None:
     first = scored(precision_recall(5), normal(50, 4, 1), normal(50, 4, 2))
     expected = ours(normal(50, 4, 1), normal(50, 4, 2), 5)
     first.compute()
-    monkeypatch.setattr(pairwise.Pair, "tiles", None)
+    monkeypatch.setattr(distances.Pair, "tiles", None)
     second = density_coverage(5)
     second.sides = first.sides
     assert first.intervals().keys() == {"precision", "recall"}
@@ -84,12 +84,12 @@ def test_a_metric_of_the_same_rows_does_not_measure_again(monkeypatch) -> None:
 
 @pytest.mark.parametrize("shift", [0.0, 1e4])
 def test_the_nearest_are_those_of_all_distances(monkeypatch, shift: float) -> None:
-    monkeypatch.setattr(pairwise, "TILE", 32)
+    monkeypatch.setattr(distances, "TILE", 32)
     real, generated = normal(150, 20, 1, shift), normal(77, 20, 2, shift)
-    found, distances = nearest(real, generated, 3)
+    found, near = nearest(real, generated, 3)
     all_distances = cdist(generated.double().numpy(), real.double().numpy())
     assert (found.numpy() == np.argsort(all_distances, axis=1)[:, :3]).all()
-    np.testing.assert_allclose(distances, np.sort(all_distances, axis=1)[:, :3], rtol=1e-12)
+    np.testing.assert_allclose(near, np.sort(all_distances, axis=1)[:, :3], rtol=1e-12)
     own = np.sort(cdist(real.double().numpy(), real.double().numpy()), axis=1)[:, 1:4]
     np.testing.assert_allclose(spread(real, 3).sqrt(), own, rtol=1e-12)
 

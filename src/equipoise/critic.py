@@ -129,11 +129,14 @@ class Critic:
         return self.run(images).logits
 
     def gradient(self, images: Images) -> Images:
-        """The gradient of each sample's logit with respect to that sample, differentiable in D's weights and in images.
+        """The gradient of each sample's logit with respect to that sample, differentiable in the weights of D.
 
-        Of several heads and of maps the logit is the sum over heads of the mean over a head's values. D that is
-        compiled has a way of its own.
+        Of several heads and of maps the logit is the sum over heads of the mean over a head's values. Images that are
+        leaves and require a gradient are used as they are, so that a run which is remembered needs no second one; of
+        others, such as a generator's, a detached copy is used, so that no gradient reaches the generator. D whose
+        forward has an `input_gradient` of its own is asked for that: see `training.compiled`.
         """
+        images = images if images.requires_grad and images.is_leaf else images.detach().requires_grad_(True)
         compiled = getattr(getattr(self.D, "forward", None), "input_gradient", None)
         if compiled is None:
             return torch.autograd.grad(per_sample(self(images), len(images)).sum(), images, create_graph=True)[0]

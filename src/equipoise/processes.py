@@ -148,7 +148,7 @@ class World(NamedTuple):
 
 
 ALONE = World()
-_worlds = [ALONE]  # the active ones, the last one innermost
+_worlds = [ALONE]  # the active ones, innermost last; torch.compile cannot read a ContextVar
 
 
 def current() -> World:

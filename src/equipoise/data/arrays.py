@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int64, Shaped, UInt8
 
+from ..problems import one_line
 from ..ranges import BYTES, Range
-from .convert import one_line
 from .label_tables import LabelTable, attributes, classes, usable, vectors
 
 BUILTIN = Path(__file__).parent / "builtin" / "fashion_mnist.npz"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from .convert import one_line
+from ..problems import one_line
 from .label_tables import LabelTable, classes
 from .pickles import read_pickle
 

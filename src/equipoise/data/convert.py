@@ -12,6 +12,7 @@ from jaxtyping import Float, Float32, Num, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..checks import check_choice
+from ..problems import one_line
 from ..ranges import BYTES, Range
 
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
@@ -140,11 +141,6 @@ def _opened(content: bytes, name: str) -> Iterator[Image.Image]:
         raise BrokenImage(f"{name}: {reason}") from None
     except Exception as error:  # a corrupt file can make Pillow raise nearly anything
         raise BrokenImage(f"{name}: {one_line(error)}") from None
-
-
-def one_line(error: Exception) -> str:
-    """What an error says, without line breaks."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _is_see_through(image: Image.Image) -> bool:

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .convert import one_line
+from ..problems import one_line
 from .label_tables import LabelTable, classes, named_classes
 
 HUB = "hf://"

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .convert import one_line
+from ..problems import one_line
 from .label_tables import LARGEST, LabelTable, attributes, named_classes, vectors
 from .readers import Files
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .convert import one_line
+from ..problems import one_line
 
 
 def read_pickle(content: bytes, name: str) -> dict[bytes, Any]:

@@ -11,8 +11,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Real, Shaped, UInt8
 
+from ..problems import one_line
 from ..ranges import BYTES, Range
-from .convert import BrokenImage, Format, Look, convert_array, convert_floats, decode, look, one_line
+from .convert import BrokenImage, Format, Look, convert_array, convert_floats, decode, look
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 LARGEST_FILE = 2**30

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from tarfile import TarError
 from typing import Any, TypeVar
 
-from .convert import one_line
+from ..problems import one_line
 
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+")
 NUMBERS = re.compile(r"\{(\d+)\.\.(\d+)\}")

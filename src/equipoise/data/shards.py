@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, TypeVar
 
 from .. import cache
+from ..problems import one_line
 from ..writing import write_whole
-from .convert import one_line
 from .label_tables import LabelTable, named_classes
 from .readers import SUFFIXES, Files
 from .remote import RemoteFile

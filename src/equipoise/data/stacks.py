@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageSequence
 
-from .convert import eight_bit, one_line
+from ..problems import one_line
+from .convert import eight_bit
 
 SIXTEEN_BITS = [0.0, 65535.0]
 

@@ -13,7 +13,6 @@ True
 from . import features
 from .accuracy import cas
 from .copies import memorization
-from .coverage import modes
 from .evaluation import evaluate
 from .frechet import fd, fd_infinity, fid, intra_fd
 from .generation import to_uint8
@@ -22,6 +21,7 @@ from .kernel import kid
 from .labelled import classifier_scores
 from .lpips import lpips_diversity
 from .metric import GeneratorMetric, Metric, SetMetric, Subject
+from .mode_coverage import modes
 from .neighbours import density_coverage, precision_recall
 from .path_length import ppl
 from .polygon import polygon

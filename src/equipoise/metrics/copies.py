@@ -8,13 +8,13 @@ from torch import Tensor
 
 from ..checks import check_range
 from ..numerics import wide
+from .distances import TILE, nearest
 from .frechet import are_enough, distance, leaving_out
 from .full_precision import exact
 from .intervals import jackknife, of_mean, of_share
 from .kept import GROUPS, MomentGroups, Rows, once
 from .metric import Intervals, SetMetric, Values, pair_of_rows, rows
 from .neighbours import radii
-from .pairwise import TILE, nearest
 
 COPIES = 0.1  # cosine distance below which an average is that of copies
 

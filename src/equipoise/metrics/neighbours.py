@@ -8,11 +8,11 @@ from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from ..checks import check_range
+from .distances import Pair, balls, spread
 from .full_precision import exact
 from .intervals import of_mean, of_share
 from .kept import Rows, once
 from .metric import Intervals, SetMetric, Values, pair_of_rows, rows
-from .pairwise import Pair, balls, spread
 
 SHARED = 5  # neighbours that are found for all metrics at once
 

@@ -26,13 +26,7 @@ SIDES: dict[str, Callable[[Norms], Norms]] = {
 
 
 def gradient(critic: CriticLike, images: Images) -> Images:
-    """The gradient of each sample's logit with respect to that sample, differentiable in the critic's weights.
-
-    Of several heads and of maps the logit is the sum over heads of the mean over a head's values. Images that are
-    leaves and require a gradient are used as they are, so that a critic which remembers them needs no second run; of
-    others, such as a generator's, a detached copy is used, so that no gradient reaches the generator.
-    """
-    images = images if images.requires_grad and images.is_leaf else images.detach().requires_grad_(True)
+    """`Critic.gradient`: of each sample's logit with respect to that sample, differentiable in the critic's weights."""
     return Critic.of(critic).gradient(images)
 
 

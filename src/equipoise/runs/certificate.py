@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import repeat
-from math import isfinite
+from math import isfinite, prod
 from typing import Any, NamedTuple
 
 import torch
@@ -19,6 +19,7 @@ TOLERANCE = {"float32": 1e-3, "tf32": 0.05, "float16": 0.2, "bfloat16": 0.5}
 MOST = 16  # images of a probe
 FACTORS = (2.0**16, 2.0**12, 2.0**8, 2.0**4, 1.0)  # of losses in float16
 Dropping = nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Dropout3d
+GOLDEN = (5**0.5 - 1) / 2  # whose multiples are spread evenly over [0, 1), one after the other
 STILL = 1e-30  # a learning rate under which no weight moves
 
 
@@ -147,7 +148,7 @@ def dropping(module: Dropping) -> Callable[[Tensor], Tensor]:
             return x
         torch.rand(1, device=x.device)  # consistency_term asks whether there was a draw
         shape = (*x.shape[:2], *[1] * (x.ndim - 2)) if of_channels else x.shape
-        kept = torch.rand(shape, device=x.device, generator=torch.Generator(x.device).manual_seed(0)) >= module.p
-        return x * kept.to(x.dtype) / (1 - module.p)
+        numbers = torch.arange(1, prod(shape) + 1, device=x.device, dtype=torch.float64) * GOLDEN % 1
+        return x * (numbers >= module.p).view(shape).to(x.dtype) / (1 - module.p)
 
     return forward

@@ -19,7 +19,7 @@ from ..schedules import at
 from ..spec import find, name_of, parse
 from ..training.precision import choose as choose_precision
 from .forecast import Pace, per_second
-from .regimes import FALLING, Choice, regime
+from .regimes import FALLING, SMALL, Choice, regime
 from .warm_start import taken
 
 LARGEST = 128  # pixels; larger images have to be asked for
@@ -47,7 +47,7 @@ def choose(
         "size": lambda now: _size(source),
         "channels": lambda now: _channels(source),
         "range": lambda now: _range(source),
-        "g_condition": lambda now: _g_condition(now, device),
+        "g_condition": lambda now: _g_condition(now, device),  # while the network is open
         "network": lambda now: regime(now, device).network,
         "loss": lambda now: regime(now, device).loss,
         "batch": lambda now: _batch(now, source, device),
@@ -192,7 +192,7 @@ def _penalties(recipe: Recipe, device: torch.device) -> Choice:
     kind, how = ("approximate_r", "; without the second derivative") if recipe.shard else ("r", "")
     names = [f"{kind}{side}" for side in ((1, 2) if known(recipe.loss) == "relativistic" else (1,))]
     suits = regime(recipe, device)
-    weight = round(suits.penalty.value * max(1.0, _side(recipe) / 32) ** 2, 1)
+    weight = round(suits.penalty.value * max(1.0, _side(recipe) / SMALL) ** 2, 1)
     lazy = f", every={suits.penalty_every}" if suits.penalty_every > 1 else ""
     return Choice(tuple(f"{name}(weight={weight!r}{lazy})" for name in names), f"{suits.penalty.reason}{how}")
 

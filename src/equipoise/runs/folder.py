@@ -11,6 +11,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from ..data import Meaning
+from ..problems import one_line
 from ..processes import Parted
 from ..recipe import Recipe
 from ..writing import NotWritten, naming, write_whole
@@ -134,8 +135,8 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # torch raises many kinds for a damaged file
-        reason = str(error).splitlines()[0]
-        raise Unusable(f"{path} cannot be read ({reason}); remove it to resume from an older checkpoint") from None
+        problem = f"{path} cannot be read ({one_line(error)})"
+        raise Unusable(f"{problem}; remove it to resume from an older checkpoint") from None
     return state
 
 

@@ -131,6 +131,9 @@ def _of_images(
     state, batch = assembled.state, min(_batch(assembled, start), _enough(assembled, recipe, device, start))
     noise = batch_of_noise(replace(recipe, batch=batch), labels, device)
     stream = rounds(assembled, repeat(noise), recipe)
+    state.seen = start
+    if recipe.compile:
+        next(stream)  # which compiles
     state.seen, marks = start, [now()]
     while len(marks) <= ROUNDS and marks[-1] - marks[0] < most * (LONGER if len(marks) <= FEWEST else 1):
         next(stream)

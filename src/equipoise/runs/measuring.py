@@ -11,12 +11,12 @@ from .. import instruments
 from ..critic import Critic
 from ..instruments import Readings, undisturbed
 from ..metrics.generation import generate, latents
+from ..problems import one_line
 from ..ranges import BYTES
 from ..spec import build, name_of
 from ..training import role
 from .outputs import FromImages, Output, translated
 from .real_images import real_order
-from .rehearsal import in_one_line
 
 MEASURED = 64  # real images, and as many generated ones
 LISTED = 64  # values that are kept of a longer list, evenly chosen
@@ -130,7 +130,7 @@ def held_to(instrument: Measure, net: nn.Module, inputs: Inputs) -> Readings:
     except ValueError:
         raise
     except Exception as error:  # whatever a user's own network or instrument may raise
-        raise ValueError(f"{type(error).__name__}: {in_one_line(error)}") from error
+        raise ValueError(f"{type(error).__name__}: {one_line(error)}") from error
     return {name: few(value) for name, value in readings.items()} if is_of_weights(instrument) else readings
 
 

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from ..metrics.pairwise import nearest
+from ..metrics.distances import nearest
 from .outputs import Output
 from .pictures import grid
 from .real_images import real_order

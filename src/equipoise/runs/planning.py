@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from ..data import DomainSources, Source
+from ..problems import one_line
 from ..processes import World
 from ..recipe import Recipe, differences, known
 from ..watching import Watch
@@ -130,7 +131,8 @@ class Plan:
     def certify(self) -> None:
         """Compares gradients with those in plain float32, which takes the place of a precision that was left open.
 
-        Raises ValueError for a network whose blocks do something else when they run again.
+        Raises ValueError for networks that do something else where they are recomputed or compiled, and for some that
+        cannot be.
         """
         if not needs(self.recipe):
             return
@@ -145,15 +147,16 @@ class Plan:
         except RuntimeError as error:  # where there is no memory for float32, gradients are not compared
             if not out_of_memory(error):
                 if probe.compile:
-                    problem = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+                    problem = f"{type(error).__name__}: {one_line(error)}"
                     raise ValueError(f"this cannot be compiled here, leave --compile out: {problem}") from error
                 raise
             return
         finally:
             forget_peak(self.device)
-        if not self.certificate.agrees and self.asked.precision is None:
+        if not self.certificate.agrees and self.asked.precision is None and self.recipe.precision != "float32":
             self.recipe = replace(self.recipe, precision="float32")
             self.reasons["precision"] = str(self.certificate)
+            self.certify()
 
     def fit(self) -> Pace:
         """The pace; in more pieces where a batch needs more memory than there is, if they are left open."""

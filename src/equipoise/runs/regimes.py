@@ -21,7 +21,7 @@ class Regime(NamedTuple):
     loss: Choice
     batch: Choice
     penalty: Choice
-    """The weight of R1 at 32 pixels and below, and with a relativistic loss of R2; it grows with the area."""
+    """The weight of R1 of small images, and with a relativistic loss of R2; it grows with the area."""
     penalty_every: int
     """Steps of the discriminator for one with penalties."""
     rate: Choice
@@ -34,9 +34,10 @@ class Regime(NamedTuple):
     """How this generator is conditioned, where it is not the network's usual way."""
 
 
+SMALL, LARGE = 32, 96  # pixels: up to the first, above the second
 FALLING = Choice("decay(1e-3, share=0.5)", "falls to 0 over the second half")
-POINTS = Regime(
-    network=Choice("mlp(width=128, z_dim={channels})", "points have no space to convolve over"),
+POINTS = Regime(  # of two dimensions
+    network=Choice("mlp(width=128, z_dim=2)", "points have no space to convolve over"),
     loss=Choice("relativistic", "with R1 and R2 it finds all modes of points"),
     batch=Choice(128, "points are small"),
     penalty=Choice(0.1, "as much as lets the generator settle"),
@@ -65,12 +66,8 @@ CPU = Regime(
     longest=20,
     g_condition=Choice("self_modulation", "classes come apart soonest so, and stay varied"),
 )
-CPU_LARGE = CPU._replace(  # images of more than 96 pixels
-    batch=Choice(8, "smaller still where images are large: more steps in the same time")
-)
-CPU_SMALL = CPU._replace(  # of at most 32
-    rate=Choice("decay(2e-3, share=0.5)", "narrow networks learn small images fastest so")
-)
+CPU_LARGE = CPU._replace(batch=Choice(8, "smaller still where images are large: more steps in the same time"))
+CPU_SMALL = CPU._replace(rate=Choice("decay(2e-3, share=0.5)", "narrow networks learn small images fastest so"))
 CPU_SMALL_GREY = CPU_SMALL._replace(network=Choice(_NARROW.format(""), _FAST))
 
 
@@ -78,10 +75,10 @@ def regime(recipe: Recipe, device: torch.device) -> Regime:
     """The one for images of this size and so many channels, here."""
     side, channels = min(known(recipe.height_width())), known(recipe.channels)
     if side == 1:
-        network = POINTS.network.value.format(channels=max(2, channels))
-        return POINTS._replace(network=POINTS.network._replace(value=network))
+        network = POINTS.network._replace(value=f"mlp(width=128, z_dim={max(2, channels)})")
+        return POINTS._replace(network=network)
     if device.type == "cuda":
         return GPU
-    if side > 32:
-        return CPU_LARGE if side > 96 else CPU
+    if side > SMALL:
+        return CPU_LARGE if side > LARGE else CPU
     return CPU_SMALL if channels > 1 else CPU_SMALL_GREY

@@ -15,6 +15,7 @@ from .. import games
 from ..critic import Critic, ask, generate
 from ..labels import LabelSpace
 from ..networks.growing import shown
+from ..problems import one_line
 from ..recipe import Recipe, known
 from ..spec import find
 from ..training import Batch, Players, Stats
@@ -53,7 +54,7 @@ def rehearse(recipe: Recipe, labels: LabelSpace, device: torch.device) -> None:
     except Exception as error:  # whatever a user's own file may raise
         if out_of_memory(error):
             raise
-        raise ValueError(f"these parts do not work together: {type(error).__name__}: {in_one_line(error)}") from error
+        raise ValueError(f"these parts do not work together: {type(error).__name__}: {one_line(error)}") from error
 
 
 def rehearse_adversarial(assembled: Assembled, recipe: Recipe, batch: Batch, labels: LabelSpace) -> None:
@@ -217,8 +218,3 @@ def check_g_penalties(assembled: Assembled, recipe: Recipe, images: Tensor, labe
         reached = value.requires_grad and torch.autograd.grad(value, weights, allow_unused=True, retain_graph=True)
         if not reached or all(gradient is None for gradient in reached):
             raise ValueError(f"{name} has no gradient in the generator: it is one of the discriminator's --penalties")
-
-
-def in_one_line(error: Exception) -> str:
-    """What an error says, in one line."""
-    return (str(error).splitlines() or [""])[0]

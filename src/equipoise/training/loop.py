@@ -1,12 +1,12 @@
 """The loop: a generator of rounds, in which the players of a game take turns."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..checks import check_range
 from ..layers.whole_batch import synchronize
@@ -20,7 +20,7 @@ from .hidden import check_kept
 from .loss_scale import LossScale
 from .player import Batch, Player, Players, Turn
 from .precision import FLOAT32, Precision
-from .sharding import moving_alone, norm
+from .sharding import norm
 from .state import State
 from .statistics import Means, Stats, adapted
 
@@ -97,8 +97,7 @@ def move(
     """One update of a player of that name; its terms and the norm of its gradient.
 
     Gradients reach the player's own weights alone, so that no other network has to be frozen, but where weights are
-    sharded or a network is compiled, whose backward is for all weights that ask for one. Gradients that overflow in
-    float16 are no update and have no norm.
+    sharded or a network is compiled. Gradients that overflow in float16 are no update and have no norm.
     """
     optimizer = state.optimizers[name]
     scale = cast(LossScale, state.scales[name]) if precision.needs_scale else None
@@ -132,6 +131,23 @@ def move(
     if scale is None or usable or scale.exhausted:  # an overflow has no norm, unless it is none of the factor's
         stats["gradient"] = norm(gradients).to(turn.device)
     return stats
+
+
+@contextmanager
+def moving_alone(weights: Iterable[Tensor], nets: nn.Module) -> Iterator[None]:
+    """Within, no other weights ask for a gradient.
+
+    A backward cannot choose among sharded weights, and of a compiled network it is for all that asked for one.
+    """
+    own = {id(weight) for weight in weights}
+    others = [weight for weight in nets.parameters() if weight.requires_grad and id(weight) not in own]
+    try:
+        for weight in others:
+            weight.requires_grad_(False)
+        yield
+    finally:
+        for weight in others:
+            weight.requires_grad_(True)
 
 
 def train(module: nn.Module) -> None:

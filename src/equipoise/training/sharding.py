@@ -1,7 +1,6 @@
 """Networks that no single device can hold: their weights are sharded over the processes (FSDP2)."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from warnings import filterwarnings
 
@@ -71,20 +70,6 @@ def norm(gradients: Sequence[Tensor]) -> Tensor:
     kinds = ([x for x in gradients if is_sharded(x) == kind] for kind in (True, False))
     found = [unsharded(nn.utils.get_total_norm(kind)) for kind in kinds if kind]
     return torch.stack(found).norm() if found else torch.zeros(())
-
-
-@contextmanager
-def moving_alone(weights: Iterable[Tensor], nets: nn.Module) -> Iterator[None]:
-    """Within, no other weights are learnt: a backward cannot choose among weights sharded, or in a compiled network."""
-    own = {id(weight) for weight in weights}
-    others = [weight for weight in nets.parameters() if weight.requires_grad and id(weight) not in own]
-    try:
-        for weight in others:
-            weight.requires_grad_(False)
-        yield
-    finally:
-        for weight in others:
-            weight.requires_grad_(True)
 
 
 def gathered(part: Any) -> Any:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from jaxtyping import Float, Float64, Int64, Real
 from numpy import ndarray
 
-from ...metrics.coverage import Points
+from ...metrics.mode_coverage import Points
 from ...ranges import Range
 
 POINTS, HELD_OUT = 100_000, 10_000
