@@ -102,7 +102,7 @@ RUNS = {
         images=200_000,
         every=50_000,
         note="Weights clipped at 0.01, as in the paper, at rates of 5e-4 that do not fall: 4.8 after 50,000, 5.3 after "
-        "200,000; at 0.1 as at 0.05. G has 5,000 steps here, the paper's 200,000; a clipped critic is too simple, as "
+        "200,000; at 0.1 as at 0.05. G has 5,000 steps here, in the preset 100,000; a clipped critic is too simple, as "
         "WGAN-GP's authors say.",
     ),
     "wn-gan": Run(
