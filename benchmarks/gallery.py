@@ -49,7 +49,7 @@ RUNS = {
         note="By momentum, as in the paper: FD 13.0 at learning rates of 0.02 and batches of 16, 7.99 in batches of 8. "
         "By Adam 6.9, and 3.3 with noise below one grey level added to the reals, without which D wins in the end. "
         "The pixels of fully connected networks are learnt one by one, hence the noise: three layers and twice the "
-        "width are no better, 3.8 and 3.4, nor is more time, 3.1 after 100,000 images.",
+        "width are no better, 3.8 and 3.4, and more time helps little: 3.1 after 100,000 images.",
     ),
     "dcgan": Run(
         "--network 'dcgan(g_width=16, d_width=16)' --batch 32 " + falling("5e-4", "5e-4"), images=200_000, every=50_000
