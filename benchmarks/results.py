@@ -64,10 +64,10 @@ RUNS = {
     "cifar-long": Run(
         f"{CIFAR} --images 2500000 --network \"dcgan(g_width=32, d_width=32, d_feature_norm='none', d_gain=0.7, "
         "upsampling='nearest')\" --batch 32",
-        note="An hour of one core, in pieces over days, with networks twice as wide. Dogs, horses, deer, cars, lorries "
-        "and airplanes can be told, many with a leg too many or too few. Of 10,000 images FD (mobilenet) is 260 (256 to "
-        "264), FD (resnet56) 6.41 (6.28 to 6.55) and the Inception score of a ResNet-56 6.59 (6.51 to 6.68); of the "
-        "10,000 test images 26, 0.05 and 9.46.",
+        note="An hour of one core, in pieces over days, with networks twice as wide. Dogs, horses, deer, cars, "
+        "lorries and airplanes can be told, many with a leg too many or too few. Of 10,000 images FD (mobilenet) is "
+        "260 (256 to 264), FD (resnet56) 6.41 (6.28 to 6.55) and the Inception score of a ResNet-56 6.59 (6.51 to "
+        "6.68); of the 10,000 test images 26, 0.05 and 9.46.",
     ),
     "cifar-classes": Run(
         f"{CIFAR} --labels --minutes 10",
