@@ -37,6 +37,7 @@ SHARED = {
     "labels",
     "numerics",
     "parts",
+    "problems",
     "processes",
     "profiling",
     "randomness",
@@ -46,7 +47,6 @@ SHARED = {
     "trees",
     "watching",
     "weights",
-    "problems",
     "writing",
 }  # what several kinds are written in
 LAYERS = [  # a module imports only from layers above its own

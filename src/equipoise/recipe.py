@@ -282,21 +282,3 @@ def differences(new: Recipe, old: Recipe) -> list[str]:
     """What `new` asks for that `old` does not hold, one line a field; fields of `new` left open do not count."""
     pairs = ((f.name, getattr(new, f.name), getattr(old, f.name)) for f in fields(new))
     return [f"{name}: {was!r} there, {now!r} here" for name, now, was in pairs if now is not None and now != was]
-
-
-def as_flags(choices: Mapping[str, Any]) -> list[str]:
-    """Fields and their values as words of `equipoise train`.
-
-    >>> as_flags({"range": "-3:5", "mirror": False, "penalties": ["r1(weight=3.0)", "lecam"], "batch": 2048})
-    ['--range=-3:5', '--no-mirror', '--penalties', 'r1(weight=3.0)', 'lecam', '--batch', '2048']
-    """
-    words: list[str] = []
-    for name, value in choices.items():
-        flag, parts = name.replace("_", "-"), [str(part) for part in (value if isinstance(value, list) else [value])]
-        if isinstance(value, bool):
-            words.append(f"--{flag}" if value else f"--no-{flag}")
-        elif len(parts) == 1 and parts[0].startswith("-"):
-            words.append(f"--{flag}={parts[0]}")
-        else:
-            words += [f"--{flag}", *parts]
-    return words

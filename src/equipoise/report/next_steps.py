@@ -1,10 +1,10 @@
 """The commands that can follow on a run folder."""
 
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
 from .. import presets
-from ..recipe import as_flags
 from .record import Record
 
 
@@ -32,3 +32,21 @@ def typed(record: Record) -> str:
     fields = given(record)
     data = [str(fields.pop("data"))] if "data" in fields else []
     return "".join(f"{shlex.quote(word)} " for word in [*data, *as_flags(fields)])
+
+
+def as_flags(choices: Mapping[str, Any]) -> list[str]:
+    """Fields and their values as words of `equipoise train`.
+
+    >>> as_flags({"range": "-3:5", "mirror": False, "penalties": ["r1(weight=3.0)", "lecam"], "batch": 2048})
+    ['--range=-3:5', '--no-mirror', '--penalties', 'r1(weight=3.0)', 'lecam', '--batch', '2048']
+    """
+    words: list[str] = []
+    for name, value in choices.items():
+        flag, parts = name.replace("_", "-"), [str(part) for part in (value if isinstance(value, list) else [value])]
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        elif len(parts) == 1 and parts[0].startswith("-"):
+            words.append(f"--{flag}={parts[0]}")
+        else:
+            words += [f"--{flag}", *parts]
+    return words

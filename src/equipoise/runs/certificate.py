@@ -46,8 +46,7 @@ class Certificate(NamedTuple):
     def __str__(self) -> str:
         found = ", ".join(f"{name} {error:.2g}" for name, error in self.errors.items())
         verb = "agree" if self.agrees else "do not agree"
-        done = [word for word, said in (("recomputed", self.recompute), ("compiled", self.compile)) if said]
-        way = ", ".join([self.precision, *done, ""]).strip() if done else self.precision
+        way = self.precision + ", recomputed," * self.recompute + ", compiled," * self.compile
         return f"gradients in {way} {verb} with those in float32: relative errors {found}"
 
 

@@ -16,6 +16,7 @@ from ..critic import ask, per_sample, taken_apart
 
 log = getLogger("equipoise.training")
 Seen = tuple[int, Any, Any]
+"""The number of a layer, what it has taken and what it has given."""
 
 
 def compiled(net: nn.Module, **how: Any) -> nn.Module:

@@ -11,7 +11,7 @@ from tyro.conf import Positional
 
 from ... import presets, report, study
 from ...checks import check_range
-from ...recipe import as_flags
+from ...report.next_steps import as_flags
 from ...report.numbers import value
 from ...report.study_results import results
 from ...runs.paths import located
