@@ -68,10 +68,12 @@ class World(NamedTuple):
         """The mean of the gradients over all processes; a process without one counts as 0, unless none has one."""
         if self.size == 1 or not weights:
             return
-        known = torch.tensor([weight.grad is not None for weight in weights]).to(weights[0])
+        mine = [weight.grad is not None for weight in weights]
+        known = torch.tensor(mine).to(weights[0])
         gradients = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
         self.average([*gradients, known])
-        for weight, gradient, share in zip(weights, gradients, known.tolist(), strict=True):
+        shares = mine if all(mine) else known.tolist()  # reading them has the device wait
+        for weight, gradient, share in zip(weights, gradients, shares, strict=True):
             weight.grad = gradient if share else None
 
     def agree(self, tensors: Sequence[Tensor]) -> None:

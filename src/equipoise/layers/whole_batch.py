@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..numerics import wide
-from ..processes import current, mean_of_all
+from ..processes import current, whole
 
 Features = Float[Tensor, "b c *space"]
 
@@ -23,14 +23,16 @@ class AnyBatchNorm(nn.BatchNorm2d):
         return self.over_processes(x) if of_batch and current().size > 1 else super().forward(x)
 
     def over_processes(self, x: Features) -> Features:
-        """The same with the moments of all processes."""
+        """The same with the moments of all processes, in one message: variances add up with those of the means."""
         per_channel = (1, -1, *[1] * (x.dim() - 2))
         samples = [0, *range(2, x.dim())]
-        center = mean_of_all(wide(x).mean(samples))
-        centred = wide(x) - center.view(per_channel)
-        variance = mean_of_all(centred.square().mean(samples))
+        of_share = torch.stack([wide(x).mean(samples), wide(x).var(samples, correction=0)])
+        means, variances = whole(of_share[None]).unbind(1)
+        center = means.mean(0)
+        variance = (variances + (means - center).square()).mean(0)
         if self.training and self.running_mean is not None:
             self.follow(center.detach(), variance.detach(), current().size * x.numel() // x.shape[1])
+        centred = wide(x) - center.view(per_channel)
         scaled = centred * (variance + self.eps).rsqrt().view(per_channel)
         if self.affine:
             scaled = scaled * self.weight.view(per_channel) + self.bias.view(per_channel)
