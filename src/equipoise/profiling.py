@@ -4,7 +4,6 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from contextvars import ContextVar
 from typing import NamedTuple
 
 import torch
@@ -41,12 +40,13 @@ class Profile:
     @contextmanager
     def taken(self) -> Iterator[None]:
         """Within, spans are timed."""
-        token, self.mark = _current.set(self), self.now()
+        _profiles.append(self)
+        self.mark = self.now()
         try:
             yield
         finally:
             self.charge()
-            _current.reset(token)
+            _profiles.pop()
 
     @contextmanager
     def span(self, name: str) -> Iterator[None]:
@@ -79,10 +79,9 @@ class Profile:
         return sorted(found, key=lambda share: -share.seconds)
 
 
-_current: ContextVar[Profile | None] = ContextVar("profile", default=None)
+_profiles: list[Profile] = []  # the active ones, innermost last; backward on a GPU has a thread of its own
 
 
 def span(name: str) -> AbstractContextManager[None]:
     """Work of one kind, timed where a profile is taken."""
-    profile = _current.get()
-    return nullcontext() if profile is None else profile.span(name)
+    return _profiles[-1].span(name) if _profiles else nullcontext()
