@@ -4,7 +4,7 @@ The arrays w00, b00, w01... are those of Google's mobilenet_v2_1.0_224 for Tenso
 weights as [out, height, width, in], those of depthwise convolutions as [1, height, width, channels]. They were
 quantised: the values of an array are at most 256 neighbours among the multiples of one number.
 
-python scripts/pack_mobilenet.py mobilenet_v2_imagenet.npz [target.safetensors]
+python scripts/pack_mobilenet.py mobilenet_v2_imagenet.npz target.safetensors
 """
 
 import argparse
@@ -21,7 +21,7 @@ from equipoise.metrics.features import mobilenet_v2
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("arrays", type=Path)
-    parser.add_argument("target", type=Path, nargs="?", default=mobilenet_v2.WEIGHTS)
+    parser.add_argument("target", type=Path, help=f"what comes along: {mobilenet_v2.WEIGHTS.name}")
     options = parser.parse_args()
     save_file(packed(options.arrays), options.target)
     print(f"{options.target.name}: {options.target.stat().st_size:,} bytes")

@@ -1,6 +1,6 @@
 """Trains the classifier behind the `builtin` features from the built-in Fashion-MNIST images, in minutes on one core.
 
-python scripts/train_classifier.py [target.safetensors] [--epochs 24] [--images 10000]
+python scripts/train_classifier.py target.safetensors [--epochs 24] [--images 10000]
 """
 
 import argparse
@@ -19,7 +19,7 @@ BATCH, PEAK = 100, 0.004
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("target", type=Path, nargs="?", default=classifier.WEIGHTS)
+    parser.add_argument("target", type=Path, help=f"what comes along: {classifier.WEIGHTS.name}")
     parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--images", type=int, help="the first so many alone, for a trial")
     options = parser.parse_args()

@@ -129,6 +129,7 @@ def test_where_there_is_no_memory_for_float32_nothing_is_compared(asked, tmp_pat
     session = Session(asked(precision="bfloat16"), tmp_path / "x")
     assert session.plan.certificate is None
     assert session.recipe.precision == "bfloat16"
+    assert session.plan.reasons["precision"].startswith("gradients are not compared with those in float32")
 
 
 def test_a_probe_is_no_larger_than_a_piece():

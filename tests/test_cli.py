@@ -365,7 +365,7 @@ class TestSample:
 
     def test_an_unknown_picture_format_is_named(self, run, tmp_path, capsys):
         assert self.sample(run, tmp_path / "x.foo") == 1
-        assert "unknown file extension: .foo" in capsys.readouterr().err
+        assert "x.foo cannot be written: --out is a picture (.png, .jpg...)," in capsys.readouterr().err
 
 
 def test_evaluate_prints_the_card(run, capsys):

@@ -118,6 +118,11 @@ class TestShards:
         with pytest.raises(ValueError, match=r"2\.png: not an image"):
             load(path, GREY, strict=True)
 
+    @pytest.mark.parametrize("name", ["/abs/x.png", "../x.png", "a/../../x.png"])
+    def test_members_that_would_be_written_elsewhere(self, tmp_path, name):
+        with pytest.raises(ValueError, match=r"x\.tar has an unsafe member"):
+            inspect(pack(tmp_path / "x.tar", {"ok.png": png(0), name: png(1)}))
+
     def test_what_is_no_tar(self, tmp_path, shards):
         (tmp_path / "bad.tar").write_bytes(b"nonsense" * 200)
         (tmp_path / "cut.tar").write_bytes((shards / "part-0.tar").read_bytes()[:700])

@@ -138,6 +138,17 @@ def test_an_open_interval_is_chosen_where_there_are_instruments(arrays, tmp_path
     assert Session(replace(recipe, instruments=("spectrum",)), tmp_path / "x").recipe.instruments_every == 10
 
 
+def test_an_instrument_that_measures_nothing_any_more_is_named_once(measured, caplog):
+    session = Session(RunFolder(measured).recipe(), measured)
+
+    def broken(*given):
+        raise ValueError("there is nothing to see")
+
+    session.bench.instruments = {"spectrum": broken}
+    assert session.bench.measure(session.state.nets) == session.bench.measure(session.state.nets) == {}
+    assert caplog.messages == ["spectrum could not be measured: there is nothing to see"]
+
+
 def test_networks_that_broke_are_left_out_of_a_row(measured):
     session = Session(RunFolder(measured).recipe(), measured)
     with torch.no_grad():

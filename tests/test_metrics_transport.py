@@ -85,5 +85,5 @@ def test_the_first_rows_alone_are_moved() -> None:
 
 def test_without_pot_it_says_what_to_install(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "ot", None)
-    with pytest.raises(ValueError, match=r"wasserstein needs POT: pip install 'equipoise\[transport\]'"):
+    with pytest.raises(ValueError, match=r"unequal numbers of points need POT: pip install 'equipoise\[transport\]'"):
         plan(normal(4, 2), normal(4, 2))

@@ -1,8 +1,12 @@
 """Images from a trained generator: a seed gives its images, whatever the count."""
 
+import json
+import shutil
+from contextlib import chdir
+
 import pytest
 import torch
-from small_runs import finish, small
+from small_runs import PLAIN, finish, small
 
 from equipoise import presets, runs
 from equipoise.metrics.generation import latents, to_uint8
@@ -39,8 +43,25 @@ class TestSampler:
 
     def test_a_foreign_checkpoint_is_refused(self, finished, tmp_path):
         torch.save({"weights": torch.zeros(3)}, tmp_path / "foreign.pt")
-        with pytest.raises(ValueError, match=r"foreign.pt is not a checkpoint of"):
+        with pytest.raises(ValueError, match=r"foreign.pt is not a checkpoint of .*'seen'"):
             runs.Sampler(finished[0], checkpoint=str(tmp_path / "foreign.pt"))
+
+    def test_code_that_comes_along_with_a_run_is_not_executed(self, finished, tmp_path):
+        run, told = tmp_path / "run", tmp_path / "executed"
+        shutil.copytree(finished[0], run)
+        (run / "evil.py").write_text(f"open({str(told)!r}, 'w')")
+        for file in (run / "evil.py", "evil.py", run / "x" / ".." / "evil.py"):
+            context = json.loads((run / "recipe.json").read_text())
+            context["recipe"]["network"] = f"{file}:net"
+            (run / "recipe.json").write_text(json.dumps(context))
+            with chdir(run), pytest.raises(ValueError, match=r"evil\.py, and code in a run folder is not executed"):
+                runs.Sampler(run)
+            assert not told.exists()
+
+    def test_a_run_with_code_in_its_own_folder_is_refused_before_it_starts(self, arrays, tmp_path):
+        with pytest.raises(ValueError, match=r"loss\.py, and code in a run folder is not executed"):
+            finish(small(PLAIN, arrays, loss=f"{tmp_path}/x/loss.py:mine"), tmp_path / "x")
+        assert not (tmp_path / "x").exists()
 
     def test_truncation_bounds_the_latents(self, finished):
         G = runs.Sampler(finished[0]).net

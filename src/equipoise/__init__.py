@@ -1,7 +1,7 @@
 """Train generative adversarial networks that stay stable.
 
 Parts for a GAN of your own: `losses`, `penalties`, `norms`, `constraints`, `layers`, `activations`, `augment`,
-`networks`, `optimizers`, `schedules`, `metrics`; and for the whole loop `games` and `training.steps`.
+`networks`, `optimizers`, `schedules`, `metrics`, `instruments`; and for the whole loop `games` and `training.steps`.
 Whole runs: the command line `equipoise`, or `for progress in runs.train(presets.default(), "runs/x"): ...` with
 `from equipoise import presets, runs`.
 """
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from . import augment as augment
     from . import constraints as constraints
     from . import games as games
+    from . import instruments as instruments
     from . import layers as layers
     from . import losses as losses
     from . import metrics as metrics
@@ -32,6 +33,7 @@ PARTS = [
     "augment",
     "constraints",
     "games",
+    "instruments",
     "layers",
     "losses",
     "metrics",

@@ -195,5 +195,5 @@ def numbers(labels: list[list[Any]], files: Sequence[str], where: str, names: Se
 
 def shown(label: Any) -> str:
     """A label in a message, in one line that is not too long."""
-    text = one_line(ValueError(repr(label)))
+    text = " ".join(repr(label).split())
     return text if len(text) <= 60 else f"{text[:57]}..."

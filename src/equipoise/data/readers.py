@@ -98,7 +98,7 @@ class Archive:
     def names(self) -> Iterator[str]:
         """All files in the zip file, refused when one of them is unsafe or encrypted."""
         for member in self._zip().infolist():
-            _check_member(self.path, member)
+            _check_zipped(self.path, member)
             if not member.is_dir():
                 yield member.filename
 
@@ -221,10 +221,14 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
         raise ValueError(f"{path} is not a zip file that can be read: {error}") from None
 
 
-def _check_member(path: Path, member: zipfile.ZipInfo) -> None:
-    name = member.orig_filename.replace("\\", "/")
-    is_link = stat.S_ISLNK(member.external_attr >> 16)
-    if name.startswith("/") or name[1:2] == ":" or ".." in name.split("/") or is_link:
-        raise ValueError(f"{path} has an unsafe member, {member.orig_filename!r}: a path out of the archive or a link")
+def check_member(archive: Path | str, name: str, is_link: bool = False) -> None:
+    """Raises ValueError for a member of an archive that would be written elsewhere than under it."""
+    plain = name.replace("\\", "/")
+    if plain.startswith("/") or plain[1:2] == ":" or ".." in plain.split("/") or is_link:
+        raise ValueError(f"{archive} has an unsafe member, {name!r}: a path out of the archive or a link")
+
+
+def _check_zipped(path: Path, member: zipfile.ZipInfo) -> None:
+    check_member(path, member.orig_filename, stat.S_ISLNK(member.external_attr >> 16))
     if member.flag_bits & 1:
         raise ValueError(f"{path} is encrypted (its member {member.orig_filename!r} needs a password); unpack it first")

@@ -16,7 +16,7 @@ from .. import cache
 from ..problems import one_line
 from ..writing import write_whole
 from .label_tables import LabelTable, named_classes
-from .readers import SUFFIXES, Files
+from .readers import SUFFIXES, Files, check_member
 from .remote import RemoteFile
 
 CLASS = ".cls"
@@ -117,6 +117,8 @@ def _index(name: str, shard: LocalFile | RemoteFile, alone: bool) -> dict[str, P
     if suffix != ".tar":
         raise ValueError(f"{shard.address} is no .tar file")
     found = _of_remote(shard) if isinstance(shard, RemoteFile) else _read(shard)
+    for own in found:
+        check_member(shard.address, own)
     return {before + own: Place(shard, start, size, len(before), text) for own, (start, size, text) in found.items()}
 
 

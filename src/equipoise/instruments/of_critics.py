@@ -86,9 +86,9 @@ def js_estimate(*, calibrated: bool = False) -> Instrument:
 def transport_gap() -> Instrument:
     """W_1 - (E D(x) - E D(G(z))) / K, K = max |D(x) - D(G(z))| / |x - G(z)| over pairs (Kantorovich 1958).
 
-    `exact` is the earth mover's distance of both batches, by POT (`pip install equipoise[transport]`) but in one
-    dimension; `dual` is what the critic knows of it. K is its Lipschitz constant between these points, so that the gap
-    is never negative, and 0 for a best critic.
+    `exact` is the earth mover's distance of both batches (of unequal ones in more than one dimension by POT, `pip
+    install equipoise[transport]`); `dual` is what the critic knows of it. K is its Lipschitz constant between these
+    points, so that the gap is never negative, and 0 for a best critic.
 
     >>> x, y = torch.zeros(3, 1), torch.full((3, 1), 2.0)
     >>> transport_gap(lambda x: -5 * x[:, 0], x, y)

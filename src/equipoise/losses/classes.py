@@ -1,5 +1,7 @@
 """Losses with labels, for discriminators that have class logits."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss, one_hot, relu
@@ -33,7 +35,7 @@ def auxiliary_classifier(
         asked = Critic.of(critic)
         return adversarial.g(asked, real, fake) + g_weight * _classify(asked, fake)
 
-    return CriticLoss(d, g, adversarial.paired, adversarial.relative, adversarial.energy, adversarial.state)
+    return replace(adversarial, d=d, g=g)
 
 
 def multi_hinge(margin: float = 1.0) -> CriticLoss:

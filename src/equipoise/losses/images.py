@@ -1,5 +1,6 @@
 """Losses that look at images or features besides logits."""
 
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -64,4 +65,4 @@ def feature_matching(
         pairs = zip(asked.features(real), asked.features(fake), strict=True)
         return torch.stack([distance(*pair) for pair in pairs]).sum()
 
-    return CriticLoss(adversarial.d, g, True, adversarial.relative, adversarial.energy, adversarial.state)
+    return replace(adversarial, g=g, paired=True)

@@ -1,5 +1,7 @@
 """Pretraining of discriminators that can learn from reals alone."""
 
+from dataclasses import replace
+
 import torch
 
 from ..checks import check_range
@@ -41,4 +43,4 @@ def pretrained(loss: Loss | CriticLoss | None = None, images: int = 20_000) -> C
     def g(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
         return torch.zeros((), device=fake.device) if alone(critic) else after.g(critic, real, fake)
 
-    return CriticLoss(d, g, after.paired, energy=True, state=after.state)
+    return replace(after, d=d, g=g)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..randomness import normal
 from .features import Features
-from .kept import Classes, ClassMoments, MomentGroups, Rows
+from .kept import Classes, ClassMoments, MomentGroups, Rows, Statistic
 
 Values = dict[str, float]
 Intervals = dict[str, tuple[float, float]]
@@ -80,7 +80,7 @@ class SetMetric:
     """
 
     name: str
-    statistic: Callable[[bool], Any]
+    statistic: Callable[[bool], Statistic]
     value: Callable[[Any, Any], Values]
     interval: Callable[[Any, Any], Intervals] = lambda real, generated: {}
     _: KW_ONLY

@@ -66,7 +66,9 @@ def _solve(x: Tensor, y: Tensor) -> tuple[Any, dict[str, Any]]:
     try:
         import ot  # type: ignore[import-untyped]
     except ImportError:
-        raise ValueError("wasserstein needs POT: pip install 'equipoise[transport]'") from None
+        raise ValueError(
+            "distances of unequal numbers of points need POT: pip install 'equipoise[transport]'"
+        ) from None
     moved, log = ot.emd([], [], _costs(x, y), numItermax=STEPS, log=True)
     return moved, log
 

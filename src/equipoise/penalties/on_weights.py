@@ -135,6 +135,10 @@ class HistoricalAveraging(Remembering):
         return at(self.weight, asked.seen) * torch.stack(terms).sum()
 
 
+OF_WEIGHTS = (spectral_regularization, orthonormal, orthogonal_offdiagonal, historical_averaging)
+"""All of them."""
+
+
 def gram(matrix: Tensor) -> Tensor:
     """The smaller of W'W and WW'."""
     return matrix @ matrix.mT if matrix.shape[0] <= matrix.shape[1] else matrix.mT @ matrix

@@ -29,6 +29,7 @@ from ..layers import TPReLU, TReLU
 from ..losses import CriticLoss, Loss
 from ..networks import ImageShape
 from ..networks.growing import growing
+from ..penalties.on_weights import OF_WEIGHTS
 from ..processes import ALONE, World
 from ..recipe import Recipe, known
 from ..schedules import Rate
@@ -260,9 +261,8 @@ def check(recipe: Recipe, loss: object, labels: LabelSpace) -> None:
 
 def check_shard(recipe: Recipe) -> None:
     """Raises ValueError for what cannot be had of sharded weights; second derivatives are found out by rehearsing."""
-    of_weights = penalties.orthonormal.__module__
     for call in (*known(recipe.penalties), *recipe.g_penalties):
-        if find(call, penalties).__module__ == of_weights:
+        if find(call, penalties) in OF_WEIGHTS:
             raise ValueError(f"{call} needs whole weights, which --shard does without: leave it out")
     usual_values = {"growth": "none", "g_norm": "none", "d_norm": "none", "constraint": "none", "instruments": ()}
     for field, usual in usual_values.items():

@@ -15,6 +15,7 @@ from ..problems import one_line
 from ..processes import Parted
 from ..recipe import Recipe
 from ..writing import NotWritten, naming, write_whole
+from .paths import check_own_files
 
 LOCK = ".lock"
 
@@ -65,8 +66,10 @@ class RunFolder:
         return Meaning.from_json(self.context()["labels"])
 
     def recipe(self) -> Recipe:
-        """The recipe of the run, complete."""
-        return Recipe.from_json(self.context()["recipe"])
+        """The recipe of the run, complete; raises ValueError where it names code within the run folder."""
+        recipe = Recipe.from_json(self.context()["recipe"])
+        check_own_files(recipe, self.path)
+        return recipe
 
     def generators(self) -> list[str]:
         """The networks that are sampled and scored, "G" or, of a translation, "G_ab" and "G_ba"."""
@@ -142,14 +145,15 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
 
 def append_row(file: Path, row: dict[str, Any]) -> None:
     """Adds one line of JSON, behind what a crash may have cut short; undone where it cannot be written whole."""
-    before = file.read_bytes() if file.exists() else b""
-    torn = bool(before) and not before.endswith(b"\n")
+    length = file.stat().st_size if file.exists() else 0
     try:
-        with naming(file), file.open("a") as log:
-            log.write("\n" * torn + to_line(row))
+        with naming(file), file.open("ab+") as log:
+            log.seek(max(0, length - 1))
+            torn = log.read() not in (b"", b"\n")
+            log.write(("\n" * torn + to_line(row)).encode())
     except NotWritten:
         if file.exists():
-            os.truncate(file, len(before))
+            os.truncate(file, length)
         raise
 
 

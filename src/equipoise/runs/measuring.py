@@ -1,5 +1,6 @@
 """Instruments in a run: held to the same inputs each time, and nothing of the run changes."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from ..training import role
 from .outputs import FromImages, Output, translated
 from .real_images import real_order
 
+log = logging.getLogger("equipoise.runs")
 MEASURED = 64  # real images, and as many generated ones
 LISTED = 64  # values that are kept of a longer list, evenly chosen
 Measure = Callable[..., Readings]
@@ -46,6 +48,7 @@ class Bench:
         self.outputs, self.device = outputs, device
         self.instruments: dict[str, Measure] = {name_of(call): build(call, instruments) for call in calls}
         self.seconds = 0.0  # that `check` took
+        self.told: set[str] = set()  # instruments of which was said that they failed
         if len(self.instruments) < len(calls):
             raise ValueError(f"each instrument needs a name of its own: {', '.join(calls)}")
 
@@ -61,7 +64,11 @@ class Bench:
 
     def measure(self, nets: nn.ModuleDict) -> Measured:
         """What each instrument says of each network, without what cannot be measured, as of a network that broke."""
-        return self.tried(nets)[0]
+        found, problems = self.tried(nets)
+        for name in sorted(problems.keys() - {name for readings in found.values() for name in readings} - self.told):
+            log.warning("%s could not be measured: %s", name, problems[name])
+            self.told.add(name)
+        return found
 
     def tried(self, nets: nn.ModuleDict) -> tuple[Measured, dict[str, str]]:
         """What was measured, and for each instrument that failed somewhere the last reason."""

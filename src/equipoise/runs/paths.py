@@ -36,3 +36,12 @@ def absolute(choices: Mapping[str, Any]) -> dict[str, Any]:
     if choices.get("start", "none") != "none":
         found["start"] = whole(choices["start"])
     return found
+
+
+def check_own_files(recipe: Recipe, run: Path) -> None:
+    """Raises ValueError where a recipe names code that may have come along with its run, which is never executed."""
+    terms = (term for name in TERMS for term in getattr(recipe, name) or ())
+    calls = (recipe.data, *(getattr(recipe, name) for name in COMPONENTS), *terms)
+    for file in (Path(match[1]) for call in calls if (match := OWN_FILE.match(str(call)))):
+        if not file.is_absolute() or file.resolve().is_relative_to(run.resolve()):
+            raise ValueError(f"the recipe of {run} names {file}, and code in a run folder is not executed: move it")

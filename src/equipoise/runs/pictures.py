@@ -15,6 +15,8 @@ from ..ranges import BYTES, Range
 from . import scatter
 
 LONGEST = 50  # characters of a name of a class in the name of a file
+EXTENSIONS = Image.registered_extensions()  # what kind of picture has which name
+ARRAYS = (".npz", ".npy")
 
 
 def grid(images: UInt8[Tensor, "n c h w"], columns: int | None = None) -> Image.Image:
@@ -35,6 +37,16 @@ def picture(image: UInt8[Tensor, "c h w"]) -> Image.Image:
     return Image.fromarray(pixels.squeeze(2) if len(shown) == 1 else pixels, MODES[len(shown)])
 
 
+def check_new(out: Path) -> None:
+    """Raises ValueError for what exists, and for a kind of file that cannot be written."""
+    if out.exists():
+        raise ValueError(f"{out} exists and was not touched; choose another --out")
+    if out.suffix and out.suffix.lower() not in (*ARRAYS, *EXTENSIONS):
+        raise ValueError(
+            f"{out} cannot be written: --out is a picture (.png, .jpg...), .npz, .npy or a folder, without a suffix"
+        )
+
+
 def write(
     images: Real[Tensor, "n c h w"],
     labels: Tensor | None,
@@ -52,7 +64,7 @@ def write(
         raise ValueError(f"points are written to a picture (.png), to .npz or to .npy, not to the folder {out}")
     out.parent.mkdir(parents=True, exist_ok=True)
     what = f"{len(images)} {'points' if points else 'images'}"
-    if out.suffix in (".npz", ".npy"):
+    if out.suffix in ARRAYS:
         _write_arrays(images.flatten(1) if points else images, labels, out, range)
         return f"{what} as arrays in {out}"
     shown = images if points else range.to_bytes(images)

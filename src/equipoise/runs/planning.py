@@ -16,6 +16,7 @@ from .choices import choose
 from .folder import RunFolder, Unusable
 from .forecast import Pace, fastest_threads, measure_pace
 from .hardware import forget_peak, threads_stated, working
+from .paths import check_own_files, located
 from .real_images import find, load_dataset, sets_in, training_batches
 from .references import identity
 from .rehearsal import rehearse
@@ -43,7 +44,7 @@ class Plan:
         self, recipe: Recipe, folder: RunFolder, device: torch.device, world: World, watch: Watch, threads: int | None
     ) -> None:
         self.folder, self.device, self.world, self.watch = folder, device, world, watch
-        self.asked, self.asked_threads = recipe, threads
+        self.asked, self.asked_threads = located(recipe), threads
         world.together(self.complete)
         self.recipe, self.reasons = world.from_first((self.recipe, self.reasons))
 
@@ -93,6 +94,7 @@ class Plan:
             return held, folder.context()["chosen"]
         if folder.path.exists() and (not folder.path.is_dir() or any(f.name[0] != "." for f in folder.path.iterdir())):
             raise ValueError(f"{folder.path} exists and is no run folder; nothing in it was touched")
+        check_own_files(recipe, folder.path)
         self.found = self.found or find(recipe)
         found = self.found
         source = found.together if isinstance(found, DomainSources) else found
@@ -129,34 +131,41 @@ class Plan:
         return replace(recipe, batch=of_one(recipe.batch), g_batch=of_one(recipe.g_batch))
 
     def certify(self) -> None:
-        """Compares gradients with those in plain float32, which takes the place of a precision that was left open.
+        """Compares gradients with those in plain float32, which takes the place of a precision that was left open."""
+        if not needs(self.recipe):
+            return
+        self.certificate = self.compared(probe_of(self.recipe))
+        if self.certificate is None:
+            self.reasons["precision"] = "gradients are not compared with those in float32: there is no memory for them"
+        elif not self.certificate.agrees and self.asked.precision is None and self.recipe.precision != "float32":
+            self.recipe = replace(self.recipe, precision="float32")
+            self.reasons["precision"] = str(self.certificate)
+            self.certify()
+
+    def compared(self, probe: Recipe) -> Certificate | None:
+        """How far a probe's gradients are from those in plain float32, None where there is no memory for these.
 
         Raises ValueError for networks that do something else where they are recomputed or compiled, and for some that
         cannot be.
         """
-        if not needs(self.recipe):
-            return
-        probe, labels = probe_of(self.recipe), self.dataset.meaning.space
+        labels = self.dataset.meaning.space
         batch = next(training_batches(self.dataset, probe, known(probe.batch), 0, self.device))
+        kept = replace(probe, recompute=False, compile=False)
         try:
-            self.certificate = certify(probe, labels, self.device, batch)
-            kept = replace(probe, recompute=False, compile=False)
-            if not self.certificate.agrees and kept != probe and certify(kept, labels, self.device, batch).agrees:
-                way = "recompute" if probe.recompute else "compile"
-                raise ValueError(f"{self.certificate}: this network cannot be {way}d, leave --{way} out")
-        except RuntimeError as error:  # where there is no memory for float32, gradients are not compared
-            if not out_of_memory(error):
-                if probe.compile:
-                    problem = f"{type(error).__name__}: {one_line(error)}"
-                    raise ValueError(f"this cannot be compiled here, leave --compile out: {problem}") from error
-                raise
-            return
+            found = certify(probe, labels, self.device, batch)
+            if found.agrees or kept == probe or not certify(kept, labels, self.device, batch).agrees:
+                return found
+        except RuntimeError as error:
+            if out_of_memory(error):
+                return None
+            if probe.compile:
+                problem = f"{type(error).__name__}: {one_line(error)}"
+                raise ValueError(f"this cannot be compiled here, leave --compile out: {problem}") from error
+            raise
         finally:
             forget_peak(self.device)
-        if not self.certificate.agrees and self.asked.precision is None and self.recipe.precision != "float32":
-            self.recipe = replace(self.recipe, precision="float32")
-            self.reasons["precision"] = str(self.certificate)
-            self.certify()
+        way = "recompute" if probe.recompute else "compile"
+        raise ValueError(f"{found}: this network cannot be {way}d, leave --{way} out")
 
     def fit(self) -> Pace:
         """The pace; in more pieces where a batch needs more memory than there is, if they are left open."""

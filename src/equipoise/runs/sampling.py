@@ -13,6 +13,7 @@ from ..data.label_tables import UserLabels
 from ..labels import in_turn
 from ..metrics.generation import generate, latents
 from ..networks.growing import growing
+from ..problems import one_line
 from ..processes import ALONE, World
 from ..ranges import Range
 from ..recipe import known
@@ -49,9 +50,10 @@ class Sampler:
             self.seen: int = state["seen"]
             for name, net in self.nets.items():
                 net.load_state_dict(state["nets" if raw else "averages"][name])
-                net.to(self.device).eval()
-        except (KeyError, TypeError, RuntimeError):
-            raise ValueError(f"{self.checkpoint} is not a checkpoint of {run}") from None
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise ValueError(f"{self.checkpoint} is not a checkpoint of {run}: {one_line(error)}") from None
+        for net in self.nets.values():
+            net.to(self.device).eval()
         if level is not None:
             self._set_level(level)
         self.first = next(iter(self.nets))

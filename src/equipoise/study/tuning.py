@@ -18,7 +18,7 @@ from .comparison import Summary, probability_better, summary
 from .costs import serial_runs
 from .grid import Study
 from .search import Search
-from .spaces import drawn
+from .spaces import drawn, rounded
 
 USUAL, TUNED = "usual", "tuned"
 AROUND = 10.0  # times smaller and larger
@@ -160,7 +160,7 @@ def _with(spec: str, module: ModuleType, **changed: Any) -> str:
 
 def _around(value: int | float, name: str | None = None) -> Call:
     """A range around a value; ranges of one name are drawn at the same place."""
-    low, high = (float(f"{number:.3g}") for number in (value / AROUND, value * AROUND))
+    low, high = rounded(value / AROUND), rounded(value * AROUND)
     return Call("log", (low, high), {} if name is None else {"name": name})
 
 

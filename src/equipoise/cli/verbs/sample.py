@@ -77,8 +77,7 @@ class Sample(Command):
     def run(self) -> int:
         """Writes the images; refuses to overwrite."""
         self.check()
-        if self.out.exists():
-            raise ValueError(f"{self.out} exists and was not touched; choose another --out")
+        pictures.check_new(self.out)
         with joined() as world:
             device = chosen_device(self.device)
             of_run = self.run_folder, self.raw, self.checkpoint, device, self.level, world

@@ -11,7 +11,6 @@ import tyro
 from ... import presets, report, runs
 from ...processes import joined
 from ...recipe import Game, Machine, Networks, Optimisation, Reading, Recipe, Scores, Usual, known
-from ...runs.paths import located
 from ...runs.recording import Recording, summary
 from .. import display
 from ..command import Command, Device, chosen_device
@@ -82,7 +81,7 @@ class Train(Command):
             raise ValueError("train needs a folder for the run: --out runs/NAME")
         self.check_data()
         with joined() as world:
-            recipe, device = located(self.length()), chosen_device(self.hardware.device)
+            recipe, device = self.length(), chosen_device(self.hardware.device)
             with passes(show=world.leads) as watch:
                 run = runs.Session(recipe, self.out, device, world, watch, self.hardware.threads)
             return self.lead(run) if world.leads else self.follow(run)

@@ -8,6 +8,7 @@ from jaxtyping import Float, Real
 from torch import Tensor, nn
 
 from ...checks import check_choice
+from ...problems import one_line
 from ..full_precision import frozen
 from . import preprocess
 
@@ -52,9 +53,9 @@ def load(model: str, among: str, weights: str | None, size: int | None = None) -
     try:
         net = timm.create_model(model, pretrained=True, img_size=side, **file)
     except Exception as error:  # whatever the library's download and its reading of files may raise
-        told = str(error).strip().partition("\n")[0]
         raise ValueError(
-            f"no weights of {model}: {told}; where there is a network timm downloads them to its own cache, else fetch "
-            f"https://huggingface.co/timm/{model} elsewhere and give the path of its model.safetensors as weights"
+            f"no weights of {model}: {one_line(error)}; where there is a network timm downloads them to its own cache, "
+            f"else fetch https://huggingface.co/timm/{model} elsewhere and give the path of its model.safetensors as "
+            "weights"
         ) from None
     return Backbone(frozen(net), side)

@@ -1,4 +1,4 @@
-"""The built-in classifier of Fashion-MNIST: a small network whose pooled vectors are the default features.
+"""The built-in classifier of Fashion-MNIST: a small network whose pooled vectors are the features `builtin`.
 
 `scripts/train_classifier.py` makes its weights from the built-in images.
 """
