@@ -325,10 +325,10 @@ class TestMeaning:
         assert self.PETS.examples == ()
 
     def test_what_is_known_without_data(self):
-        assert Meaning().known() is None
-        assert self.PETS.known().tolist() == [0, 1, 2]
-        assert self.FACES.known().dtype == torch.bool
-        assert self.SIZES.known().shape == (64, 2)
+        assert Meaning().representatives() is None
+        assert self.PETS.representatives().tolist() == [0, 1, 2]
+        assert self.FACES.representatives().dtype == torch.bool
+        assert self.SIZES.representatives().shape == (64, 2)
 
     def test_networks_see_standard_units_and_mixtures(self):
         assert self.SIZES.for_networks(self.SIZES.parse(["2,20", "3,30"])).tolist() == [[0, 0], [1, 1]]

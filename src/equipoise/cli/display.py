@@ -16,6 +16,7 @@ from ..data import Source
 from ..labels import LabelSpace
 from ..metrics.titles import title
 from ..recipe import Networks, Recipe, known
+from ..report.next_steps import as_flags
 from ..report.numbers import duration, size
 from ..runs import Progress as RunProgress
 from ..runs import Session
@@ -192,20 +193,17 @@ def _phases(run: Session) -> Table:
 
 def _flag(name: str, value: object) -> tuple[str, str]:
     """A flag and its value as one would type them; of a switch the flag says it all."""
-    flag = f"--{'no-' * (value is False)}{name.replace('_', '-')}"
-    return flag, "" if isinstance(value, bool) else _typed(value)
+    flag, *words = as_flags({name: value})
+    return flag, " ".join(map(_quoted, words))
 
 
-def _typed(value: object) -> str:
-    """A value as one would type it.
+def _quoted(word: str) -> str:
+    """A word as one would type it.
 
-    >>> _typed(("r1(weight=3.0)", "lecam")), _typed(16), _typed(())
-    ('"r1(weight=3.0)" lecam', '16', 'none')
+    >>> _quoted("r1(weight=3.0)"), _quoted("16")
+    ('"r1(weight=3.0)"', '16')
     """
-    if isinstance(value, tuple):
-        return " ".join(map(_typed, value)) or "none"
-    text = str(value)
-    return text if shlex.quote(text) == text else f'"{text}"' if '"' not in text else shlex.quote(text)
+    return word if shlex.quote(word) == word else f'"{word}"' if '"' not in word else shlex.quote(word)
 
 
 def count_weights(net: nn.Module) -> int:

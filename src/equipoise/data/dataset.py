@@ -131,7 +131,7 @@ def load(
 
 def _load(found: Source, format: Format, labels: bool, strict: bool, memory_limit: int, watch: Watch) -> Dataset:
     _check_channels(found, format)
-    check_range(found, format)
+    check_values(found, format)
     decoder = Decoder(found.reader, format)
     size = len(found.reader) * math.prod(format.shape) * np.dtype(format.dtype).itemsize
     images, kept = None, np.arange(len(found.reader))
@@ -179,7 +179,7 @@ def _check_channels(source: Source, format: Format) -> None:
         raise ValueError(f"{source.name}: images of {has} channels cannot become images of {wants} channels")
 
 
-def check_range(source: Source, format: Format) -> None:
+def check_values(source: Source, format: Format) -> None:
     """Raises ValueError where numbers are not of the range that the format has; of points it is a scale, no bound."""
     if not isinstance(source.reader, Arrays):
         return

@@ -51,7 +51,7 @@ class Meaning:
         """Labels that can be interpolated: classes as weights of all classes, attributes as 0 and 1."""
         return (one_hot(labels, len(self.names)) if self.kind == "classes" else labels).double()
 
-    def known(self) -> UserLabels | None:
+    def representatives(self) -> UserLabels | None:
         """Every class, or the examples; None without labels."""
         if self.kind == "none":
             return None

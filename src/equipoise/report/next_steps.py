@@ -37,12 +37,13 @@ def typed(record: Record) -> str:
 def as_flags(choices: Mapping[str, Any]) -> list[str]:
     """Fields and their values as words of `equipoise train`.
 
-    >>> as_flags({"range": "-3:5", "mirror": False, "penalties": ["r1(weight=3.0)", "lecam"], "batch": 2048})
-    ['--range=-3:5', '--no-mirror', '--penalties', 'r1(weight=3.0)', 'lecam', '--batch', '2048']
+    >>> as_flags({"range": "-3:5", "mirror": False, "penalties": ["r1(weight=3.0)", "lecam"], "score": ()})
+    ['--range=-3:5', '--no-mirror', '--penalties', 'r1(weight=3.0)', 'lecam', '--score', 'none']
     """
     words: list[str] = []
     for name, value in choices.items():
-        flag, parts = name.replace("_", "-"), [str(part) for part in (value if isinstance(value, list) else [value])]
+        several = value if isinstance(value, list | tuple) else [value]
+        flag, parts = name.replace("_", "-"), [str(part) for part in several] or ["none"]
         if isinstance(value, bool):
             words.append(f"--{flag}" if value else f"--no-{flag}")
         elif len(parts) == 1 and parts[0].startswith("-"):

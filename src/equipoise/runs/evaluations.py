@@ -31,6 +31,7 @@ METRICS = ("fd", "kid")
 def evaluate(
     run: str | Path,
     against: str | Path | None = None,
+    *,
     metrics: Sequence[str] = (),
     count: int | None = None,
     features: str | None = None,
@@ -87,6 +88,7 @@ def evaluate_images(
     against: str | Path,
     metrics: Sequence[str] = (),
     features: str | None = None,
+    *,
     labels: bool = False,
     device: torch.device | str = "cpu",
     watch: Watch = unwatched,

@@ -48,8 +48,8 @@ def landscape(D: nn.Module, dimensions: int, range: Range, reach: float, meaning
 
 def looking(D: nn.Module, meaning: Meaning) -> Callable[[Float[Tensor, "n d"]], Float[Tensor, " n"]]:
     """The logit of each point, the mean over labels where there are some."""
-    known = meaning.known()
-    labels = [None] if known is None else [*meaning.for_networks(known[:MOST_LABELS]).split(1)]
+    every = meaning.representatives()
+    labels = [None] if every is None else [*meaning.for_networks(every[:MOST_LABELS]).split(1)]
 
     def look(points: Tensor) -> Tensor:
         images = points[:, :, None, None]

@@ -92,7 +92,7 @@ class FromLatents(Output):
     def shown(self, nets: nn.ModuleDict) -> Shown:
         """Samples of latent points that never change; with labels a row per label."""
         G, meaning, columns = nets[self.net], self.real.meaning, None
-        z, labels = latents(G, PICTURED, seed=0), meaning.known()
+        z, labels = latents(G, PICTURED, seed=0), meaning.representatives()
         if labels is not None:
             rows = min(len(labels), MOST_ROWS)
             columns = PICTURED // rows

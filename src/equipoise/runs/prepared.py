@@ -53,6 +53,7 @@ class Picture(NamedTuple):
 def prepare(
     data: str | Path,
     out: Path,
+    *,
     size: str | None = None,
     channels: int | None = None,
     fit: Literal["crop", "stretch"] = "crop",

@@ -94,7 +94,7 @@ class Sampler:
 
     def chosen(self, names: Sequence[str] = ()) -> UserLabels | None:
         """The labels that are named; without names every class, or examples of the data; None where there are none."""
-        return self.meaning.parse(names) if names else self.meaning.known()
+        return self.meaning.parse(names) if names else self.meaning.representatives()
 
     def labels(self, count: int, names: Sequence[str] = ()) -> UserLabels | None:
         """Those labels in turn, for `count` images."""

@@ -74,16 +74,16 @@ class Evaluate(Command):
         return runs.evaluate(
             self.images,
             self.against,
-            listed(self.metrics),
-            self.count,
-            self.features,
-            self.raw,
-            self.checkpoint,
-            self.seed,
-            chosen_device(self.device),
-            watch,
-            generator,
-            world,
+            metrics=listed(self.metrics),
+            count=self.count,
+            features=self.features,
+            raw=self.raw,
+            checkpoint=self.checkpoint,
+            seed=self.seed,
+            device=chosen_device(self.device),
+            watch=watch,
+            generator=generator,
+            world=world,
         )
 
     def of_images(self, watch: Watch, world: World) -> dict[str, Any]:
@@ -93,7 +93,13 @@ class Evaluate(Command):
         given = {"count": self.count, "raw": self.raw, "seed": self.seed, "checkpoint": self.checkpoint != "latest"}
         if useless := [name for name, value in given.items() if value]:
             raise ValueError(f"--{useless[0]} is for a run's generator, and {self.images} is a set of images")
-        device = chosen_device(self.device)
         return runs.evaluate_images(
-            self.images, self.against, listed(self.metrics), self.features, self.labels, device, watch, world
+            self.images,
+            self.against,
+            listed(self.metrics),
+            self.features,
+            labels=self.labels,
+            device=chosen_device(self.device),
+            watch=watch,
+            world=world,
         )

@@ -37,7 +37,15 @@ class Prepare(Command):
     def run(self) -> int:
         """Writes the file; refuses to overwrite."""
         with passes() as watch:
-            done = runs.prepare(self.data, self.out, self.size, self.channels, self.fit, self.strict, watch)
+            done = runs.prepare(
+                self.data,
+                self.out,
+                size=self.size,
+                channels=self.channels,
+                fit=self.fit,
+                strict=self.strict,
+                watch=watch,
+            )
         for problem in done.left_out:
             print(f"left out {problem}")
         shape, taken = " x ".join(map(str, done.format.shape)), numbers.size(done.path.stat().st_size)
