@@ -1,6 +1,7 @@
 """The layers of the package, and its public names."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -169,3 +170,8 @@ def test_every_component_can_be_called_without_arguments_and_says_what_it_is(mod
         assert getattr(module, name).__doc__.splitlines()[0].endswith((".", ")"))
         if module is not features or name not in FILES:
             spec.build(name, module)
+
+
+def test_parts_have_types_before_they_are_imported():
+    assert re.findall(r"    from \. import (\w+) as \1\n", Path(equipoise.__file__).read_text()) == equipoise.PARTS
+    assert all(getattr(equipoise, name).__name__ == f"equipoise.{name}" for name in equipoise.PARTS)

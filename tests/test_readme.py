@@ -9,7 +9,7 @@ import torch
 from test_architecture import KINDS, LAYERS, SRC
 from torch import nn
 
-from equipoise import losses, networks, optimizers, penalties, presets, schedules, spec
+from equipoise import layers, losses, networks, optimizers, penalties, presets, schedules, spec
 from equipoise.cli import running
 
 ROOT = Path(__file__).parent.parent
@@ -97,6 +97,11 @@ def test_the_layers_of_the_architecture_are_those_that_are_enforced():
     for level, modules in rows:
         written.setdefault(int(level.strip()[1]), set()).update(re.findall(r"`(\w+)/?`", modules))
     assert [written[level] for level in sorted(written)] == LAYERS
+
+
+def test_the_table_of_parts_has_all_layers():
+    (row,) = re.findall(r"^\| layers \| (.*) \|$", README, re.MULTILINE)
+    assert {*row.split(", ")} == {name for name, layer in vars(layers).items() if isinstance(layer, type)}
 
 
 PROSE = {"README": README} | {name: getattr(presets, name).__doc__ for name in spec.names(presets)}
