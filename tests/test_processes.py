@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
 import numpy as np
@@ -14,8 +15,9 @@ import pytest
 import torch
 from elsewhere import ranks
 from torch import nn
+from torch.distributed import HashStore
 
-from equipoise import augment, games, layers, losses, metrics, norms, penalties
+from equipoise import augment, games, layers, losses, metrics, norms, penalties, processes
 from equipoise.data import Format, batches, inspect, load
 from equipoise.growth import progressive
 from equipoise.layers.whole_batch import AnyBatchNorm, synchronize
@@ -288,6 +290,39 @@ def bad():
     return penalty
 '''
 
+KILLED = '''
+import os
+import signal
+
+
+def kills():
+    """Nothing, but that the first attempt loses one of its processes."""
+
+    def penalty(critic, real, fake):
+        first = os.environ.get("TORCHELASTIC_RESTART_COUNT") == "0" and os.environ.get("RANK") == "1"
+        if first and critic.seen >= 64 and len(real) > 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 0 * critic(real).sum()
+
+    return penalty
+'''
+
+
+def test_processes_that_begin_again_do_not_hear_those_that_have_ended():
+    store = HashStore()
+
+    def join(rank, late):
+        time.sleep(late)
+        return processes._of_attempt(store, rank, 3)
+
+    for attempt, delays in enumerate(((0.0, 0.0, 0.0), (0.0, 0.1, 0.2), (0.2, 0.0, 0.1))):
+        with ThreadPoolExecutor(3) as pool:
+            found = [*pool.map(join, range(3), delays)]
+        for rank, of_attempt in enumerate(found):
+            assert not of_attempt.check([f"address {rank}"])
+            of_attempt.set(f"address {rank}", f"{attempt}")
+        assert [found[0].get(f"address {rank}") for rank in range(3)] == [b"%d" % attempt] * 3
+
 
 class TestCommand:
     FLAGS = "--images 256 --batch 16 --size 8 --score-images 32 --features pixels(size=2) --score fd --augment none"
@@ -300,8 +335,16 @@ class TestCommand:
         every = ["--score-every", "128", "--sample-every", "256", "--save-every", "32"]
         return ["train", str(file), *self.FLAGS.split(), "--network", self.NETWORK, *every]
 
-    def start(self, words, out, processes):
-        run = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
+    def start(self, words, out, processes, *flags):
+        run = [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            f"--nproc-per-node={processes}",
+            *flags,
+            "-m",
+        ]
         command = [*(run if processes > 1 else [sys.executable, "-m"]), "equipoise", *words, "--out", str(out)]
         variables = os.environ | {"OMP_NUM_THREADS": "1"}
         return subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -348,6 +391,15 @@ class TestCommand:
         said = again.communicate(timeout=120)[0]
         assert again.returncode == 0, said
         assert max(self.rows(tmp_path / "x")) == 6400
+
+    def test_torchrun_begins_again_from_the_last_checkpoint(self, words, tmp_path):
+        (tmp_path / "mine.py").write_text(KILLED)
+        words += ["--penalties", f"{tmp_path / 'mine.py'}:kills"]
+        run = self.start(words, tmp_path / "x", 2, "--max-restarts=1")
+        said = run.communicate(timeout=120)[0]
+        assert run.returncode == 0, said
+        assert "resumed at 64 of 256 images" in said
+        assert max(self.rows(tmp_path / "x")) == 256
 
     def test_one_line_says_what_is_wrong(self, words, tmp_path):
         run = self.start([*words, "--loss", "hing"], tmp_path / "x", 2)

@@ -6,15 +6,19 @@ asks for the whole one, `whole(x)`, or for the mean over all processes, `mean_of
 """
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, NamedTuple, TypeVar
+from uuid import uuid4
 
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]
+from torch.distributed.rendezvous import rendezvous
 
 from .numerics import wide
 from .parts import Parts
@@ -203,11 +207,35 @@ def joined() -> Iterator[World]:
             raise ValueError(f"each process needs a GPU of its own, and this machine has {torch.cuda.device_count()}")
         torch.cuda.set_device(local_rank())
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(backend, timeout=PATIENCE)
+    store, rank, size = next(rendezvous("env://"))
+    dist.init_process_group(backend, store=_of_attempt(store, rank, size), rank=rank, world_size=size, timeout=PATIENCE)
     try:
-        yield World(dist.get_rank(), dist.get_world_size())
+        yield World(rank, size)
     finally:
         dist.destroy_process_group()
+
+
+def _of_attempt(store: Store, rank: int, size: int) -> PrefixStore:
+    """The part of a store that is of this attempt alone: torchrun keeps a store, and what ended processes wrote there.
+
+    Every process leaves a word of its own; the first answers each with the name of the attempt until all others have
+    it. An answer to the word of an ended process is nobody's.
+    """
+    mine = name = uuid4().hex
+    store.set(f"word {rank}", mine)
+    if rank == 0:
+        while store.add(name, 0) < size - 1:
+            for other in (other for other in range(1, size) if store.check([f"word {other}"])):
+                store.set(f"answer {other}", store.get(f"word {other}").decode() + name)
+            time.sleep(0.01)
+    else:
+        answer = ""
+        while not answer.startswith(mine):
+            time.sleep(0.01)
+            answer = store.get(f"answer {rank}").decode()
+        name = answer.removeprefix(mine)
+        store.add(name, 1)
+    return PrefixStore(name, store)
 
 
 def processes() -> int:
