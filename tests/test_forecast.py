@@ -52,15 +52,17 @@ class TestForecast:
         assert played[True] == played[False] + 1
 
     @pytest.mark.parametrize(("batch", "most"), [(32, 32), (4096, forecast.PIXELS // 20**2)])
-    def test_large_batches_are_timed_with_few_images_and_their_memory_is_not_known(
-        self, arrays, tmp_path, monkeypatch, batch, most
-    ):
+    def test_large_batches_are_timed_with_few_images(self, arrays, tmp_path, monkeypatch, batch, most):
         seen = []
         of_noise = lambda recipe, *rest: seen.append(recipe.batch) or batch_of_noise(recipe, *rest)
         monkeypatch.setattr(forecast, "batch_of_noise", of_noise)
-        pace = Session(small(PLAIN, arrays, batch=batch, size="20"), tmp_path / "x").plan.pace
+        assert Session(small(PLAIN, arrays, batch=batch, size="20"), tmp_path / "x").plan.pace.memory > 0
         assert {*seen} == {most}
-        assert (pace.memory > 0) == (batch == most)
+
+    def test_the_memory_of_whole_batches_is_in_proportion_to_their_images(self, arrays, tmp_path, monkeypatch):
+        monkeypatch.setattr(forecast, "memory", partial(next, iter([700, 400])))
+        recipe = small(PLAIN, arrays, batch=10 * (forecast.PIXELS // 16**2), size="16")
+        assert Session(recipe, tmp_path / "x").plan.pace.memory == 400 + 10 * 300
 
     def test_it_leaves_the_run_as_it_is(self, arrays, finished, tmp_path):
         session = Session(small(PLAIN, arrays), tmp_path / "x")

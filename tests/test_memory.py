@@ -5,14 +5,17 @@ import os
 import platform
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 from small_runs import PLAIN, small
 
 from equipoise import report
-from equipoise.runs import Session, assemble, forecast
+from equipoise.runs import Session, assemble, forecast, planning
 from equipoise.runs import session as session_module
+from equipoise.runs.forecast import Pace
+from equipoise.runs.hardware import most_memory
 from equipoise.training import loop
 
 
@@ -51,6 +54,18 @@ class TestMemory:
         assert session.plan.reasons["pieces"] == "a larger part of a batch needs more memory than there is"
         [*session.train()]
         assert Session(recipe, tmp_path / "x").recipe.pieces == 4
+
+    def test_a_cpu_is_asked_how_much_memory_it_has(self, arrays, tmp_path, monkeypatch):
+        of_pieces = lambda recipe, *_: Pace(0.1, 0.1, memory=1000 + 4000 // (recipe.pieces or 1))
+        monkeypatch.setattr(planning, "measure_pace", of_pieces)
+        monkeypatch.setattr(planning, "most_memory", lambda device: 2500)
+        recipe = small(PLAIN, arrays, g_batch=4, score_every=None)
+        assert Session(recipe, tmp_path / "x").recipe.pieces == 4
+        assert Session(replace(recipe, pieces=2), tmp_path / "x").recipe.pieces == 2
+
+    def test_linux_says_how_much_memory_there_is(self):
+        assert 10**8 < most_memory(torch.device("cpu")) < 10**14
+        assert most_memory(torch.device("cuda")) == float("inf")
 
     def test_pieces_that_were_asked_for_are_kept(self, arrays, tmp_path, monkeypatch):
         self.short(monkeypatch, most=1)

@@ -21,6 +21,7 @@ from ..report.numbers import duration, size
 from ..runs import Progress as RunProgress
 from ..runs import Session
 from ..runs.forecast import per_second
+from ..runs.hardware import most_memory
 from ..schedules import at
 from .terminal import console, plain_table
 
@@ -103,7 +104,7 @@ def resumed(run: Session) -> None:
 
 def _hints(run: Session) -> str:
     """Lines on what a user may not have meant."""
-    return _unused_labels(run) + _mirrored_signs(run) + _long_average(run)
+    return _unused_labels(run) + _mirrored_signs(run) + _long_average(run) + _unsharded(run)
 
 
 def _unused_labels(run: Session) -> str:
@@ -134,12 +135,20 @@ def _long_average(run: Session) -> str:
     return f"samples are of weights averaged over {length:,.0f} images, longer than the run: {better}\n"
 
 
+def _unsharded(run: Session) -> str:
+    """A line on weights that cannot be shared with others, where there is one process."""
+    if not run.recipe.shard or run.world.size > 1:
+        return ""
+    return "one process has all weights: --shard is for several, torchrun --nproc-per-node=2 -m equipoise train ...\n"
+
+
 def _lasts(run: Session) -> str:
     """How long a run takes, as words."""
     if run.plan.sharded:
         return "as long as it takes: nothing is timed where weights are sharded"
     pace = run.plan.pace
-    needs = f"{size(pace.memory)} of memory and " * (pace.memory > 0) + f"{size(run.plan.disk())} on the disk"
+    short = ", more than there is," * (pace.memory > most_memory(run.device))
+    needs = f"{size(pace.memory)} of memory{short} and {size(run.plan.disk())} on the disk"
     threads, most = run.plan.threads, torch.get_num_threads()
     where = f"{run.device}" + f", {threads} of {most} threads" * (threads < most)
     speed = f"{per_second(pace.image)} images a second on {where}"

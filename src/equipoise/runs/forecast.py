@@ -21,7 +21,7 @@ from ..training import role
 from ..trees import leaves
 from ..watching import Watch, unwatched
 from .assemble import Assembled, assemble, rounds
-from .hardware import memory, working
+from .hardware import forget_peak, memory, working
 from .outputs import on_noise
 from .trial_batches import batch_of_noise
 
@@ -35,6 +35,7 @@ FASTER = 0.8  # of a trial's time is what fewer threads have to take at most
 SHORTEST = 0.3  # seconds for a level of growth
 PIXELS = 256 * 256  # of all images of a round that a CPU is timed with, at most,
 FEW = 16  # but for so few images
+PIECES = 4  # of a batch, at most
 
 
 class Pace(NamedTuple):
@@ -45,7 +46,7 @@ class Pace(NamedTuple):
     phases: tuple[tuple[Phase, float], ...] = ()
     """The phases of growth, and the seconds that an image takes in each."""
     memory: int = 0
-    """The most bytes that the process has held by then, on the GPU where it uses one; 0 if batches were cut for it."""
+    """The most bytes that the process holds, on the GPU where it uses one."""
     checkpoint: int = 0
     """The bytes of the state of a run."""
 
@@ -83,6 +84,7 @@ def measure_pace(
         assembled = assemble(recipe, labels, device)
         images = known(recipe.images)
         of_images = partial(_of_images, assembled, recipe, labels, device, now)
+        forget_peak(device)
         if assembled.growth is None:
             image = of_images(images - 1, SECONDS)
             held = _held(assembled, recipe, device, [images - 1])
@@ -128,9 +130,8 @@ def _of_images(
     most: float,
 ) -> float:
     """Seconds for an image, so many images into the run."""
-    state, batch = assembled.state, min(_batch(assembled, start), _enough(assembled, recipe, device, start))
-    noise = batch_of_noise(replace(recipe, batch=batch), labels, device)
-    stream = rounds(assembled, repeat(noise), recipe)
+    state, recipe = assembled.state, _smaller(assembled, recipe, device, start)
+    stream = rounds(assembled, repeat(batch_of_noise(recipe, labels, device)), recipe)
     state.seen = start
     if recipe.compile:
         next(stream)  # which compiles
@@ -143,26 +144,34 @@ def _of_images(
     return float(np.minimum(took, MOST * np.median(took)).mean() / images)
 
 
-def _batch(assembled: Assembled, start: int) -> int:
-    """The images of a batch, so many images into the run."""
-    return round(at(assembled.batch, start))
+def _smaller(assembled: Assembled, recipe: Recipe, device: torch.device, start: int) -> Recipe:
+    """With the batch, so many images into the run, that tells the speed: on a CPU few images and pieces of them.
 
-
-def _enough(assembled: Assembled, recipe: Recipe, device: torch.device, start: int) -> int:
-    """So many images of a batch tell the speed: on a CPU few are nearly as fast for an image, and sooner done."""
-    pieces = recipe.pieces or 1
+    They are nearly as fast for an image, and sooner done.
+    """
+    batch, pieces = round(at(assembled.batch, start)), recipe.pieces or 1
     if device.type != "cpu":
-        return _batch(assembled, start)
-    if assembled.growth is None:
-        height, width = known(recipe.height_width())
-        return pieces * max(FEW, PIXELS // (height * width) // pieces)
-    return pieces * max(1, PIXELS // assembled.growth.side(start, assembled.sides) ** 2 // pieces)
+        return replace(recipe, batch=batch)
+    growth, fewest = assembled.growth, FEW if assembled.growth is None else 1
+    side = min(known(recipe.height_width())) if growth is None else growth.side(start, assembled.sides)
+    fewer = min(pieces, PIECES) if recipe.g_batch in (None, recipe.batch) else pieces  # G's own batch is not cut
+    return replace(recipe, batch=fewer * min(batch // pieces, max(fewest, PIXELS // side**2 // fewer)), pieces=fewer)
 
 
 def _held(assembled: Assembled, recipe: Recipe, device: torch.device, starts: list[int]) -> int:
-    """The most memory held, 0 where a batch was cut."""
-    whole = all(_batch(assembled, start) <= _enough(assembled, recipe, device, start) for start in starts)
-    return memory(device) if whole else 0
+    """The most memory held; where a batch was cut, what whole ones take as well, in proportion to their images."""
+    held = memory(device)
+    of_piece = lambda batch, pieces: batch // (pieces or 1)
+    timed = [_smaller(assembled, recipe, device, start) for start in starts]
+    larger = max(
+        of_piece(round(at(assembled.batch, start)), recipe.pieces) / of_piece(known(few.batch), few.pieces)
+        for start, few in zip(starts, timed, strict=True)
+    )
+    if larger <= 1:
+        return held
+    forget_peak(device)
+    between_rounds = memory(device)
+    return round(between_rounds + larger * (held - between_rounds))
 
 
 def _of_scores(assembled: Assembled, recipe: Recipe, labels: LabelSpace, now: Callable[[], float]) -> float:

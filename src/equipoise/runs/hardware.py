@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import math
 import os
 import platform
 import re
@@ -62,6 +63,19 @@ def forget_peak(device: torch.device) -> None:
             ctypes.CDLL(None).malloc_trim(0)  # gives back what is free (mallopt(3) may keep it)
         with suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark (proc(5))
+
+
+def most_memory(device: torch.device) -> float:
+    """The bytes that this process may hold on a CPU, as Linux says; without bound on a GPU, where torch says it."""
+    found = [math.inf]
+    if device.type == "cpu":
+        with suppress(OSError, IndexError):
+            free = re.findall(r"MemAvailable:\s+(\d+)", Path("/proc/meminfo").read_text())[0]
+            own = re.findall(r"VmRSS:\s+(\d+)", Path("/proc/self/status").read_text())[0]
+            found.append(1024.0 * (int(free) + int(own)))
+        with suppress(OSError, ValueError):  # which says "max" where a container has no bound
+            found.append(float(int(Path("/sys/fs/cgroup/memory.max").read_text())))
+    return min(found)
 
 
 def memory(device: torch.device) -> int:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import cached_property
+from math import floor
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from .certificate import Certificate, certify, needs, probe_of
 from .choices import choose
 from .folder import RunFolder, Unusable
 from .forecast import Pace, fastest_threads, measure_pace
-from .hardware import forget_peak, threads_stated, working
+from .hardware import forget_peak, most_memory, threads_stated, working
 from .paths import check_own_files, located
 from .real_images import find, load_dataset, sets_in, training_batches
 from .references import identity
@@ -169,16 +170,20 @@ class Plan:
 
     def fit(self) -> Pace:
         """The pace; in more pieces where a batch needs more memory than there is, if they are left open."""
+        share, most = self.share(self.recipe), most_memory(self.device)
+        more = more_pieces(share) if self.asked.pieces is None else None
         try:
-            with explained(self.share(self.recipe)):
-                return self.pace
+            with explained(share):
+                if more is None or self.pace.memory < most:
+                    return self.pace
+                more = more_pieces(share, floor((share.pieces or 1) * self.pace.memory / most)) or more
         except torch.OutOfMemoryError:
-            pieces = more_pieces(self.share(self.recipe))
-            if self.asked.pieces is not None or pieces is None:
+            if more is None:
                 raise
+        vars(self).pop("pace", None)
         forget_peak(self.device)
         self.reasons["pieces"] = "a larger part of a batch needs more memory than there is"
-        self.recipe = replace(self.recipe, pieces=pieces)
+        self.recipe = replace(self.recipe, pieces=more)
         return self.fit()
 
     def disk(self) -> int:

@@ -34,8 +34,9 @@ def explained(recipe: Recipe, also: Callable[[], str] = lambda: "") -> Iterator[
         raise torch.OutOfMemoryError("; ".join(filter(None, words))) from error
 
 
-def more_pieces(recipe: Recipe) -> int | None:
-    """The next number of pieces that divides the batches of both players, also those of levels, if there is one."""
+def more_pieces(recipe: Recipe, least: int = 0) -> int | None:
+    """The next number of pieces, of `least` and more, that divides the batches of both players and of all levels."""
     later = () if recipe.growth == "none" else build(recipe.growth, growth, images=known(recipe.images)).batch.values()
     batch = gcd(known(recipe.batch), recipe.g_batch or known(recipe.batch), *later)
-    return next((count for count in range((recipe.pieces or 1) + 1, batch + 1) if batch % count == 0), None)
+    more = range(max(least, (recipe.pieces or 1) + 1), batch + 1)
+    return next((count for count in more if batch % count == 0), None)
