@@ -5,7 +5,7 @@ A batch comes in parts, whose gradients a player gathers before it moves. `accel
 networks: the gradients of the generator's loss would stay with the discriminator. Here each player forgets what others
 left with it before it gathers its own.
 
-What is printed is the Frechet distance to held-out images on the built-in features. About fifteen seconds:
+What is printed is the Frechet distance to held-out images on the built-in features. Less than a minute:
 
     pip install accelerate
     python examples/accelerate_loop.py

@@ -182,11 +182,14 @@ def saved(rows, folder, kind):
 
 
 class TestHuggingFace:
-    @pytest.fixture(params=["one part", "several", "Parquet", "hub"])
+    @pytest.fixture(params=["one part", "several", "Parquet", "one file", "hub"])
     def data(self, request, rows, tmp_path, monkeypatch):
         """What is given to `inspect`, and its name."""
         monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
         (tmp_path / "set" / "data").mkdir(parents=True)
+        if request.param == "one file":
+            rows.to_parquet(tmp_path / "set" / "pets.parquet")
+            return tmp_path / "set" / "pets.parquet", "pets.parquet"
         if request.param != "hub":
             return saved(rows, tmp_path / "set", request.param), "set"
         hub_of = {"mine/pets": datasets.DatasetDict({"train": rows, "test": rows.select([5, 3, 2])})}
@@ -202,7 +205,7 @@ class TestHuggingFace:
         assert greys(dataset) == greys(load(path, GREY, memory_limit=0)) == [0, 10, 20, 30, 40, 50]
         assert source.reader.outline().splitlines()[1] == f"row 1 {len(source.reader.store.read('row 1'))}"
         if dataset.held_out is None:
-            assert "one part" in request.node.name
+            assert "one " in request.node.name
         else:
             assert (greys(dataset.held_out), dataset.held_out.labels.values.tolist()) == ([50, 30, 20], [0, 1, 0])
 

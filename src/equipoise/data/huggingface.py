@@ -93,9 +93,10 @@ def open_saved(folder: Path) -> Parts:
     return _parts(str(folder), lambda library: library.load_from_disk(str(folder)))
 
 
-def open_parquet(folder: Path) -> Parts:
-    """A folder of Parquet files, such as a clone of a data set of the hub."""
-    return _parts(str(folder), lambda library: library.load_dataset(str(folder)))
+def open_parquet(path: Path) -> Parts:
+    """A Parquet file, or a folder of them, such as a clone of a data set of the hub."""
+    named = {"path": str(path)} if path.is_dir() else {"path": "parquet", "data_files": str(path)}
+    return _parts(str(path), lambda library: library.load_dataset(**named))
 
 
 def open_hub(data: str) -> Parts:

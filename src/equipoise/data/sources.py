@@ -153,6 +153,8 @@ def _file(path: Path, strict: bool) -> Source:
         return _arrays(path, arrays.read_arrays(path))
     if suffix in (".tif", ".tiff"):
         return _arrays(path, read_stack(path))
+    if suffix == ".parquet":
+        return _parts(path.name, huggingface.open_parquet(path), strict)
     if "idx" in path.name and "ubyte" in path.name:
         raise ValueError(f"{path} is one file of idx; give the folder that holds it and its labels")
     kind = cifar.cifar_tar(path) if suffix in (".gz", ".tgz", ".tar") else None
