@@ -181,12 +181,13 @@ RUNS = {
         "errors of the levels add up.",
     ),
     "pggan": Run(
-        "--size 32 --network 'pggan(fmap_base=256, fmap_max=64, z_dim=64)'",
-        images=100_000,
-        every=100_000,
-        precision=None,
-        note="The last level has 33,000 of the images here, in the paper 600,000 to fade in and 600,000 more, and the "
-        "learning rate never falls.",
+        "--size 32 --network 'pggan(fmap_base=256, fmap_max=64, z_dim=64)' --growth 'progressive(share=0.4)' --batch 8 "
+        + falling("1e-3", "1e-3", share=0.4),
+        images=120_000,
+        note="Phases of growth take 40 per cent of the run instead of 80, so that the last level has more than half of "
+        "the images (in the paper 600,000 to fade in and 600,000 more); batches of 8 instead of 16 and a learning rate "
+        "that falls at the end, which the paper's does not. As published but for the width: 3.03 after 100,000. "
+        "It stood still for other work for an hour.",
     ),
     "default": Run(""),
     "default-labels": Run("--labels"),
