@@ -83,6 +83,7 @@ def test_help_of_train_shows_the_defaults_of_the_preset(capsys):
         ("train {tmp}/none --out {tmp}/x", "no such file or folder"),
         ("train", "train needs a folder for the run: --out runs/NAME"),
         ("train --out {tmp}/x --batch 0", "batch must be at least 1, not 0"),
+        ("train --out {tmp}/x --batch 32 --pieces 64", "32 samples cannot be split into 64 equal pieces"),
         ("train --out {tmp}/x --minutes 0", "minutes must be above 0, not 0"),
         ("train --out {tmp}/x --device tpu", "no device 'tpu' here; possible: auto, cpu"),
         ("train --out {tmp}/x --loss hing", "losses has no 'hing' (did you mean 'hinge'?)"),
@@ -364,8 +365,9 @@ class TestSample:
         assert not (tmp_path / "x.png").exists()
 
     def test_an_unknown_picture_format_is_named(self, run, tmp_path, capsys):
-        assert self.sample(run, tmp_path / "x.foo") == 1
-        assert "x.foo cannot be written: --out is a picture (.png, .jpg...)," in capsys.readouterr().err
+        for name in ("x.foo", "x.psd"):  # the second can be read alone
+            assert self.sample(run, tmp_path / name) == 1
+            assert f"{name} cannot be written: --out is a picture (.png, .jpg...), .npz" in capsys.readouterr().err
 
 
 def test_evaluate_prints_the_card(run, capsys):

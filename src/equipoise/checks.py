@@ -37,7 +37,7 @@ def _numbers(value: Any) -> Iterable[Any]:
 
 def check_pieces(samples: int, pieces: int, what: str = "the batch") -> None:
     """Raises ValueError for samples that cannot be split into so many equal pieces."""
-    if samples % pieces or 0 < samples < pieces:
+    if samples % pieces:
         raise ValueError(f"pieces must divide {what}: {samples} samples cannot be split into {pieces} equal pieces")
 
 

@@ -16,7 +16,7 @@ from ..metrics.full_precision import exact
 from ..metrics.generation import to_uint8
 from ..parts import Parts
 from ..recipe import known
-from .pictures import EXTENSIONS, check_new, picture
+from .pictures import KINDS, check_new, picture
 from .sampling import Sampler
 from .shortage import out_of_memory
 
@@ -41,7 +41,7 @@ def translate_files(
     """
     G, inputs, out = generator_of(sampler, direction), Path(inputs), Path(out)
     check_range(at_least=16, tile=16 if tile is None else tile)
-    check_new(out)
+    check_new(out, arrays=False)
     is_one = inputs.is_file() and inputs.suffix.lower() in SUFFIXES
     if out.suffix and not is_one:
         raise ValueError(f"{inputs} holds several images, which are written to a folder: --out translated/, not {out}")
@@ -88,7 +88,7 @@ def save(image: UInt8[Tensor, "c h w"], file: Path) -> None:
     plain = len(image) in (1, 3) or file.suffix.lower() == ".png"
     path = file if plain else file.with_name(f"{file.name}.png")
     with path.open("xb") as new:
-        picture(image).save(new, EXTENSIONS[path.suffix.lower()], quality=QUALITY)
+        picture(image).save(new, KINDS[path.suffix.lower()], quality=QUALITY)
 
 
 def translated_whole(

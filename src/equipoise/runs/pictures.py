@@ -15,8 +15,8 @@ from ..ranges import BYTES, Range
 from . import scatter
 
 LONGEST = 50  # characters of a name of a class in the name of a file
-EXTENSIONS = Image.registered_extensions()  # what kind of picture has which name
 ARRAYS = (".npz", ".npy")
+KINDS = {suffix: kind for suffix, kind in Image.registered_extensions().items() if kind in Image.SAVE}  # to be written
 
 
 def grid(images: UInt8[Tensor, "n c h w"], columns: int | None = None) -> Image.Image:
@@ -37,14 +37,13 @@ def picture(image: UInt8[Tensor, "c h w"]) -> Image.Image:
     return Image.fromarray(pixels.squeeze(2) if len(shown) == 1 else pixels, MODES[len(shown)])
 
 
-def check_new(out: Path) -> None:
+def check_new(out: Path, arrays: bool = True) -> None:
     """Raises ValueError for what exists, and for a kind of file that cannot be written."""
     if out.exists():
         raise ValueError(f"{out} exists and was not touched; choose another --out")
-    if out.suffix and out.suffix.lower() not in (*ARRAYS, *EXTENSIONS):
-        raise ValueError(
-            f"{out} cannot be written: --out is a picture (.png, .jpg...), .npz, .npy or a folder, without a suffix"
-        )
+    if out.suffix and out.suffix.lower() not in (*KINDS, *(ARRAYS if arrays else ())):
+        kinds = "a picture (.png, .jpg...)" + ", .npz, .npy" * arrays
+        raise ValueError(f"{out} cannot be written: --out is {kinds} or a folder, without a suffix")
 
 
 def write(

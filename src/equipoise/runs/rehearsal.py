@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from .. import games
+from ..checks import check_pieces
 from ..critic import Critic, ask, generate
 from ..labels import LabelSpace
 from ..networks.growing import shown
@@ -36,6 +37,8 @@ def rehearse(recipe: Recipe, labels: LabelSpace, device: torch.device) -> None:
     Raises ValueError for parts that do not work together.
     """
     whole = recipe.pieces or 1
+    for count in (known(recipe.batch), recipe.g_batch or known(recipe.batch)):
+        check_pieces(count, whole)
     pieces = min(2, whole)
     batch = pieces * min(2, known(recipe.batch) // whole)
     g_batch = pieces * min(2, (recipe.g_batch or known(recipe.batch)) // whole)
