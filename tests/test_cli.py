@@ -16,8 +16,7 @@ from PIL import Image
 from equipoise import __version__, cli
 from equipoise.cli import display
 from equipoise.cli.passes import passes
-from equipoise.recipe import Recipe
-from equipoise.runs import Progress, RunFolder, planning
+from equipoise.runs import Progress, RunFolder, planning, session
 from equipoise.runs.folder import read_rows
 from equipoise.runs.forecast import Pace
 from equipoise.runs.scoreboard import Scoreboard
@@ -207,12 +206,16 @@ def test_help_of_train_is_in_groups_and_says_what_is_chosen(capsys):
 class TestMinutes:
     """A length in minutes becomes one in images when a run starts."""
 
+    @pytest.fixture(autouse=True)
+    def as_foreseen(self, monkeypatch):
+        monkeypatch.setattr(planning, "measure_pace", lambda *_: Pace(image=0.5, scored=0.001))
+        monkeypatch.setattr(session, "images_in", lambda seconds, images, rows: images)
+
     def train(self, photos, out, *flags):
         fixed = [word for word in TINY if word not in ("--images", "24")]
         return cli.main(["train", str(photos), "--out", str(out), "--size", "8", *fixed, *flags])
 
     def test_they_become_images_once(self, photos, tmp_path, monkeypatch, capsys):
-        monkeypatch.setattr(planning, "measure_pace", lambda *_: Pace(image=0.5, scored=0.001))
         assert self.train(photos, tmp_path / "x", "--minutes", "0.2") == 0
         assert "--images 22: in 0.2 minutes, at 2 images a second and some scores" in capsys.readouterr().out
         monkeypatch.setattr(planning, "measure_pace", None)  # a run that is there is not timed again
@@ -220,8 +223,7 @@ class TestMinutes:
         assert self.train(photos, tmp_path / "x", "--minutes", "0.3") == 1
         assert "It differs in minutes: 0.2 there, 0.3 here" in capsys.readouterr().err
 
-    def test_they_take_the_place_of_a_presets_length(self, photos, tmp_path, monkeypatch):
-        monkeypatch.setattr(planning, "measure_pace", lambda *_: Pace(image=0.5, scored=0.001))
+    def test_they_take_the_place_of_a_presets_length(self, photos, tmp_path):
         assert self.train(photos, tmp_path / "x", "--minutes", "0.2", "--preset", "sngan", "--d-norm", "none") == 0
         assert RunFolder(tmp_path / "x").recipe().images == 22
 
@@ -272,10 +274,10 @@ def test_training_prints_plain_lines_where_there_is_no_terminal(photos, tmp_path
 def test_progress_names_every_player_and_the_first_score(capsys):
     row = {"speed": 5.0, "ae.loss": 1.0, "ae.reconstruction": 3.0, "d.loss": 0.25}
     score = {"scores": {"fd": {}, "kid": {}}, "features": "inception", "fd": 12.34, "kid": 0.5}
-    with display.progress(Recipe(images=100)) as show:
-        show(Progress(10, row, score))
-        show(Progress(20, row, score | {"scores": {"kid": {}, "fd": {}}, "features": "builtin"}))
-        show(Progress(30, row, None))
+    with display.progress() as show:
+        show(Progress(10, 100, row, score))
+        show(Progress(20, 100, row, score | {"scores": {"kid": {}, "fd": {}}, "features": "builtin"}))
+        show(Progress(30, 100, row, None))
     assert capsys.readouterr().out.splitlines() == [
         "10 of 100 images  5/s  ae loss 1.00  d loss 0.25  FID 12.34",
         "20 of 100 images  5/s  ae loss 1.00  d loss 0.25  KD (builtin) 0.5",

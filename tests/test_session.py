@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
+from itertools import count
 
 import numpy as np
 import pytest
@@ -15,8 +17,9 @@ from small_runs import CPU, PLAIN, finish, lines, same_state, small, steps_of
 from test_networks import SMALL
 
 from equipoise import presets, runs, spec
-from equipoise.runs import RunFolder
+from equipoise.runs import RunFolder, planning, session
 from equipoise.runs.folder import load_checkpoint, read_rows
+from equipoise.runs.forecast import Pace
 from equipoise.runs.session import NotFinite
 
 
@@ -127,6 +130,44 @@ def test_a_non_finite_loss_stops_with_the_step_and_keeps_the_last_good_checkpoin
     rows = [*read_rows(tmp_path / "x" / "stats.jsonl")]
     assert rows
     assert all(row["d.loss"] == row["d.loss"] for row in rows)
+
+
+class TestMinutes:
+    """A length in minutes: its images follow the pace that training has."""
+
+    @pytest.fixture
+    def recipe(self, arrays, monkeypatch):
+        """A minute of rounds of four images, each foreseen to take half a second and taking half as much again."""
+        monkeypatch.setattr(planning, "measure_pace", lambda *_: Pace(image=0.5 / 4, scored=0.001))
+        monkeypatch.setattr(session.time, "perf_counter", partial(next, count(step=0.375)))  # twice a round
+        return small(PLAIN, arrays, images=None, minutes=1, save_every=40, score_every=1000, sample_every=1000)
+
+    def test_a_run_that_is_slower_than_foreseen_ends_in_time(self, recipe, arrays, tmp_path):
+        out = RunFolder(tmp_path / "x")
+        told = finish(recipe, out.path)
+        images, foreseen = out.recipe().images, 54 / (0.5 / 4)  # a tenth is for scores
+        assert told[0].images == foreseen
+        assert told[-1].seen == told[-1].images == images == 54 / (0.75 / 4)
+        assert out.context()["lengths"] == {"40": images}
+        assert out.context()["chosen"]["images"] == "in 1 minutes, at the pace of training"
+        finish(replace(out.recipe(), minutes=None), tmp_path / "y")
+        assert same_state(out.path, tmp_path / "y")
+
+    def test_a_stopped_run_goes_on_with_the_length_it_had(self, recipe, tmp_path):
+        seen = []
+        stop = lambda: len(seen) == 12 or seen.append(1)
+        [*runs.train(recipe, tmp_path / "x", stop=stop)]
+        assert RunFolder(tmp_path / "x").recipe().images == 288
+        again = finish(recipe, tmp_path / "x")
+        assert (again[0].seen, again[0].images, again[-1].seen) == (48, 288, 288)
+
+    def test_networks_that_still_grow_keep_their_phases(self, recipe, arrays, tmp_path):
+        grows = {"network": SMALL["pggan"], "d_norm": "none", "size": "8", "growth": "progressive(start=4, share=0.6)"}
+        growing = replace(recipe, **grows)
+        told = finish(growing, tmp_path / "x")
+        lengths = RunFolder(tmp_path / "x").context()["lengths"]
+        assert told[0].images == 432
+        assert min(map(int, lengths)) >= 0.6 * 432
 
 
 def test_another_recipe_is_refused_with_the_differences(finished, arrays):

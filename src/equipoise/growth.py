@@ -1,7 +1,7 @@
 """Growth: which levels of a network are trained when, a function of the images seen."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil, floor, log
 from typing import NamedTuple, TypeVar
 
@@ -74,6 +74,10 @@ class Growth:
     def grown(self, sides: tuple[int, ...]) -> int:
         """After how many images the last level is reached."""
         return sum(self.lengths(sides)) * (len(sides) - 1 - self.first(sides))
+
+    def over(self, seen: int, images: int, sides: tuple[int, ...]) -> bool:
+        """Whether the last level is reached, in this run and in one of so many images."""
+        return max(self.grown(sides), replace(self, images=images).grown(sides)) <= seen
 
     def phases(self, sides: tuple[int, ...], images: int) -> list[Phase]:
         """All phases of a run of so many images."""

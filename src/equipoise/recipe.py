@@ -50,7 +50,7 @@ class Usual:
     """Folder or zip of images, .tar shards, hf://owner/name, CIFAR-10, idx files, .npy, .npz; "builtin", which comes
     along: a part of Fashion-MNIST; or a toy set: ring, "grid(side=3)"... of `equipoise list toys`."""
     minutes: Annotated[int | float | None, arg(metavar="MINUTES", help_behavior_hint="")] = None
-    """Length of training in minutes, in place of --images: as many images as this machine will manage."""
+    """Length of training in minutes, in place of --images, which follows the pace that training has on this machine."""
     images: Auto[int] = None
     """Length of training, in real images seen."""
     size: Auto[str] = None

@@ -15,7 +15,7 @@ from torch import nn
 from ..data import Source
 from ..labels import LabelSpace
 from ..metrics.titles import title
-from ..recipe import Networks, Recipe, known
+from ..recipe import Networks, known
 from ..report.next_steps import as_flags
 from ..report.numbers import duration, size
 from ..runs import Progress as RunProgress
@@ -31,13 +31,13 @@ PLAIN_LINES = 50  # in a whole run, where there is no terminal
 Show = Callable[[RunProgress], None]
 
 
-def progress(recipe: Recipe) -> AbstractContextManager[Show]:
+def progress() -> AbstractContextManager[Show]:
     """A context whose value shows how far a run is."""
-    return _bar(recipe) if console.is_terminal else _lines(recipe)
+    return _bar() if console.is_terminal else _lines()
 
 
 @contextmanager
-def _bar(recipe: Recipe) -> Iterator[Show]:
+def _bar() -> Iterator[Show]:
     columns = [
         BarColumn(bar_width=8),
         TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
@@ -47,27 +47,27 @@ def _bar(recipe: Recipe) -> Iterator[Show]:
         TextColumn("[bold]{task.fields[score]}"),
     ]
     with Progress(*columns, console=console, speed_estimate_period=60) as bar:
-        task = bar.add_task("", total=known(recipe.images), speed="", losses="", score="")
+        task = bar.add_task("", visible=False, speed="", losses="", score="")
 
         def show(now: RunProgress) -> None:
             bar.tasks[task].fields.update(_words(now))
-            bar.update(task, completed=now.seen)
+            bar.update(task, completed=now.seen, total=now.images, visible=True)
 
         yield show
 
 
 @contextmanager
-def _lines(recipe: Recipe) -> Iterator[Show]:
+def _lines() -> Iterator[Show]:
     words: dict[str, str] = {}
     printed = -1
 
     def show(now: RunProgress) -> None:
         nonlocal printed
         words.update(_words(now))
-        line = now.seen * PLAIN_LINES // known(recipe.images)
+        line = now.seen * PLAIN_LINES // now.images
         if (now.row and line > printed) or now.score:
             printed = line
-            print("  ".join([f"{now.seen:,} of {recipe.images:,} images", *words.values()]), flush=True)
+            print("  ".join([f"{now.seen:,} of {now.images:,} images", *words.values()]), flush=True)
             words.pop("score", None)
 
     yield show

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,18 @@ class RunFolder:
         """The networks that are sampled and scored, "G" or, of a translation, "G_ab" and "G_ba"."""
         generators: list[str] = self.context().get("generators", ["G"])
         return generators
+
+    def seconds(self) -> float:
+        """The seconds that training was to take when the run started."""
+        return float(self.context()["forecast"]["seconds"])
+
+    def set_length(self, images: int, seen: int) -> None:
+        """Writes the number of images into the recipe of a run of so many minutes, and after how many it was set."""
+        context = self.context()
+        recipe = replace(Recipe.from_json(context.pop("recipe")), images=images)
+        context["chosen"]["images"] = f"in {recipe.minutes:g} minutes, at the pace of training"
+        context["lengths"] = {**context.get("lengths", {}), str(seen): images}
+        write_whole(self.recipe_file, lambda beside: recipe.save(beside, **context))
 
     def checkpoint_files(self) -> list[Path]:
         """The checkpoints from old to new, without the best."""

@@ -1,11 +1,11 @@
 """How long training takes on this machine: a few timed rounds, and timed images of a score, on noise."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import repeat
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -36,6 +36,9 @@ SHORTEST = 0.3  # seconds for a level of growth
 PIXELS = 256 * 256  # of all images of a round that a CPU is timed with, at most,
 FEW = 16  # but for so few images
 PIECES = 4  # of a batch, at most
+RECENT = 0.25  # of what a run has seen, which tells its pace
+SLIGHT = 0.01  # of a run, less than which changes nothing
+SUDDEN = 2  # times as many images are left at most, or as few
 
 
 class Pace(NamedTuple):
@@ -98,6 +101,25 @@ def measure_pace(
         mean = sum(image * (phase.end - phase.begin) for phase, image in each) / images
         held = _held(assembled, recipe, device, list(levels.values()))
         return Pace(mean, _of_scores(assembled, recipe, labels, now), tuple(each), held, _size(assembled))
+
+
+def images_in(seconds: float, images: int, rows: Sequence[Mapping[str, Any]]) -> int:
+    """The images of a run that is to train for so long, by its rows so far; `images` where that is nearly the same.
+
+    seen + (seconds - t) / p, with t the seconds until now and p those of an image in the last part of it. At least half
+    and at most twice as many are left as before, so that a process that was paused does not end at once.
+
+    >>> rows = [{"seen": 100, "seconds": 10.0}, {"seen": 200, "seconds": 30.0}]
+    >>> images_in(60.0, 600, rows), images_in(60.0, 350, rows), images_in(30.0, 600, rows)
+    (400, 350, 400)
+    """
+    now = rows[-1]
+    start = {"seen": 0, "seconds": 0.0}
+    past = next((row for row in reversed(rows) if row["seen"] <= (1 - RECENT) * now["seen"]), start)
+    took = (now["seconds"] - past["seconds"]) / (now["seen"] - past["seen"])
+    planned = images - now["seen"]
+    left = min(max((seconds - now["seconds"]) / took, planned / SUDDEN), planned * SUDDEN)
+    return images if abs(left - planned) < SLIGHT * images else now["seen"] + round(left)
 
 
 def fastest_threads(recipe: Recipe, labels: LabelSpace, device: torch.device) -> int:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from ..watching import Watch, unwatched
 from ..writing import write_whole
 from .assemble import Assembled, assemble, rounds
 from .folder import RunFolder, Unusable, append_row, load_checkpoint, read_rows
+from .forecast import images_in
 from .hardware import hardware, keep_freed_memory, memory, working
 from .levels import BESIDE, level_of
 from .measuring import Bench
@@ -36,9 +38,10 @@ ROWS = 400  # lines of statistics in a run
 
 
 class Progress(NamedTuple):
-    """How far a run is: images seen, and what was newly written, if anything."""
+    """How far a run is: images seen, of how many, and what was newly written, if anything."""
 
     seen: int
+    images: int
     row: dict[str, Any] | None = None
     score: dict[str, Any] | None = None
 
@@ -155,17 +158,45 @@ class Session:
         self.measure_start()
         if not self.state.seen or self.scores.missing(self.state.seen):
             yield self.after_round(self.state.begun)
-        batch, world = self.assembled.batch, self.world
-        images = training_batches(self.dataset, self.recipe, batch, self.state.seen, self.device, world)
-        stream = rounds(self.assembled, images, self.recipe, world)
-        while self.state.seen < known(self.recipe.images) and not world.any(bool(stop())):
+        stream = self.rounds()
+        while self.state.seen < known(self.recipe.images) and not self.world.any(bool(stop())):
             before, mark = self.state.seen, time.perf_counter()
             with explained(self.recipe, self.folder.last_good):
                 self.pending.append((self.state.seen, next(stream)))
             self.seconds += time.perf_counter() - mark
             yield self.after_round(before)
+            if self.state.seen // known(self.recipe.save_every) > before // known(self.recipe.save_every):
+                stream = self.rounds() if self.keep_time() else stream
         self.record()
         self.save()
+
+    def rounds(self) -> Iterator[Stats]:
+        """The training loop from here on."""
+        batch, seen = self.assembled.batch, self.state.seen
+        images = training_batches(self.dataset, self.recipe, batch, seen, self.device, self.world)
+        return rounds(self.assembled, images, self.recipe, self.world)
+
+    def keep_time(self) -> bool:
+        """Sets the number of images anew where the length is in minutes, by the pace so far; whether it is another one.
+
+        Called at a checkpoint, from which training goes on as a run that is resumed does.
+        """
+        images, growth = known(self.recipe.images), self.assembled.growth
+        if self.recipe.minutes is None or "images" not in self.plan.reasons or self.state.seen >= images:
+            return False
+        if self.world.leads:
+            images = images_in(self.folder.seconds(), images, [*read_rows(self.folder.stats_file)])
+        images = self.world.from_first(images)
+        if images == self.recipe.images or (growth and not growth.over(self.state.seen, images, self.assembled.sides)):
+            return False
+        self.recipe = replace(self.recipe, images=images)
+        if self.world.leads:
+            self.folder.set_length(images, self.state.seen)
+        del self.assembled, self.state  # before there are others
+        self.assembled = self.beginning(again=True)
+        self.state = self.assembled.state
+        self.state.load_state_dict(load_checkpoint(self.folder.newest_checkpoint(), self.device))
+        return True
 
     def after_round(self, before: int) -> Progress:
         """Statistics, checkpoint, picture and score, each when its time has come."""
@@ -185,7 +216,7 @@ class Session:
             if self.world.leads and (due(recipe.sample_every) or self.level_ends()):
                 self.picture_level()
         with span("scores"):
-            return Progress(self.state.seen, row, self.score() if scoring else None)
+            return Progress(self.state.seen, known(recipe.images), row, self.score() if scoring else None)
 
     def score(self) -> dict[str, Any] | None:
         """Scores the generators of this moment, which is saved: whoever breaks it off loses nothing."""

@@ -97,7 +97,7 @@ class Train(Command):
             display.chosen(run)
         with Stop(interruptible=lambda: run.in_score and run.world.size == 1) as stop:
             try:
-                with suppress(Stopped), display.progress(run.recipe) as show, self.recorded(run) as step:
+                with suppress(Stopped), display.progress() as show, self.recorded(run) as step:
                     for progress in run.train(stop):
                         show(progress)
                         step()
