@@ -16,6 +16,7 @@ from PIL import Image
 from equipoise import __version__, cli
 from equipoise.cli import display
 from equipoise.cli.passes import passes
+from equipoise.cli.running import parse
 from equipoise.runs import Progress, RunFolder, planning, session
 from equipoise.runs.folder import read_rows
 from equipoise.runs.forecast import Pace
@@ -72,6 +73,11 @@ def test_help_of_train_shows_the_defaults_of_the_preset(capsys):
     with pytest.raises(SystemExit):
         cli.main(["train", "--preset", "sngan", "--help"])
     assert "sn_cnn" in capsys.readouterr().out
+
+
+def test_a_number_of_a_preset_can_be_left_open():
+    usual, auto = (parse(["train", "--preset", "sngan", *more]).recipe for more in ([], ["--batch", "auto"]))
+    assert (usual.batch, auto.batch) == (64, None)
 
 
 @pytest.mark.parametrize(

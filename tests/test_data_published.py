@@ -196,6 +196,16 @@ def test_float_arrays(tmp_path, dtype):
         assert np.array_equal(found, levels)
 
 
+def test_arrays_of_16_bits(tmp_path):
+    levels = np.arange(256, dtype=np.uint16).reshape(1, 16, 16)
+    np.save(tmp_path / "x.npy", 257 * levels)
+    np.savez(tmp_path / "y.npz", images=16 * levels, range=[0, 4080])
+    assert np.array_equal(load(tmp_path / "x.npy", Format(1, 16, 16)).images[:, 0], levels)
+    stated = inspect(tmp_path / "y.npz").typical.range
+    assert np.array_equal(load(tmp_path / "y.npz", Format(1, 16, 16, range=stated)).images[:, 0], 16 * levels)
+    assert np.array_equal(stated.to_bytes(torch.from_numpy(16.0 * levels)), levels)
+
+
 def test_labelled_arrays(tmp_path):
     images = np.zeros((3, 9, 9), np.uint8)
     np.savez(tmp_path / "x.npz", x=images, y=np.array([2, 0, 1], np.int32), classes=np.array(["a", "b", "c"]))
@@ -211,7 +221,7 @@ def test_labelled_arrays(tmp_path):
         ({"images": np.full((2, 9, 9), np.nan)}, "floats must be finite"),
         ({"images": np.zeros((2, 9, 9)), "range": [3]}, "'range' must be two numbers, the lowest and the highest, got"),
         ({"images": np.zeros((2, 9, 9)), "range": [3, 1]}, "a range goes from a number to a larger one, not from 3"),
-        ({"images": np.zeros((2, 9, 9), np.int32)}, "must be uint8 or floats, got int32"),
+        ({"images": np.zeros((2, 9, 9), np.int32)}, "must be uint8, uint16 or floats, got int32"),
         ({"images": np.zeros((2, 9), np.uint8)}, r"must be \[n h w\]"),
         ({"images": np.zeros((2, 9, 9, 9), np.uint8)}, "with c up to 8"),
         ({"images": np.zeros((0, 9, 9), np.uint8)}, "has no image"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from tyro.conf import Positional, arg
+from tyro.constructors import PrimitiveConstructorSpec
 
 from . import schedules
 from .checks import check_choice, check_range
@@ -36,6 +37,15 @@ _hint = partial(arg, help_behavior_hint=lambda default: _HINTS.get(default, f"(d
 _braced = lambda field: f"{{{','.join(CHOICES[field])}}}"
 Auto = Annotated[Chosen | None, _hint()]
 """A field that is chosen for the data and the machine while it is None."""
+_count = PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="INT",
+    instance_from_str=lambda words: None if words == ["auto"] else int(words[0]),
+    is_instance=lambda value: value is None or isinstance(value, int),
+    str_from_instance=lambda value: [str(value)],
+)
+AutoCount = Annotated[int | None, _hint(), _count]
+"""A whole number that is chosen so; "auto" says that in words, also where a preset has a number of its own."""
 NumberOrSchedule = Annotated[int | float | str, arg(metavar="NUMBER|SCHEDULE")]
 """A number, or the call of a schedule."""
 Call = Annotated[str, arg(metavar="CALL")]
@@ -51,7 +61,7 @@ class Usual:
     along: a part of Fashion-MNIST; or a toy set: ring, "grid(side=3)"... of `equipoise list toys`."""
     minutes: Annotated[int | float | None, arg(metavar="MINUTES", help_behavior_hint="")] = None
     """Length of training in minutes, in place of --images, which follows the pace that training has on this machine."""
-    images: Auto[int] = None
+    images: AutoCount = None
     """Length of training, in real images seen."""
     size: Auto[str] = None
     """Height and width of the images that are learnt: "64", or "48x96" for height x width."""
@@ -67,7 +77,7 @@ class Usual:
 class Reading:
     """How images are read."""
 
-    channels: Auto[int] = None
+    channels: AutoCount = None
     """1 grey, 2 grey and alpha, 3 RGB, 4 RGBA."""
     fit: Fit = "crop"
     """How images get their size: scaled and cut around the centre, or stretched."""
@@ -127,9 +137,9 @@ class Game:
 class Optimisation:
     """How they learn."""
 
-    batch: Auto[int] = None
+    batch: AutoCount = None
     """Real images in a step of the discriminator, and as many fakes."""
-    g_batch: Auto[int] = None
+    g_batch: AutoCount = None
     """Fakes in a step of the generator."""
     d_steps: NumberOrSchedule = 1
     """Steps of the discriminator for one of the generator: a number or a schedule, "steps((100, 5), at=(160000,))"."""
@@ -149,7 +159,7 @@ class Machine:
 
     precision: Auto[PrecisionName] = None
     """The precision of networks; penalties, power iteration, averages and metrics are float32 in any case."""
-    pieces: Auto[int] = None
+    pieces: AutoCount = None
     """Equal parts that a batch is split into, processed one after the other, to save memory."""
     recompute: bool = False
     """Compute what blocks of networks compute again in the backward (gradient checkpointing), to save memory."""
@@ -167,17 +177,17 @@ class Scores:
     """Features for scores: builtin, mobilenet, inception, resnet56, dinov2, clip, random, pixels."""
     score: Annotated[tuple[str, ...] | None, _hint(metavar="[CALL ...]")] = None
     """Metrics during training, "fd,kid,precision_recall"; the first one chooses the best checkpoint."""
-    score_every: Auto[int] = None
+    score_every: AutoCount = None
     """Images between two scores during training."""
-    score_images: Auto[int] = None
+    score_images: AutoCount = None
     """Generated images for a score during training."""
     instruments: Annotated[tuple[str, ...], _hint(metavar="[CALL ...]")] = ()
     """What to measure of the networks themselves, "spectrum,gradient_norms"; the run is the same without."""
-    instruments_every: Auto[int] = None
+    instruments_every: AutoCount = None
     """Images between two measurements by instruments."""
-    sample_every: Auto[int] = None
+    sample_every: AutoCount = None
     """Images between two pictures of samples."""
-    save_every: Auto[int] = None
+    save_every: AutoCount = None
     """Images between two checkpoints."""
     keep: int = 2
     """Newest checkpoints to keep, besides the best by score."""

@@ -17,6 +17,7 @@ IMAGE_KEYS = ("images", "points", "x", "arr_0", "data")
 LABEL_KEYS = ("labels", "y")
 NAME_KEYS = ("classes", "names")
 RANGE_KEY = "range"
+WORDS = Range(0, 65535)
 MOST_CHANNELS = 8
 ROUNDING = 1e-3  # how far beyond its range a float may be
 
@@ -43,15 +44,19 @@ def read_builtin(part: str = "") -> tuple[UInt8[np.ndarray, "n 28 28"], LabelTab
 def read_images(path: Path, arrays: dict[str, Any]) -> tuple[Shaped[np.ndarray, "n c h w"], Range | None, Range | None]:
     """The images of a file, however their axes are ordered; the range that their numbers have, and the one to learn.
 
-    Bytes are bytes. Floats in [0, 1] or [-1, 1] are learnt as bytes, and others as they are, in the range that the file
-    states as "range", [low, high]; points, floats [n, d], in that of their extremes where none is stated.
+    Bytes are bytes; numbers of 16 bits are learnt as such, 0 to 65535 as 0 to 255. Floats in [0, 1] or [-1, 1] are
+    learnt as bytes, and other numbers as they are, in the range that the file states as "range", [low, high]; points,
+    floats [n, d], in that of their extremes where none is stated.
     """
     images = _first(path, arrays, IMAGE_KEYS)
     if images.dtype == np.uint8:
         return channels_first(images, str(path)), BYTES, BYTES
+    stated = _stated(path, arrays)
+    if images.dtype == np.uint16 and images.ndim > 2:
+        return channels_first(images, str(path)), stated or WORDS, stated or BYTES
     if images.dtype.kind != "f":
-        raise ValueError(f"{path}: images must be uint8 or floats, got {images.dtype}")
-    points, stated = images.ndim == 2, _stated(path, arrays)
+        raise ValueError(f"{path}: images must be uint8, uint16 or floats, got {images.dtype}")
+    points = images.ndim == 2
     shaped = images[:, :, None, None] if points else channels_first(images, str(path))
     ends = (float(images.min()), float(images.max())) if images.size else (0.0, 0.0)
     if not np.isfinite(ends).all():

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float32, Num, UInt8
+from jaxtyping import Float32, Num, Real, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..checks import check_choice
@@ -108,7 +108,7 @@ def convert_array(pixels: UInt8[np.ndarray, "k y x"], format: Format) -> UInt8[n
     return np.concatenate([convert_array(channel[None], grey) for channel in pixels])
 
 
-def convert_floats(pixels: Float[np.ndarray, "k y x"], format: Format) -> Float32[np.ndarray, "c h w"]:
+def convert_floats(pixels: Real[np.ndarray, "k y x"], format: Format) -> Float32[np.ndarray, "c h w"]:
     """Floats with the same channels, resized as images are, neither rounded nor clipped."""
     if pixels.shape == format.shape:
         return pixels.astype(np.float32)

@@ -38,7 +38,8 @@ class Train(Command):
     equipoise train --out runs/mine --penalties "r1(weight=5)" --loss "mine.py:my_loss(beta=4)" --dry-run
 
     A CALL is a name of `equipoise list` or FILE.py:NAME of your own, with what differs from its usual arguments in
-    brackets. Put DATA before flags that take several values.
+    brackets. A number that is chosen automatically may be given as auto, "--preset sngan --batch auto". Put DATA before
+    flags that take several values.
     """
 
     out: Annotated[
