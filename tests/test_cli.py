@@ -215,7 +215,7 @@ class TestMinutes:
     @pytest.fixture(autouse=True)
     def as_foreseen(self, monkeypatch):
         monkeypatch.setattr(planning, "measure_pace", lambda *_: Pace(image=0.5, scored=0.001))
-        monkeypatch.setattr(session, "images_in", lambda seconds, images, rows: images)
+        monkeypatch.setattr(session, "images_left", lambda seconds, images, rows: images - rows[-1]["seen"])
 
     def train(self, photos, out, *flags):
         fixed = [word for word in TINY if word not in ("--images", "24")]

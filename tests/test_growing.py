@@ -78,6 +78,13 @@ class TestSchedule:
         assert progressive(hold=1, fade=1).level(0, (3, 6, 12)) == 0
         assert progressive(hold=1, fade=1).level(0, (7, 14, 28)) == 0
 
+    def test_another_length_never_takes_a_level_back(self):
+        growth = progressive(images=1000)  # 200 for each of four phases
+        can = lambda images, seen: growth.can_last(images, seen, SIDES)
+        assert [can(900, 300), can(1100, 300), can(1100, 100), can(1100, 900)] == [True, False, True, True]
+        assert not progressive(hold=390, images=1000).can_last(900, 900, SIDES)  # no time for fades
+        assert not progressive(hold=100, fade=100).can_last(399, 100, SIDES)  # never grown
+
     def test_batch_and_learning_rate_by_level(self):
         growth = progressive(hold=10, fade=10, batch={8: 6, 16: 2}, lr={16: 1.5})
         batch, lr = growth.batch_at(32, SIDES), growth.lr_at(lambda seen: 0.1, SIDES)

@@ -29,7 +29,7 @@ from equipoise.optimizers import adam
 from equipoise.parts import Parts
 from equipoise.processes import World
 from equipoise.recipe import Recipe
-from equipoise.runs.session import check_shares
+from equipoise.runs.assemble import check_shares
 from equipoise.training import Player, State, steps
 
 BATCH, SIDE = 8, 4

@@ -16,7 +16,7 @@ from equipoise.interpolation import lerp, slerp
 from equipoise.metrics.generation import generate, latents, to_uint8
 from equipoise.parts import Parts
 from equipoise.recipe import Recipe
-from equipoise.runs import RunFolder, Sampler, sheet
+from equipoise.runs import RunFolder, Sampler, pictures, sheet
 from equipoise.runs.folder import read_rows
 from equipoise.runs.pictures import safe
 
@@ -363,6 +363,14 @@ class TestCommands:
         assert self.sample(folders, "classes", tmp_path / "x.png", "--rows", "--labels", "bag", "1") == 0
         with Image.open(tmp_path / "x.png") as picture:
             assert picture.size == (8 * 9, 2 * 8)
+
+    def test_files_are_what_their_names_say_in_any_case(self, tmp_path):
+        images = torch.tensor([10, 20, 30, 0], dtype=torch.uint8)[:, None, None].expand(1, 4, 8, 8)  # of no opacity
+        pictures.write(images, None, tmp_path / "x.JPG")
+        pictures.write(images, None, tmp_path / "x.NPZ")
+        with Image.open(tmp_path / "x.JPG") as picture, np.load(tmp_path / "x.NPZ") as arrays:
+            assert (picture.mode, picture.getpixel((4, 4))) == ("RGB", (255, 255, 255))
+            assert np.array_equal(arrays["images"], images)
 
     @pytest.mark.parametrize("flags", [[], ["--labels", "dress", "bag"]])
     def test_a_picture_of_ways(self, folders, tmp_path, flags):

@@ -17,7 +17,10 @@ from small_runs import CPU, PLAIN, finish, lines, same_state, small, steps_of
 from test_networks import SMALL
 
 from equipoise import presets, runs, spec
+from equipoise.networks.growing import growing
+from equipoise.recipe import Recipe
 from equipoise.runs import RunFolder, planning, session
+from equipoise.runs.choices import at_pace
 from equipoise.runs.folder import load_checkpoint, read_rows
 from equipoise.runs.forecast import Pace
 from equipoise.runs.session import NotFinite
@@ -149,7 +152,7 @@ class TestMinutes:
         assert told[0].images == foreseen
         assert told[-1].seen == told[-1].images == images == 54 / (0.75 / 4)
         assert out.context()["lengths"] == {"40": images}
-        assert out.context()["chosen"]["images"] == "in 1 minutes, at the pace of training"
+        assert out.context()["chosen"]["images"] == "in 1 minute, at the pace of training"
         finish(replace(out.recipe(), minutes=None), tmp_path / "y")
         assert same_state(out.path, tmp_path / "y")
 
@@ -161,13 +164,20 @@ class TestMinutes:
         again = finish(recipe, tmp_path / "x")
         assert (again[0].seen, again[0].images, again[-1].seen) == (48, 288, 288)
 
-    def test_networks_that_still_grow_keep_their_phases(self, recipe, arrays, tmp_path):
+    def test_growth_follows(self, recipe, arrays, tmp_path):
         grows = {"network": SMALL["pggan"], "d_norm": "none", "size": "8", "growth": "progressive(start=4, share=0.6)"}
-        growing = replace(recipe, **grows)
-        told = finish(growing, tmp_path / "x")
-        lengths = RunFolder(tmp_path / "x").context()["lengths"]
-        assert told[0].images == 432
-        assert min(map(int, lengths)) >= 0.6 * 432
+        run = session.Session(replace(recipe, **grows), tmp_path / "x")
+        level = next(growing(run.state.nets["G"]))
+        rounds = [(run.state.begun, level.level) for _ in run.train()]
+        assert run.folder.context()["lengths"] == {"40": 288}
+        assert run.state.seen == 288
+        levels = [dict(rounds)[seen] for seen in (84, 88, 168, 172)]  # held for 86 images, which fades take too
+        assert levels == pytest.approx([0, 2 / 86, 1 - 4 / 86, 1])
+
+    def test_what_is_due_at_the_end_alone_stays_there(self):
+        recipe, reason = at_pace(Recipe(images=100, minutes=2, score_every=100, sample_every=50), 120)
+        assert (recipe.images, recipe.score_every, recipe.sample_every) == (120, 120, 50)
+        assert reason == "in 2 minutes, at the pace of training"
 
 
 def test_another_recipe_is_refused_with_the_differences(finished, arrays):

@@ -6,7 +6,7 @@ from math import ceil, floor, log
 from typing import NamedTuple, TypeVar
 
 from .checks import check_range
-from .schedules import Rate, at
+from .schedules import Length, Rate, at
 
 Value = TypeVar("Value", int, float)
 
@@ -37,7 +37,7 @@ class Growth:
     fade: int | None
     start: int
     share: float
-    images: int | None
+    images: int | Length | None
     batch: Mapping[int, int] = field(default_factory=dict)
     lr: Mapping[int, float] = field(default_factory=dict)
     reset: bool = True
@@ -58,14 +58,15 @@ class Growth:
     def lengths(self, sides: tuple[int, ...]) -> tuple[int, int]:
         """How many images a level is held for and how many the next one takes to fade in."""
         doublings = len(sides) - 1 - self.first(sides)
-        if None in (self.hold, self.fade) and self.images is None:
+        images = self.images.images if isinstance(self.images, Length) else self.images
+        if None in (self.hold, self.fade) and images is None:
             raise ValueError("how long are the phases of growth? Say hold=... and fade=...; a recipe knows its length")
         phases = max(1, doublings * ((self.hold is None) + (self.fade is None)))
         given = doublings * ((self.hold or 0) + (self.fade or 0))
-        left = self.share * (self.images or 0) - given
+        left = self.share * (images or 0) - given
         if None in (self.hold, self.fade) and doublings and left < phases:
             raise ValueError(
-                f"phases that are left open have no time: growth takes {self.share:g} of {self.images:,} images, and "
+                f"phases that are left open have no time: growth takes {self.share:g} of {images:,} images, and "
                 f"{given:,} are given to others: choose more --images, or a shorter hold or fade"
             )
         equal = max(1, floor(left / phases))
@@ -75,9 +76,13 @@ class Growth:
         """After how many images the last level is reached."""
         return sum(self.lengths(sides)) * (len(sides) - 1 - self.first(sides))
 
-    def over(self, seen: int, images: int, sides: tuple[int, ...]) -> bool:
-        """Whether the last level is reached, in this run and in one of so many images."""
-        return max(self.grown(sides), replace(self, images=images).grown(sides)) <= seen
+    def can_last(self, images: int, seen: int, sides: tuple[int, ...]) -> bool:
+        """Whether a run that has seen so many can have another length: no level is left again, and the last reached."""
+        other = replace(self, images=images)
+        try:
+            return other.level(seen, sides) >= self.level(seen, sides) and other.grown(sides) <= images
+        except ValueError:  # its phases would have no time
+            return False
 
     def phases(self, sides: tuple[int, ...], images: int) -> list[Phase]:
         """All phases of a run of so many images."""
@@ -110,7 +115,7 @@ def progressive(
     batch: Mapping[int, int] | None = None,
     lr: Mapping[int, float] | None = None,
     reset: bool = True,
-    images: int | None = None,
+    images: int | Length | None = None,
 ) -> Growth:
     """Level l for `hold` images, then l + t, t from 0 to 1 in `fade` (Karras 2018, arXiv:1710.10196, Sec. 2).
 
@@ -123,7 +128,7 @@ def progressive(
     >>> [growth.level(seen, sides=(4, 8, 16)) for seen in (0, 100, 150, 200, 350, 1000)]
     [0.0, 0.0, 0.5, 1.0, 1.5, 2.0]
     """
-    check_range(at_least=1, start=start, images=1 if images is None else images)
+    check_range(at_least=1, start=start, images=images if isinstance(images, int) else 1)
     check_range(at_least=0, hold=hold or 0, fade=fade or 0)
     check_range(above=0, at_most=1, share=share)
     if hold == 0 and fade == 0:

@@ -14,7 +14,7 @@ from tyro.constructors import PrimitiveConstructorSpec
 from . import schedules
 from .checks import check_choice, check_range
 from .ranges import Range
-from .schedules import Schedule
+from .schedules import Length, Schedule
 from .spec import build
 
 Fit = Literal["crop", "stretch"]
@@ -235,10 +235,12 @@ class Recipe(Scores, Machine, Optimisation, Game, Networks, Reading, Usual):
             else:
                 check_range(at_least=0, **{name: rate})  # type: ignore[arg-type]
 
-    def rate(self, name: str, images: int | None = None) -> int | float | Schedule:
+    def rate(self, name: str, images: int | Length | None = None) -> int | float | Schedule:
         """A field that may be a schedule, as a number or as a function of the images seen in a run of so many."""
-        value, length = getattr(self, name), self.images if images is None else images
-        return build(value, schedules, schedules.lasting(known(length))) if isinstance(value, str) else known(value)
+        value = getattr(self, name)
+        if not isinstance(value, str):
+            return known(value)
+        return build(value, schedules, schedules.lasting(known(self.images) if images is None else images))
 
     def height_width(self) -> tuple[int, int] | None:
         """Height and width in pixels, or None while they are to be chosen."""

@@ -17,6 +17,17 @@ from .checks import check_range
 Number = int | float
 
 
+@dataclass
+class Length:
+    """The images of a run: one object for all that lasts as long, so that a run of so many minutes can change them."""
+
+    images: int
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Length":
+        """The same, also for copies of what follows it."""
+        return self
+
+
 @dataclass(frozen=True)
 class Schedule:
     """images seen -> number."""
@@ -57,12 +68,12 @@ def constant(value: Number = 1.0) -> Schedule:
     return Schedule(f"constant({value})", (value,), lambda seen: value)
 
 
-def linear(start: Number = 1.0, end: Number = 0.0, images: int | None = None, begin: int = 0) -> Schedule:
+def linear(start: Number = 1.0, end: Number = 0.0, images: int | Length | None = None, begin: int = 0) -> Schedule:
     """a + (b - a) t, t = clip((seen - begin) / images, 0, 1): from a to b in so many images."""
     return _between("linear", start, end, images, begin, lambda t: t)
 
 
-def cosine(start: Number = 1.0, end: Number = 0.0, images: int | None = None, begin: int = 0) -> Schedule:
+def cosine(start: Number = 1.0, end: Number = 0.0, images: int | Length | None = None, begin: int = 0) -> Schedule:
     """a + (b - a) (1 - cos(pi t)) / 2, t = clip((seen - begin) / images, 0, 1) (Loshchilov 2017, arXiv:1608.03983).
 
     >>> round(cosine(2.0, 0.0, images=90)(30), 6)  # a third of the way: 1 + cos(60 degrees)
@@ -77,16 +88,16 @@ def warmup(value: Number = 1.0, images: int = 10_000) -> Schedule:
     return Schedule(f"warmup({value}, {images})", (0.0, value), lambda seen: value * min(1.0, seen / images))
 
 
-def decay(value: Number = 1.0, share: Number = 0.5, images: int | None = None) -> Schedule:
+def decay(value: Number = 1.0, share: Number = 0.5, images: int | Length | None = None) -> Schedule:
     """v min(1, (images - seen) / (share images)): v, and in the last `share` of so many images linearly to 0.
 
     >>> [decay(1.0, share=0.5, images=100)(seen) for seen in (0, 50, 75, 100)]
     [1.0, 1.0, 0.5, 0.0]
     """
     check_range(at_least=0, at_most=1, share=share)
-    check_range(at_least=1, images=1 if images is None else images)
-    falls = lambda seen: min(1.0, max(0.0, 1 - seen / _length(images)) / share) if share else 1.0
-    length = "" if images is None else f", images={images}"
+    check_range(at_least=1, images=images if isinstance(images, int) else 1)
+    falls = lambda seen: min(1.0, max(0.0, 1 - seen / _number(images)) / share) if share else 1.0
+    length = f", images={images}" if isinstance(images, int) else ""
     return Schedule(f"decay({value}, {share}{length})", (0.0, value), lambda seen: value * falls(seen))
 
 
@@ -103,7 +114,7 @@ def steps(values: tuple[Number, ...] = (1.0, 0.1), at: tuple[int, ...] = (1_000_
     return Schedule(f"steps({values}, {at})", tuple(values), lambda seen: values[sum(seen >= image for image in at)])
 
 
-def lasting(images: int) -> dict[str, Callable[..., Schedule]]:
+def lasting(images: int | Length) -> dict[str, Callable[..., Schedule]]:
     """All schedules by name, for a run of so many images: what is to last as long as the run does."""
     makers: tuple[Callable[..., Schedule], ...] = (constant, linear, cosine, warmup, decay, steps)
     return {maker.__name__: partial(maker, images=images) if _lasts(maker) else maker for maker in makers}
@@ -116,17 +127,17 @@ def _lasts(maker: Callable[..., Schedule]) -> bool:
 
 
 def _between(
-    name: str, start: Number, end: Number, images: int | None, begin: int, way: Callable[[float], float]
+    name: str, start: Number, end: Number, images: int | Length | None, begin: int, way: Callable[[float], float]
 ) -> Schedule:
-    check_range(at_least=1, images=1 if images is None else images)
+    check_range(at_least=1, images=images if isinstance(images, int) else 1)
     check_range(at_least=0, begin=begin)
-    arguments: list[Any] = [start, end, *([] if images is None else [f"images={images}"])]
+    arguments: list[Any] = [start, end, *([f"images={images}"] if isinstance(images, int) else [])]
     text = f"{name}({', '.join(map(str, arguments))}{f', begin={begin}' * bool(begin)})"
-    moved = lambda seen: way(min(1.0, max(0.0, (seen - begin) / _length(images))))
+    moved = lambda seen: way(min(1.0, max(0.0, (seen - begin) / _number(images))))
     return Schedule(text, (start, end), lambda seen: start + (end - start) * moved(seen))
 
 
-def _length(images: int | None) -> int:
+def _number(images: int | Length | None) -> int:
     if images is None:
         raise ValueError("how long is this schedule? Say images=...; only a recipe knows the length of its run")
-    return images
+    return images.images if isinstance(images, Length) else images

@@ -89,7 +89,7 @@ def look(content: bytes, name: str) -> Look:
 
 def convert(image: Image.Image, format: Format) -> UInt8[np.ndarray, "c h w"]:
     """The pixels of an image: alpha without a place to go is laid over white, resizing is antialiased."""
-    plain = _with_channels(eight_bit(image), format.channels)
+    plain = with_channels(eight_bit(image), format.channels)
     pixels = np.asarray(_fitted(plain, format))
     return np.ascontiguousarray(pixels.reshape(format.height, format.width, -1).transpose(2, 0, 1))
 
@@ -177,7 +177,8 @@ def _rescaled(values: Num[np.ndarray, "h w"], low: int, high: int) -> UInt8[np.n
     return ((values.astype(np.float64) - low) * (255 / (high - low))).round().clip(0, 255).astype(np.uint8)
 
 
-def _with_channels(image: Image.Image, channels: int) -> Image.Image:
+def with_channels(image: Image.Image, channels: int) -> Image.Image:
+    """The image with so many channels; alpha without a place to go is laid over white."""
     if channels not in MODES:
         raise ValueError(f"an image file has 1, 2, 3 or 4 channels, not {channels}")
     if "A" in image.mode and channels in (1, 3):

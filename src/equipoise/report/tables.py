@@ -148,12 +148,14 @@ def _speed(record: Record) -> list[tuple[str, str]]:
     if not record.stats:
         return [("Speed", "no statistics yet")]
     told = record.context.get("forecast", {})
+    lengths = [f"{images:,} at {int(seen):,}" for seen, images in record.context.get("lengths", {}).items()]
     of = lambda key, words: f"; forecast {words(told[key])}" if key in told else ""
     return [
         ("Time in training", numbers.duration(record.seconds or 0) + of("seconds", numbers.duration)),
         ("Speed overall", numbers.speed(record.stats[-1]["seen"], record.seconds or 0)),
         ("Speed lately", lately(record.stats)),
         ("Most memory", most_memory([record]) + of("memory", numbers.size)),
+        *[("Images set anew, to keep time", ", ".join(lengths))] * bool(lengths),
     ]
 
 

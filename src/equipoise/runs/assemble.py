@@ -20,7 +20,6 @@ from .. import (
     norms,
     optimizers,
     penalties,
-    schedules,
 )
 from ..checks import check_pieces
 from ..growth import Growth
@@ -32,7 +31,7 @@ from ..networks.growing import growing
 from ..penalties.on_weights import OF_WEIGHTS
 from ..processes import ALONE, World
 from ..recipe import Recipe, known
-from ..schedules import Rate
+from ..schedules import Length, Rate, lasting
 from ..spec import build, find
 from ..training import Batch, Players, Precision, State, Stats, compiled, recompute, role, steps
 from ..training.precision import PRECISIONS
@@ -52,6 +51,8 @@ class Assembled:
     precision: Precision
     batch: Rate
     """Real images in a batch."""
+    length: Length
+    """The images of the run, which all schedules that last as long follow."""
     growth: Growth | None = None
 
     @property
@@ -75,8 +76,8 @@ def assemble(recipe: Recipe, labels: LabelSpace, device: torch.device, world: Wo
 
     Where the recipe says so, weights are sharded over the processes of a `world`, which all call this.
     """
-    precision = PRECISIONS[known(recipe.precision)]
-    arguments = build_arguments(recipe)
+    precision, length = PRECISIONS[known(recipe.precision)], Length(known(recipe.images))
+    arguments = build_arguments(recipe, length)
     check(recipe, arguments["loss"], labels)
     sharded = device if recipe.shard and world.size > 1 else None
     whole = device if sharded is None else torch.device("cpu")  # until a device gets its part
@@ -84,22 +85,23 @@ def assemble(recipe: Recipe, labels: LabelSpace, device: torch.device, world: Wo
     check_energy(recipe, arguments["loss"], nets.get("D"))
     for net in nets.values() if recipe.recompute else ():
         recompute(net)
-    players = build_game(recipe, arguments | {"nets": tuple(nets)})
+    players = build_game(recipe, arguments | {"nets": tuple(nets)}, length)
     if "G" not in map(role, nets):
         raise ValueError(f"a run samples and scores the network G, but {recipe.network} has only {', '.join(nets)}")
-    lr = {name: recipe.rate("lr_d" if "D" in map(role, player.nets) else "lr_g") for name, player in players.items()}
-    optimizing, batch = build(recipe.optimizer, optimizers, lasting(recipe)), known(recipe.batch)
+    field = {name: "lr_d" if "D" in map(role, player.nets) else "lr_g" for name, player in players.items()}
+    lr = {name: recipe.rate(of_player, length) for name, of_player in field.items()}
+    optimizing, batch = build(recipe.optimizer, optimizers, lasting(length)), known(recipe.batch)
     if recipe.growth == "none":
         state = State.start(nets, players, optimizing, lr, sharded=sharded)
         for name, net in nets.items() if recipe.compile else ():
             if role(name) != "G" or not recipe.g_penalties:  # which may need its second derivatives
                 compiled(net)
-        return Assembled(state, players, arguments, precision, batch)
-    plan, sides = build_growth(recipe, nets), sides_of(nets.values())
+        return Assembled(state, players, arguments, precision, batch, length)
+    plan, sides = build_growth(recipe, nets, length), sides_of(nets.values())
     by_level = {name: plan.lr_at(rate, sides) for name, rate in lr.items()} if plan.lr else lr
     state = State.start(nets, players, optimizing, by_level)
     state.grow(plan, players)
-    return Assembled(state, players, arguments, precision, plan.batch_at(batch, sides), plan)
+    return Assembled(state, players, arguments, precision, plan.batch_at(batch, sides), length, plan)
 
 
 def rounds(assembled: Assembled, stream: Iterable[Batch], recipe: Recipe, world: World = ALONE) -> Iterator[Stats]:
@@ -108,7 +110,7 @@ def rounds(assembled: Assembled, stream: Iterable[Batch], recipe: Recipe, world:
         assembled.state,
         stream,
         assembled.players,
-        ema_images=recipe.rate("ema_images"),
+        ema_images=recipe.rate("ema_images", assembled.length),
         pieces=(recipe.pieces or 1),
         precision=assembled.precision,
         seed=recipe.seed,
@@ -116,12 +118,12 @@ def rounds(assembled: Assembled, stream: Iterable[Batch], recipe: Recipe, world:
     )
 
 
-def build_growth(recipe: Recipe, nets: Mapping[str, nn.Module]) -> Growth:
+def build_growth(recipe: Recipe, nets: Mapping[str, nn.Module], length: Length) -> Growth:
     """How the networks grow; raises ValueError where none can, and where the run ends before they are grown."""
     images, sides = known(recipe.images), sides_of(nets.values())
     if not sides:
         raise ValueError(f"{recipe.network} has no levels, so that it cannot grow: choose pggan, or growth='none'")
-    plan: Growth = build(recipe.growth, growth, images=images)
+    plan: Growth = build(recipe.growth, growth, images=length)
     if plan.grown(sides) > images:
         raise ValueError(
             f"after {images:,} images the networks have grown to {plan.side(images, sides)} of {sides[-1]} pixels; "
@@ -138,26 +140,21 @@ def sides_of(nets: Iterable[nn.Module]) -> tuple[int, ...]:
     return next((part.sides for net in nets for part in growing(net)), ())
 
 
-def lasting(recipe: Recipe) -> dict[str, Any]:
-    """The schedules of a run of this length."""
-    return schedules.lasting(known(recipe.images))
-
-
-def build_arguments(recipe: Recipe) -> dict[str, Any]:
+def build_arguments(recipe: Recipe, length: Length) -> dict[str, Any]:
     """Loss, penalties, constraint and augmentation by the names that games have for them."""
-    also = lasting(recipe)
+    also = lasting(length)
     return {
         "loss": build(known(recipe.loss), losses, also),
         "penalties": [build(term, penalties, also) for term in known(recipe.penalties)],
         "g_penalties": [build(term, penalties, also) for term in recipe.g_penalties],
         "constraint": build(recipe.constraint, constraints, also),
         "augment": build(known(recipe.augment), augment, also) if recipe.augment != "none" else None,
-        "d_steps": recipe.rate("d_steps"),
+        "d_steps": recipe.rate("d_steps", length),
         "g_batch": None if recipe.g_batch == recipe.batch else recipe.g_batch,
     }
 
 
-def build_game(recipe: Recipe, arguments: dict[str, Any]) -> Players:
+def build_game(recipe: Recipe, arguments: dict[str, Any], length: Length) -> Players:
     """The players; raises ValueError where the recipe says something that the game has no use for."""
     taken = signature(find(recipe.game, games)).parameters
     usual = {field.name: field.default for field in fields(Recipe)}
@@ -170,7 +167,7 @@ def build_game(recipe: Recipe, arguments: dict[str, Any]) -> Players:
         if number not in taken and said not in (usual_value, None):
             raise ValueError(f"{recipe.game} has no use for {number}={said!r}; its arguments: {', '.join(taken)}")
     given = {argument: value for argument, value in arguments.items() if argument in taken}
-    players: Players = build(recipe.game, games, lasting(recipe), **given)
+    players: Players = build(recipe.game, games, lasting(length), **given)
     return players
 
 
@@ -257,6 +254,15 @@ def check(recipe: Recipe, loss: object, labels: LabelSpace) -> None:
         way = getattr(recipe, name)
         if not labels and way not in (None, "self_modulation"):  # which depends on latent vectors too
             raise ValueError(f"{name}={way!r} conditions a network on labels, but this data is learnt without any")
+
+
+def check_shares(recipe: Recipe, growth: Growth | None, world: World) -> None:
+    """Raises ValueError for batches that processes and pieces cannot share equally, also those of later levels."""
+    later = [] if growth is None else [*growth.batch.values()]
+    for count in [known(recipe.batch), recipe.g_batch or known(recipe.batch), *later] if world.size > 1 else ():
+        if count % (world.size * (recipe.pieces or 1)):
+            pieces = f" of {recipe.pieces} pieces each" if (recipe.pieces or 1) > 1 else ""
+            raise ValueError(f"a batch of {count} images cannot be shared equally by {world.size} processes{pieces}")
 
 
 def check_shard(recipe: Recipe) -> None:

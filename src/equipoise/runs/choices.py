@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -78,6 +79,17 @@ def choose(
     return recipe, reasons
 
 
+def at_pace(recipe: Recipe, images: int) -> tuple[Recipe, str]:
+    """A recipe of some minutes with another number of images, and why; what was due at their end alone is so again."""
+    every = ("score_every", "sample_every", "save_every")
+    at_end: dict[str, Any] = {name: images for name in every if getattr(recipe, name) == recipe.images}
+    return replace(recipe, images=images, **at_end), f"in {_minutes(recipe)}, at the pace of training"
+
+
+def _minutes(recipe: Recipe) -> str:
+    return f"{recipe.minutes:g} minute{'s' * (recipe.minutes != 1)}"
+
+
 def _labels(source: Source) -> Choice:
     if source.labels is None:
         return Choice(False, "the data has no labels: the networks are unconditional")
@@ -139,8 +151,7 @@ def _images(recipe: Recipe, source: Source, device: torch.device, pace: Pace | N
         seconds = 60 * recipe.minutes
         scores = _for_scores(recipe, source, pace, seconds)
         images = max(known(recipe.batch), round(max(seconds / 2, seconds - scores) / pace.image))
-        length = f"{recipe.minutes:g} minute{'s' * (recipe.minutes != 1)}"
-        speed = f"at {per_second(pace.image)} images a second"
+        length, speed = _minutes(recipe), f"at {per_second(pace.image)} images a second"
         if scores <= seconds / 2:
             return Choice(images, f"in {length}, {speed} and some scores")
         look = f"scores, with a first look at {source.count:,} real images, take up to {scores:.0f} s"

@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,12 +80,12 @@ class RunFolder:
         """The seconds that training was to take when the run started."""
         return float(self.context()["forecast"]["seconds"])
 
-    def set_length(self, images: int, seen: int) -> None:
-        """Writes the number of images into the recipe of a run of so many minutes, and after how many it was set."""
+    def set_length(self, recipe: Recipe, reason: str, seen: int) -> None:
+        """Writes a recipe with another number of images, why, and after how many it was set."""
         context = self.context()
-        recipe = replace(Recipe.from_json(context.pop("recipe")), images=images)
-        context["chosen"]["images"] = f"in {recipe.minutes:g} minutes, at the pace of training"
-        context["lengths"] = {**context.get("lengths", {}), str(seen): images}
+        del context["recipe"]
+        context["chosen"]["images"] = reason
+        context["lengths"] = {**context.get("lengths", {}), str(seen): recipe.images}
         write_whole(self.recipe_file, lambda beside: recipe.save(beside, **context))
 
     def checkpoint_files(self) -> list[Path]:

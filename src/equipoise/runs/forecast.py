@@ -103,15 +103,15 @@ def measure_pace(
         return Pace(mean, _of_scores(assembled, recipe, labels, now), tuple(each), held, _size(assembled))
 
 
-def images_in(seconds: float, images: int, rows: Sequence[Mapping[str, Any]]) -> int:
-    """The images of a run that is to train for so long, by its rows so far; `images` where that is nearly the same.
+def images_left(seconds: float, images: int, rows: Sequence[Mapping[str, Any]]) -> int:
+    """How many images more a run trains on that is to train for so long, by its rows so far; as planned, if it can be.
 
-    seen + (seconds - t) / p, with t the seconds until now and p those of an image in the last part of it. At least half
-    and at most twice as many are left as before, so that a process that was paused does not end at once.
+    (seconds - t) / p, with t the seconds until now and p those of an image in the last part of it. At least half and at
+    most twice as many as planned, so that a process that was paused does not end at once.
 
     >>> rows = [{"seen": 100, "seconds": 10.0}, {"seen": 200, "seconds": 30.0}]
-    >>> images_in(60.0, 600, rows), images_in(60.0, 350, rows), images_in(30.0, 600, rows)
-    (400, 350, 400)
+    >>> images_left(60.0, 600, rows), images_left(60.0, 351, rows), images_left(30.0, 600, rows)
+    (200, 151, 200)
     """
     now = rows[-1]
     start = {"seen": 0, "seconds": 0.0}
@@ -119,7 +119,7 @@ def images_in(seconds: float, images: int, rows: Sequence[Mapping[str, Any]]) ->
     took = (now["seconds"] - past["seconds"]) / (now["seen"] - past["seen"])
     planned = images - now["seen"]
     left = min(max((seconds - now["seconds"]) / took, planned / SUDDEN), planned * SUDDEN)
-    return images if abs(left - planned) < SLIGHT * images else now["seen"] + round(left)
+    return planned if abs(left - planned) < SLIGHT * images else round(left)
 
 
 def fastest_threads(recipe: Recipe, labels: LabelSpace, device: torch.device) -> int:

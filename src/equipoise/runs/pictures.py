@@ -10,13 +10,14 @@ from jaxtyping import Real, UInt8
 from PIL import Image
 from torch import Tensor
 
-from ..data.convert import MODES
+from ..data.convert import MODES, with_channels
 from ..ranges import BYTES, Range
 from . import scatter
 
 LONGEST = 50  # characters of a name of a class in the name of a file
 ARRAYS = (".npz", ".npy")
 KINDS = {suffix: kind for suffix, kind in Image.registered_extensions().items() if kind in Image.SAVE}  # to be written
+TRANSPARENT = ("PNG", "TIFF", "WEBP")  # kinds that hold alpha
 
 
 def grid(images: UInt8[Tensor, "n c h w"], columns: int | None = None) -> Image.Image:
@@ -58,17 +59,19 @@ def write(
 
     A picture of images is a grid; points [n, c, 1, 1] are scattered, and [n, c] as arrays.
     """
-    points = images.shape[2:] == (1, 1)
-    if points and not out.suffix:
+    points, suffix = images.shape[2:] == (1, 1), out.suffix.lower()
+    if points and not suffix:
         raise ValueError(f"points are written to a picture (.png), to .npz or to .npy, not to the folder {out}")
     out.parent.mkdir(parents=True, exist_ok=True)
     what = f"{len(images)} {'points' if points else 'images'}"
-    if out.suffix in ARRAYS:
+    if suffix in ARRAYS:
         _write_arrays(images.flatten(1) if points else images, labels, out, range)
         return f"{what} as arrays in {out}"
     shown = images if points else range.to_bytes(images)
-    if out.suffix:
-        (scatter.picture(images.flatten(1).cpu().numpy(), range) if points else grid(shown, columns)).save(out)
+    if suffix:
+        image = scatter.picture(images.flatten(1).cpu().numpy(), range) if points else grid(shown, columns)
+        opaque = "A" in image.mode and KINDS[suffix] not in TRANSPARENT
+        (with_channels(image, len(image.mode) - 1) if opaque else image).save(out)
         return f"{what} in {out}"
     out.mkdir()
     named = labels is not None and classes and not labels.is_floating_point()
@@ -80,13 +83,15 @@ def write(
 
 def _write_arrays(rows: Real[Tensor, "n *shape"], labels: Tensor | None, out: Path, range: Range) -> None:
     """As they are read again: an .npz has the labels too, and the range of floats."""
-    if out.suffix == ".npy":
-        np.save(out, rows.cpu().numpy(), allow_pickle=False)
+    if out.suffix.lower() == ".npy":
+        with out.open("xb") as file:
+            np.save(file, rows.cpu().numpy(), allow_pickle=False)
         return
     arrays = {"points" if rows.ndim == 2 else "images": rows.cpu().numpy()}
     arrays |= {} if labels is None else {"labels": labels.cpu().numpy()}
     arrays |= {} if range.is_bytes else {"range": np.array([range.low, range.high])}
-    np.savez_compressed(out, allow_pickle=False, **arrays)
+    with out.open("xb") as file:  # of that name, where numpy would add a suffix
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def safe(name: str) -> str:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +11,6 @@ import numpy as np
 import torch
 
 from ..checks import check_range
-from ..growth import Growth
 from ..metrics.evaluation import versions
 from ..processes import ALONE, World, reached
 from ..profiling import span
@@ -20,9 +18,10 @@ from ..recipe import Recipe, known
 from ..training import State, Stats
 from ..watching import Watch, unwatched
 from ..writing import write_whole
-from .assemble import Assembled, assemble, rounds
+from .assemble import Assembled, assemble, check_shares, rounds
+from .choices import at_pace
 from .folder import RunFolder, Unusable, append_row, load_checkpoint, read_rows
-from .forecast import images_in
+from .forecast import images_left
 from .hardware import hardware, keep_freed_memory, memory, working
 from .levels import BESIDE, level_of
 from .measuring import Bench
@@ -158,45 +157,32 @@ class Session:
         self.measure_start()
         if not self.state.seen or self.scores.missing(self.state.seen):
             yield self.after_round(self.state.begun)
-        stream = self.rounds()
-        while self.state.seen < known(self.recipe.images) and not self.world.any(bool(stop())):
+        batch, world = self.assembled.batch, self.world
+        images = training_batches(self.dataset, self.recipe, batch, self.state.seen, self.device, world)
+        stream = rounds(self.assembled, images, self.recipe, world)
+        while self.state.seen < known(self.recipe.images) and not world.any(bool(stop())):
             before, mark = self.state.seen, time.perf_counter()
             with explained(self.recipe, self.folder.last_good):
                 self.pending.append((self.state.seen, next(stream)))
             self.seconds += time.perf_counter() - mark
             yield self.after_round(before)
-            if self.state.seen // known(self.recipe.save_every) > before // known(self.recipe.save_every):
-                stream = self.rounds() if self.keep_time() else stream
         self.record()
         self.save()
 
-    def rounds(self) -> Iterator[Stats]:
-        """The training loop from here on."""
-        batch, seen = self.assembled.batch, self.state.seen
-        images = training_batches(self.dataset, self.recipe, batch, seen, self.device, self.world)
-        return rounds(self.assembled, images, self.recipe, self.world)
-
-    def keep_time(self) -> bool:
-        """Sets the number of images anew where the length is in minutes, by the pace so far; whether it is another one.
-
-        Called at a checkpoint, from which training goes on as a run that is resumed does.
-        """
-        images, growth = known(self.recipe.images), self.assembled.growth
-        if self.recipe.minutes is None or "images" not in self.plan.reasons or self.state.seen >= images:
-            return False
+    def keep_time(self) -> None:
+        """Sets the number of images anew by the pace so far, where the length is in minutes and they were chosen."""
+        recipe, growth, seen, images = self.recipe, self.assembled.growth, self.state.seen, known(self.recipe.images)
+        if recipe.minutes is None or "images" not in self.plan.reasons or not 0 < seen < images:
+            return
         if self.world.leads:
-            images = images_in(self.folder.seconds(), images, [*read_rows(self.folder.stats_file)])
+            images = seen + images_left(self.folder.seconds(), images, [*read_rows(self.folder.stats_file)])
         images = self.world.from_first(images)
-        if images == self.recipe.images or (growth and not growth.over(self.state.seen, images, self.assembled.sides)):
-            return False
-        self.recipe = replace(self.recipe, images=images)
+        if images == recipe.images or (growth and not growth.can_last(images, seen, self.assembled.sides)):
+            return
+        self.recipe, reason = at_pace(recipe, images)
+        self.assembled.length.images = images
         if self.world.leads:
-            self.folder.set_length(images, self.state.seen)
-        del self.assembled, self.state  # before there are others
-        self.assembled = self.beginning(again=True)
-        self.state = self.assembled.state
-        self.state.load_state_dict(load_checkpoint(self.folder.newest_checkpoint(), self.device))
-        return True
+            self.folder.set_length(self.recipe, reason, seen)
 
     def after_round(self, before: int) -> Progress:
         """Statistics, checkpoint, picture and score, each when its time has come."""
@@ -216,7 +202,10 @@ class Session:
             if self.world.leads and (due(recipe.sample_every) or self.level_ends()):
                 self.picture_level()
         with span("scores"):
-            return Progress(self.state.seen, known(recipe.images), row, self.score() if scoring else None)
+            score = self.score() if scoring else None
+        if saving:
+            self.keep_time()
+        return Progress(self.state.seen, known(self.recipe.images), row, score)
 
     def score(self) -> dict[str, Any] | None:
         """Scores the generators of this moment, which is saved: whoever breaks it off loses nothing."""
@@ -247,7 +236,8 @@ class Session:
         self.pending.clear()
         speed = (self.state.seen - self.recorded_images) / (self.seconds - self.recorded_seconds)
         self.recorded_seconds, self.recorded_images = self.seconds, self.state.seen
-        means = {name: float(np.mean([row[name] for row in table if name in row])) for name in union(table)}
+        names = dict.fromkeys(name for row in table for name in row)  # some may be missing from some rounds
+        means = {name: float(np.mean([row[name] for row in table if name in row])) for name in names}
         timing = {"seconds": round(self.seconds, 3), "speed": round(speed, 1)}
         row: dict[str, Any] = {"seen": self.state.seen, **timing, **means, "memory": memory(self.device)}
         if not self.world.leads:
@@ -305,17 +295,3 @@ def fetched(rounds: list[Stats], world: World = ALONE) -> list[dict[str, float]]
     world.average([flat])
     numbers = iter(flat.tolist())
     return [{name: next(numbers) for name in stats} for stats in rounds]
-
-
-def check_shares(recipe: Recipe, growth: Growth | None, world: World) -> None:
-    """Raises ValueError for batches that processes and pieces cannot share equally, also those of later levels."""
-    later = [] if growth is None else [*growth.batch.values()]
-    for count in [known(recipe.batch), recipe.g_batch or known(recipe.batch), *later] if world.size > 1 else ():
-        if count % (world.size * (recipe.pieces or 1)):
-            pieces = f" of {recipe.pieces} pieces each" if (recipe.pieces or 1) > 1 else ""
-            raise ValueError(f"a batch of {count} images cannot be shared equally by {world.size} processes{pieces}")
-
-
-def union(table: list[dict[str, float]]) -> list[str]:
-    """The names of all statistics; some may be missing from some rounds."""
-    return [*dict.fromkeys(name for row in table for name in row)]
