@@ -70,7 +70,7 @@ RUNS = {
         "6.68); of the 10,000 test images 26, 0.05 and 9.46.",
     ),
     "cifar-classes": Run(
-        f"{CIFAR} --labels --minutes 10",
+        "data/cifar-folders --labels --minutes 10",
         note="The same with labels, beside other work. A row for each class, from airplanes to lorries: cars, lorries "
         "and ships can be told, horses and airplanes guessed, cats and dogs are blots; a ResNet-56 finds the class "
         "that was asked for in 34 per cent of 1,000, in 93 per cent of the test images. Before its discriminator had "
@@ -118,8 +118,8 @@ floor of any generator: FD (mobilenet) 25.75, FD (resnet56) 0.0500. Runs have on
 [studies](studies/README.md), every preset in the [gallery](gallery.md), speed in [benchmarks](benchmarks.md).
 
 In cells64 and so forth nothing is set; they are 2,000 random squares of 364 micrographs of blood, made by
-`python scripts/crops.py data/bccd data/cells64 --side 64`. Two runs shared the two cores, or other work did, so that
-ten minutes are a forecast on a busy machine.
+`python scripts/crops.py data/bccd data/cells64 --side 64`. Two of these runs shared the two cores, one each.
+cifar-folders are CIFAR-10's training images as 50,000 files in ten folders, by `python scripts/class_folders.py`.
 """
 TABLE = """
 ## {title}

@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from equipoise.data import Format, inspect, load
-from equipoise.runs.pictures import grid
+from equipoise.runs.pictures import picture, safe
 
 
 def main():
@@ -17,12 +17,12 @@ def main():
     options = parser.parse_args()
     look = inspect(options.data, labels=True).typical
     dataset = load(options.data, Format(look.channels, look.height, look.width), labels=True)
-    names = dataset.meaning.names
+    names = [safe(name) for name in dataset.meaning.names]
     options.out.mkdir(parents=True)
     for name in names:
         (options.out / name).mkdir()
     for number, label in enumerate(dataset.labels.values.tolist()):
-        grid(dataset.take([number])).save(options.out / names[label] / f"{number:05}.png")
+        picture(dataset.take([number])[0]).save(options.out / names[label] / f"{number:05}.png")
 
 
 if __name__ == "__main__":

@@ -91,10 +91,12 @@ class TestChoices:
         np.save(tmp_path / "x.npy", np.zeros((70, 8, 8), np.uint8))
         assert self.default(tmp_path / "x.npy", size=size)[0].batch == batch
 
-    @pytest.mark.parametrize(("size", "weight"), [("16", 1.0), ("32", 1.0), ("64", 4.0), ("48x128", 2.2)])
-    def test_penalties_grow_with_the_image(self, arrays, size, weight):
-        recipe, _ = self.default(arrays, size=size)
-        assert [spec.parse(penalty).keywords["weight"] for penalty in recipe.penalties] == [weight]
+    @pytest.mark.parametrize(("size", "weight"), [("16", 3.0), ("32", 3.0), ("64", 12.0), ("48x128", 6.8)])
+    def test_penalties_grow_with_the_image_on_a_gpu(self, arrays, size, weight):
+        recipe = Recipe(data=arrays, precision="tf32", size=size)
+        for device, expected in ((torch.device("cuda"), [weight, weight]), (CPU, [1.0])):
+            chosen, _ = runs.choose(recipe, inspect(arrays), device)
+            assert [spec.parse(penalty).keywords["weight"] for penalty in chosen.penalties] == expected
 
     def test_conditional_presets_take_labels_where_there_are_some(self, arrays, tmp_path):
         np.save(tmp_path / "x.npy", np.zeros((5, 8, 8), np.uint8))

@@ -27,7 +27,7 @@ TESTED = {
         *("results.py", "run_pages.py"),  # in test_results.py
     },
     "scripts": {
-        *("build_builtin_data.py", "crops.py", "disturbances.py", "pack_mobilenet.py"),
+        *("build_builtin_data.py", "class_folders.py", "crops.py", "disturbances.py", "pack_mobilenet.py"),
         *("build_docs.py", "docstrings.py", "reference.py"),  # in test_docs.py
         "study_pages.py",  # in test_study.py
         "train_classifier.py",
@@ -211,6 +211,16 @@ def test_too_few_images_for_missing_modes_are_refused(tmp_path):
     with pytest.raises(subprocess.CalledProcessError) as caught:
         run("scripts/disturbances.py", *sizes)
     assert "missing_modes at 3 leaves 14 images, fewer than 15" in caught.value.stderr
+
+
+def test_labelled_images_go_to_a_folder_for_each_class(tmp_path):
+    images = np.random.default_rng(0).integers(256, size=(3, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "x.npz", images=images, labels=[1, 0, 1], classes=["T-shirt/top", "bag"])
+    run("scripts/class_folders.py", tmp_path / "x.npz", tmp_path / "out")
+    written = {path.relative_to(tmp_path / "out").as_posix(): path for path in (tmp_path / "out").rglob("*.png")}
+    assert sorted(written) == ["T-shirt-top/00001.png", "bag/00000.png", "bag/00002.png"]
+    with Image.open(written["bag/00002.png"]) as picture:
+        assert np.array_equal(picture, images[2])
 
 
 def test_squares_are_cut_out_of_photographs(tmp_path):

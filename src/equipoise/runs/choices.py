@@ -203,7 +203,7 @@ def _penalties(recipe: Recipe, device: torch.device) -> Choice:
     kind, how = ("approximate_r", "; without the second derivative") if recipe.shard else ("r", "")
     names = [f"{kind}{side}" for side in ((1, 2) if known(recipe.loss) == "relativistic" else (1,))]
     suits = regime(recipe, device)
-    weight = round(suits.penalty.value * max(1.0, _side(recipe) / SMALL) ** 2, 1)
+    weight = round(suits.penalty.value * (max(1.0, _side(recipe) / SMALL) ** 2 if suits.by_area else 1.0), 1)
     lazy = f", every={suits.penalty_every}" if suits.penalty_every > 1 else ""
     return Choice(tuple(f"{name}(weight={weight!r}{lazy})" for name in names), f"{suits.penalty.reason}{how}")
 

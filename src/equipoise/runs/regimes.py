@@ -21,7 +21,7 @@ class Regime(NamedTuple):
     loss: Choice
     batch: Choice
     penalty: Choice
-    """The weight of R1 of small images, and with a relativistic loss of R2; it grows with the area."""
+    """The weight of R1, and with a relativistic loss of R2."""
     penalty_every: int
     """Steps of the discriminator for one with penalties."""
     rate: Choice
@@ -30,6 +30,8 @@ class Regime(NamedTuple):
     """Length of a run, where it does not follow the number of images there are."""
     longest: int | None = None
     """Minutes that a run of that length may take, before it is shortened."""
+    by_area: bool = False
+    """Whether penalties of images that are not small weigh more, in proportion to their area."""
     g_condition: Choice | None = None
     """How this generator is conditioned, where it is not the network's usual way."""
 
@@ -52,6 +54,7 @@ GPU = Regime(
     penalty=Choice(3.0, "stronger for larger images"),
     penalty_every=1,
     rate=FALLING,
+    by_area=True,
 )
 _NARROW = "dcgan(g_width=16, d_width=16, d_feature_norm='none', d_gain=0.7{})"
 _FAST = "strided convolutions: of all networks the most steps a second on a few CPU cores"
@@ -59,7 +62,7 @@ CPU = Regime(
     network=Choice(_NARROW.format(", upsampling='nearest'"), f"{_FAST}, without grids"),
     loss=Choice("hinge", "with R1 ahead of others after minutes, on photographs and on small images"),
     batch=Choice(16, "small, for many steps on a few CPU cores"),
-    penalty=Choice(1.0, "stronger for larger images; every fourth step costs a CPU half as much"),
+    penalty=Choice(1.0, "every fourth step costs a CPU half as much; stronger, large images are learnt later"),
     penalty_every=4,
     rate=FALLING,
     images=Choice(140_000, "minutes on a few CPU cores for small images; --images or --minutes for longer"),

@@ -43,8 +43,7 @@ def steps(
     In a round every player makes its updates in turn; each statistic is the mean over them, "d.loss", and stays on the
     device. `ema_images` is the half-life of the averages. Latents are drawn from (seed, images seen), other randomness
     from (seed, rank, images seen), so that a resumed run is the same run. The processes of a `world` each get their
-    share of every batch in `batches`, and begin from the state that the first one has, but for sharded weights, which
-    have to be parts of equal networks.
+    share of every batch, and begin from the first one's state; sharded weights have to be parts of equal networks.
 
     `pieces` is into how many parts a batch is split, processed one after the other, to save memory. The result is that
     of the whole batch, but for what a forward changes or what looks at its batch: batch normalisation and minibatch
