@@ -104,6 +104,7 @@ class Session:
         self.pending: list[tuple[int, Stats]] = []  # images seen before each round, and its statistics
         self.in_score = False
         self.seconds = self.recorded_seconds = 0.0
+        self.seconds_before = self.beside = 0.0  # of training until it was resumed, and since then of all but scores
         self.recorded_images = 0
 
     def forecast(self) -> float:
@@ -149,7 +150,8 @@ class Session:
         if self.world.leads:
             folder.forget_after(saved["seen"] if saved else -1)
         self.seconds = max((row["seconds"] for row in read_rows(folder.stats_file)), default=0.0)
-        self.recorded_seconds, self.recorded_images = self.seconds, saved["seen"] if saved else 0
+        self.seconds_before = self.recorded_seconds = self.seconds
+        self.recorded_images = saved["seen"] if saved else 0
         return saved
 
     def advance(self, stop: Callable[[], bool]) -> Iterator[Progress]:
@@ -172,10 +174,12 @@ class Session:
     def keep_time(self) -> None:
         """Sets the number of images anew by the pace so far, where the length is in minutes and they were chosen."""
         recipe, growth, seen, images = self.recipe, self.assembled.growth, self.state.seen, known(self.recipe.images)
-        if recipe.minutes is None or "images" not in self.plan.reasons or not 0 < seen < images:
+        trained = self.seconds - self.seconds_before
+        if recipe.minutes is None or "images" not in self.plan.reasons or seen >= images or not trained:
             return
         if self.world.leads:
-            images = seen + images_left(self.folder.seconds(), images, [*read_rows(self.folder.stats_file)])
+            seconds = self.folder.seconds() * trained / (trained + self.beside)
+            images = seen + images_left(seconds, images, [*read_rows(self.folder.stats_file)])
         images = self.world.from_first(images)
         if images == recipe.images or (growth and not growth.can_last(images, seen, self.assembled.sides)):
             return
@@ -193,6 +197,7 @@ class Session:
         recording = saving or scoring or measuring or due(max(1, known(recipe.images) // ROWS))
         with span("statistics"):
             row = self.record(measuring) if recording else None
+        mark = time.perf_counter()
         with span("checkpoints"):
             if saving or scoring:
                 self.save()
@@ -201,6 +206,7 @@ class Session:
                 self.picture()
             if self.world.leads and (due(recipe.sample_every) or self.level_ends()):
                 self.picture_level()
+        self.beside += time.perf_counter() - mark
         with span("scores"):
             score = self.score() if scoring else None
         if saving:
