@@ -75,9 +75,12 @@ def test_help_of_train_shows_the_defaults_of_the_preset(capsys):
     assert "sn_cnn" in capsys.readouterr().out
 
 
-def test_a_number_of_a_preset_can_be_left_open():
-    usual, auto = (parse(["train", "--preset", "sngan", *more]).recipe for more in ([], ["--batch", "auto"]))
+def test_what_a_preset_says_can_be_left_open():
+    names = ("batch", "lr-g", "penalties", "network", "precision")
+    flags = [word for name in names for word in (f"--{name}", "auto")]
+    usual, auto = (parse(["train", "--preset", "sngan", *more]).recipe for more in ([], flags))
     assert (usual.batch, auto.batch) == (64, None)
+    assert {auto.lr_g, auto.penalties, auto.network, auto.precision} == {None}
 
 
 @pytest.mark.parametrize(
@@ -201,7 +204,7 @@ def test_help_of_train_is_in_groups_and_says_what_is_chosen(capsys):
     with pytest.raises(SystemExit):
         cli.main(["train", "--help"])
     out = capsys.readouterr().out
-    groups = ("usual", "data", "networks", "game", "optimisation", "hardware", "machine", "scores")
+    groups = ("usual", "data", "networks", "game", "optimisation", "machine", "execution", "scores")
     titles = [f" {group} options" for group in groups]
     assert [*map(out.index, titles)] == sorted(map(out.index, titles))
     assert out.index("--minutes") < out.index("--channels")

@@ -142,7 +142,9 @@ class TestMinutes:
     def recipe(self, arrays, monkeypatch):
         """A minute of rounds of four images, each taking half a second as foreseen and what is beside it a quarter."""
         monkeypatch.setattr(planning, "measure_pace", lambda *_: Pace(image=0.5 / 4, scored=0.001))
-        monkeypatch.setattr(session.time, "perf_counter", partial(next, count(step=0.25)))  # twice in a round, once beside it
+        monkeypatch.setattr(
+            session.time, "perf_counter", partial(next, count(step=0.25))
+        )  # twice in a round, once beside it
         return small(PLAIN, arrays, images=None, minutes=1, save_every=40, score_every=1000, sample_every=1000)
 
     def test_a_run_that_takes_longer_than_foreseen_ends_in_time(self, recipe, arrays, tmp_path):

@@ -19,9 +19,9 @@ from .spec import build
 
 Fit = Literal["crop", "stretch"]
 Domains = Literal["none", "unpaired", "a_to_b", "b_to_a"]
-PrecisionName = Literal["float32", "tf32", "bfloat16", "float16"]
 CHOICES = {
-    **{name: get_args(kind) for name, kind in (("fit", Fit), ("domains", Domains), ("precision", PrecisionName))},
+    **{name: get_args(kind) for name, kind in (("fit", Fit), ("domains", Domains))},
+    "precision": ("float32", "tf32", "bfloat16", "float16"),
     "g_condition": ("batch_norm", "concat", "self_modulation"),
     "d_condition": ("projection", "auxiliary", "concat"),
 }
@@ -154,10 +154,10 @@ class Optimisation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Machine:
+class Execution:
     """Precision, and how memory is saved."""
 
-    precision: Auto[PrecisionName] = None
+    precision: Annotated[str | None, _hint(metavar=_braced("precision"))] = None
     """The precision of networks; penalties, power iteration, averages and metrics are float32 in any case."""
     pieces: AutoCount = None
     """Equal parts that a batch is split into, processed one after the other, to save memory."""
@@ -193,11 +193,11 @@ class Scores:
     """Newest checkpoints to keep, besides the best by score."""
 
 
-Group = TypeVar("Group", Usual, Reading, Networks, Game, Optimisation, Machine, Scores)
+Group = TypeVar("Group", Usual, Reading, Networks, Game, Optimisation, Execution, Scores)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe(Scores, Machine, Optimisation, Game, Networks, Reading, Usual):
+class Recipe(Scores, Execution, Optimisation, Game, Networks, Reading, Usual):
     """Every choice that makes a run, in groups. What is None and can be chosen is chosen when the run starts.
 
     Components are calls written as strings, "r1(weight=5)", and so are numbers that change over time,

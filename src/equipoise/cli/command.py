@@ -1,6 +1,7 @@
 """What verbs have in common: each is what its flags fill in, and `run` returns the exit status."""
 
 from abc import ABC, abstractmethod
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,10 +11,14 @@ from tyro.conf import Positional
 
 from ..processes import local_rank, processes
 
-Run = Annotated[Positional[Path], tyro.conf.arg(help="folder of a run")]
-Device = Annotated[str, tyro.conf.arg(help="auto, cpu, cuda or cuda:1")]
-Checkpoint = Annotated[str, tyro.conf.arg(help="latest, best (by score), or a file")]
-Raw = Annotated[bool, tyro.conf.arg(help="the generator that is trained instead of the EMA generator")]
+flag = partial(
+    tyro.conf.arg, help_behavior_hint=lambda default: f"(default: {default})" * (default not in ("None", ""))
+)
+"""What is said of a flag; its default, unless that is nothing."""
+Run = Annotated[Positional[Path], flag(help="folder of a run")]
+Device = Annotated[str, flag(help="auto, cpu, cuda or cuda:1")]
+Checkpoint = Annotated[str, flag(help="latest, best (by score), or a file")]
+Raw = Annotated[bool, flag(help="the generator that is trained instead of the EMA generator")]
 
 
 class Command(ABC):

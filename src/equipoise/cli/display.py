@@ -26,6 +26,7 @@ from ..schedules import at
 from .terminal import console, plain_table
 
 UNCHOSEN = ("data", "minutes")  # what is trained on, and a wish that --images has become
+LONG = 0.1  # of a run
 PLAIN_LINES = 50  # in a whole run, where there is no terminal
 
 Show = Callable[[RunProgress], None]
@@ -152,7 +153,15 @@ def _lasts(run: Session) -> str:
     threads, most = run.plan.threads, torch.get_num_threads()
     where = f"{run.device}" + f", {threads} of {most} threads" * (threads < most)
     speed = f"{per_second(pace.image)} images a second on {where}"
-    return f"about {duration(run.forecast())} here, at {speed}; it needs {needs}"
+    return f"about {duration(run.forecast())} here, at {speed}{_first_look(run)}; it needs {needs}"
+
+
+def _first_look(run: Session) -> str:
+    """Words on the time that real images are looked at for the first score, once; nothing where it is short."""
+    seconds = run.scores.unseen * run.plan.pace.scored
+    if seconds < LONG * run.forecast():
+        return ""
+    return f", {duration(seconds)} of it for a first look at {run.scores.unseen:,} real images, which scores need once"
 
 
 def finished(run: Session, page: Path) -> int:

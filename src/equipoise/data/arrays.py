@@ -17,7 +17,6 @@ IMAGE_KEYS = ("images", "points", "x", "arr_0", "data")
 LABEL_KEYS = ("labels", "y")
 NAME_KEYS = ("classes", "names")
 RANGE_KEY = "range"
-WORDS = Range(0, 65535)
 MOST_CHANNELS = 8
 ROUNDING = 1e-3  # how far beyond its range a float may be
 
@@ -44,16 +43,16 @@ def read_builtin(part: str = "") -> tuple[UInt8[np.ndarray, "n 28 28"], LabelTab
 def read_images(path: Path, arrays: dict[str, Any]) -> tuple[Shaped[np.ndarray, "n c h w"], Range | None, Range | None]:
     """The images of a file, however their axes are ordered; the range that their numbers have, and the one to learn.
 
-    Bytes are bytes; numbers of 16 bits are learnt as such, 0 to 65535 as 0 to 255. Floats in [0, 1] or [-1, 1] are
-    learnt as bytes, and other numbers as they are, in the range that the file states as "range", [low, high]; points,
-    floats [n, d], in that of their extremes where none is stated.
+    Bytes are bytes. Numbers of 16 bits, or of as few as hold all of them, and floats in [0, 1] or [-1, 1] are learnt as
+    bytes, and other numbers as they are, in the range that the file states as "range", [low, high]; points, floats
+    [n, d], in that of their extremes where none is stated.
     """
     images = _first(path, arrays, IMAGE_KEYS)
     if images.dtype == np.uint8:
         return channels_first(images, str(path)), BYTES, BYTES
     stated = _stated(path, arrays)
     if images.dtype == np.uint16 and images.ndim > 2:
-        return channels_first(images, str(path)), stated or WORDS, stated or BYTES
+        return channels_first(images, str(path)), stated or _bits(int(images.max(initial=0))), stated or BYTES
     if images.dtype.kind != "f":
         raise ValueError(f"{path}: images must be uint8, uint16 or floats, got {images.dtype}")
     points = images.ndim == 2
@@ -64,6 +63,11 @@ def read_images(path: Path, arrays: dict[str, Any]) -> tuple[Shaped[np.ndarray, 
     unit = None if points else unit_range(*ends)
     own = stated or unit or (_around(*ends) if points else None)
     return shaped, own, own if stated or points or own is None else BYTES
+
+
+def _bits(highest: int) -> Range:
+    """From 0 to the highest number of as many bits as a camera has, 8, 10, 12, 14 or 16."""
+    return Range(0, next(2**bits - 1 for bits in (8, 10, 12, 14, 16) if highest < 2**bits))
 
 
 def unit_range(low: float, high: float) -> Range | None:

@@ -125,7 +125,11 @@ def _range(source: Source) -> Choice:
     if found is None:
         raise ValueError(unknown_range(source))
     if found.is_bytes:
-        return Choice("bytes", "images of 8 bits")
+        own = source.reader.range if isinstance(source.reader, Arrays) else None
+        if own is None or own.is_bytes:
+            return Choice("bytes", "images of 8 bits")
+        ends = f"{own.low:g}:{own.high:g}"
+        return Choice("bytes", f"numbers in {ends}, with 8 bits; --range={ends} keeps them as they are")
     return Choice(str(found), "the scale of the data" if source.toy else "what the file states, or its extremes")
 
 

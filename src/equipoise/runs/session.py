@@ -16,6 +16,7 @@ from ..processes import ALONE, World, reached
 from ..profiling import span
 from ..recipe import Recipe, known
 from ..training import State, Stats
+from ..training.statistics import fetched
 from ..watching import Watch, unwatched
 from ..writing import write_whole
 from .assemble import Assembled, assemble, check_shares, rounds
@@ -104,7 +105,7 @@ class Session:
         self.pending: list[tuple[int, Stats]] = []  # images seen before each round, and its statistics
         self.in_score = False
         self.seconds = self.recorded_seconds = 0.0
-        self.seconds_before = self.beside = 0.0  # of training until it was resumed, and since then of all but scores
+        self.seconds_before = self.beside = 0.0  # until it was resumed, and since then of checkpoints and pictures
         self.recorded_images = 0
 
     def forecast(self) -> float:
@@ -150,8 +151,7 @@ class Session:
         if self.world.leads:
             folder.forget_after(saved["seen"] if saved else -1)
         self.seconds = max((row["seconds"] for row in read_rows(folder.stats_file)), default=0.0)
-        self.seconds_before = self.recorded_seconds = self.seconds
-        self.recorded_images = saved["seen"] if saved else 0
+        self.recorded_seconds, self.recorded_images = self.seconds, saved["seen"] if saved else 0
         return saved
 
     def advance(self, stop: Callable[[], bool]) -> Iterator[Progress]:
@@ -159,6 +159,7 @@ class Session:
         self.measure_start()
         if not self.state.seen or self.scores.missing(self.state.seen):
             yield self.after_round(self.state.begun)
+        self.seconds_before, self.beside = self.seconds, 0.0
         batch, world = self.assembled.batch, self.world
         images = training_batches(self.dataset, self.recipe, batch, self.state.seen, self.device, world)
         stream = rounds(self.assembled, images, self.recipe, world)
@@ -293,11 +294,3 @@ class Session:
             images = torch.cat([level.images for level in levels])
             file = self.folder.levels / f"{levels[0].side:04d}.png"
             write_whole(file, lambda beside: grid(images, 2 * BESIDE).save(beside, "png"))
-
-
-def fetched(rounds: list[Stats], world: World = ALONE) -> list[dict[str, float]]:
-    """The statistics of rounds as numbers, means over all processes, in one transfer from the device."""
-    flat = torch.stack([value.float() for stats in rounds for value in stats.values()])
-    world.average([flat])
-    numbers = iter(flat.tolist())
-    return [{name: next(numbers) for name in stats} for stats in rounds]

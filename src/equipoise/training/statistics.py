@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from ..processes import ALONE, World
+
 Stats = dict[str, Tensor]
 
 
@@ -33,3 +35,11 @@ def adapted(components: nn.ModuleDict) -> Stats:
             if buffer.numel() == 1 and buffer.is_floating_point():
                 stats[f"{name}.{path.rpartition('.')[2]}"] = buffer.detach().reshape(()).clone()
     return stats
+
+
+def fetched(rounds: list[Stats], world: World = ALONE) -> list[dict[str, float]]:
+    """The statistics of rounds as numbers, means over all processes, in one transfer from the device."""
+    flat = torch.stack([value.float() for stats in rounds for value in stats.values()])
+    world.average([flat])
+    numbers = iter(flat.tolist())
+    return [{name: next(numbers) for name in stats} for stats in rounds]

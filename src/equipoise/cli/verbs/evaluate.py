@@ -5,7 +5,6 @@ from json import dumps
 from pathlib import Path
 from typing import Annotated, Any
 
-import tyro
 from tyro.conf import Positional
 
 from ... import runs
@@ -13,7 +12,7 @@ from ...processes import World, joined
 from ...spec import listed
 from ...watching import Watch
 from .. import display
-from ..command import Checkpoint, Command, Device, Raw, chosen_device
+from ..command import Checkpoint, Command, Device, Raw, chosen_device, flag
 from ..passes import passes
 
 
@@ -30,27 +29,21 @@ class Evaluate(Command):
     compared with is a set of images or a file of statistics: of `equipoise stats`, pytorch-fid, TTUR or StyleGAN.
     """
 
-    images: Annotated[
-        Positional[str], tyro.conf.arg(metavar="RUN|IMAGES", help="folder of a run, or what train takes as data")
-    ]
+    images: Annotated[Positional[str], flag(metavar="RUN|IMAGES", help="folder of a run, or what train takes as data")]
     against: Annotated[
         str | None,
-        tyro.conf.arg(metavar="DATA", help="real images or their statistics; default: what the run was trained on"),
+        flag(metavar="DATA", help="real images or their statistics; default: what the run was trained on"),
     ] = None
-    metrics: Annotated[
-        tuple[str, ...], tyro.conf.arg(help="equipoise list metrics; default: those of the run, or fd,kid")
-    ] = ()
+    metrics: Annotated[tuple[str, ...], flag(help="equipoise list metrics; default: those of the run, or fd,kid")] = ()
     features: Annotated[
-        str | None, tyro.conf.arg(help="equipoise list features; default: those of the run, or what suits the images")
+        str | None, flag(help="equipoise list features; default: those of the run, or what suits the images")
     ] = None
-    count: Annotated[
-        int | None, tyro.conf.arg(help="images to generate; default: as many as real ones, up to 10000")
-    ] = None
-    labels: Annotated[bool, tyro.conf.arg(help="sets of images: use their labels, for metrics of classes")] = False
-    json: Annotated[bool, tyro.conf.arg(help="print one line of JSON")] = False
+    count: Annotated[int | None, flag(help="images to generate; default: as many as real ones, up to 10000")] = None
+    labels: Annotated[bool, flag(help="sets of images: use their labels, for metrics of classes")] = False
+    json: Annotated[bool, flag(help="print one line of JSON")] = False
     raw: Raw = False
     checkpoint: Checkpoint = "latest"
-    seed: Annotated[int, tyro.conf.arg(help="seed of the generated images")] = 0
+    seed: Annotated[int, flag(help="seed of the generated images")] = 0
     device: Device = "auto"
 
     def run(self) -> int:

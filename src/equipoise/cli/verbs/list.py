@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Annotated
 
-import tyro
 from rich.table import Table
 from tyro.conf import Positional
 
@@ -29,7 +28,7 @@ from ...checks import check_choice
 from ...data import toys
 from ...metrics import features
 from ...spec import first_line, kind, names, parameters
-from ..command import Command
+from ..command import Command, flag
 from ..terminal import console, plain_table
 
 MODULES = (
@@ -61,7 +60,7 @@ class List(Command):
     equipoise list losses
     """
 
-    kind: Annotated[Positional[str | None], tyro.conf.arg(help="losses, penalties, norms, networks, presets...")] = None
+    kind: Annotated[Positional[str | None], flag(help="losses, penalties, norms, networks, presets...")] = None
 
     def run(self) -> int:
         """Prints one kind or all."""

@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import tyro
 from tyro.conf import Positional
 
 from ... import runs
 from ...report import numbers
-from ..command import Command
+from ..command import Command, flag
 from ..passes import passes
 
 
@@ -21,18 +20,16 @@ class Prepare(Command):
     equipoise prepare hf://owner/name --out set.zip
     """
 
-    data: Annotated[Positional[str], tyro.conf.arg(help="what train takes as data")]
-    out: Annotated[Path, tyro.conf.arg(help="the .zip file to write")]
+    data: Annotated[Positional[str], flag(help="what train takes as data")]
+    out: Annotated[Path, flag(help="the .zip file to write")]
     size: Annotated[
-        str | None, tyro.conf.arg(help="height, or height x width, as 64 or 48x64; default: what train would choose")
+        str | None, flag(help="height, or height x width, as 64 or 48x64; default: what train would choose")
     ] = None
     channels: Annotated[
-        int | None, tyro.conf.arg(help="1 grey, 2 grey and alpha, 3 RGB, 4 RGBA; default: what train would choose")
+        int | None, flag(help="1 grey, 2 grey and alpha, 3 RGB, 4 RGBA; default: what train would choose")
     ] = None
-    fit: Annotated[Literal["crop", "stretch"], tyro.conf.arg(help="how images get their size: crop or stretch")] = (
-        "crop"
-    )
-    strict: Annotated[bool, tyro.conf.arg(help="refuse data with a broken image instead of leaving it out")] = False
+    fit: Annotated[Literal["crop", "stretch"], flag(help="how images get their size: crop or stretch")] = "crop"
+    strict: Annotated[bool, flag(help="refuse data with a broken image instead of leaving it out")] = False
 
     def run(self) -> int:
         """Writes the file; refuses to overwrite."""

@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import tyro
 from tyro.conf import Positional
 
 from ... import report
 from ...report import study_page
 from ...study.files import STUDY
-from ..command import Command
+from ..command import Command, flag
 
 
 @dataclass(kw_only=True)
@@ -21,7 +20,7 @@ class Report(Command):
     equipoise report runs/study     # results.csv, table.csv and table.tex too
     """
 
-    folder: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN|STUDY", help="folder of a run or of a study")]
+    folder: Annotated[Positional[Path], flag(metavar="RUN|STUDY", help="folder of a run or of a study")]
 
     def run(self) -> int:
         """Prints where the page is, and the tables of a study."""

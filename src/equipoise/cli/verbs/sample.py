@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
-import tyro
 
 from ... import runs
 from ...processes import joined
 from ...runs import pictures
-from ..command import Checkpoint, Command, Device, Raw, Run, chosen_device
+from ..command import Checkpoint, Command, Device, Raw, Run, chosen_device, flag
 
 NAMED = 20  # classes
 
@@ -29,29 +28,27 @@ class Sample(Command):
     Under `torchrun` the processes share the work.
     """
 
-    run_folder: Annotated[Run, tyro.conf.arg(metavar="RUN")]
+    run_folder: Annotated[Run, flag(metavar="RUN")]
     count: Annotated[
         int | None,
-        tyro.conf.arg(help="images, 64, or 2000 points; with --rows or --interpolate those of a row, 8"),
+        flag(help="images, 64, or 2000 points; with --rows or --interpolate those of a row, 8"),
     ] = None
-    out: Annotated[Path, tyro.conf.arg(help="a picture, an .npz or .npy file or, without a suffix, a folder")] = Path(
+    out: Annotated[Path, flag(help="a picture, an .npz or .npy file or, without a suffix, a folder")] = Path(
         "samples.png"
     )
-    seed: Annotated[int, tyro.conf.arg(help="the same seed, the same images")] = 0
-    truncation: Annotated[
-        float | None, tyro.conf.arg(help="draw latent values beyond this again: less varied, better")
-    ] = None
+    seed: Annotated[int, flag(help="the same seed, the same images")] = 0
+    truncation: Annotated[float | None, flag(help="draw latent values beyond this again: less varied, better")] = None
     labels: Annotated[
         tuple[str, ...],
-        tyro.conf.arg(
+        flag(
             help="in turn: classes by name or number; attributes as smile,glasses, none or 1,1; vectors as 0.5,2; "
             "default: all classes, or examples of the data"
         ),
     ] = ()
-    rows: Annotated[bool, tyro.conf.arg(help="a row per label (all classes or 8 examples), the same latents")] = False
+    rows: Annotated[bool, flag(help="a row per label (all classes or 8 examples), the same latents")] = False
     interpolate: Annotated[
         Literal["spherical", "linear"] | None,
-        tyro.conf.arg(
+        flag(
             help="each row goes from one latent point to the next; or, where two or more --labels are named, from one "
             "label to the next, linearly, at a latent point of its own; with --rows a row per label, all between the "
             "same two points"
@@ -59,17 +56,17 @@ class Sample(Command):
     ] = None
     input: Annotated[
         Path | None,
-        tyro.conf.arg(help="runs that translate: an image, or a folder or zip of them, in any size; names are kept"),
+        flag(help="runs that translate: an image, or a folder or zip of them, in any size; names are kept"),
     ] = None
     direction: Annotated[
-        Literal["a_to_b", "b_to_a"] | None, tyro.conf.arg(help="with --input; default: the first that was learnt")
+        Literal["a_to_b", "b_to_a"] | None, flag(help="with --input; default: the first that was learnt")
     ] = None
     tile: Annotated[
-        int | None, tyro.conf.arg(help="with --input, where memory is short: translate in blended tiles of this side")
+        int | None, flag(help="with --input, where memory is short: translate in blended tiles of this side")
     ] = None
-    level: Annotated[
-        int | None, tyro.conf.arg(help="generators that grow: the shorter side of a level, shown in full size")
-    ] = None
+    level: Annotated[int | None, flag(help="generators that grow: the shorter side of a level, shown in full size")] = (
+        None
+    )
     raw: Raw = False
     checkpoint: Checkpoint = "latest"
     device: Device = "auto"

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import tyro
 from tyro.conf import Positional
 
 from ... import runs
-from ..command import Command, Device, chosen_device
+from ..command import Command, Device, chosen_device, flag
 from ..passes import passes
 
 
@@ -20,11 +19,9 @@ class Stats(Command):
     equipoise stats cifar-10-python.tar.gz --out cifar10.npz --features inception
     """
 
-    data: Annotated[Positional[str], tyro.conf.arg(help="what train takes as data")]
-    out: Annotated[Path, tyro.conf.arg(help="the .npz file to write")]
-    features: Annotated[str | None, tyro.conf.arg(help="equipoise list features; default: what suits the images")] = (
-        None
-    )
+    data: Annotated[Positional[str], flag(help="what train takes as data")]
+    out: Annotated[Path, flag(help="the .npz file to write")]
+    features: Annotated[str | None, flag(help="equipoise list features; default: what suits the images")] = None
     device: Device = "auto"
 
     def run(self) -> int:

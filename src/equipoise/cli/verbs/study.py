@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import tyro
 from tyro.conf import Positional
 
 from ... import report, study
@@ -13,12 +12,10 @@ from ...checks import check_range
 from ...study import workers
 from ...study.files import STUDY
 from .. import study_display as display
-from ..command import Command, Device, chosen_device
+from ..command import Command, Device, chosen_device, flag
 from ..stopping import Stop
 
-Workers = Annotated[
-    int | None, tyro.conf.arg(help="runs at the same time; default: one a core, one on a GPU", help_behavior_hint="")
-]
+Workers = Annotated[int | None, flag(help="runs at the same time; default: one a core, one on a GPU")]
 
 
 @dataclass(kw_only=True)
@@ -35,23 +32,21 @@ class Study(Command):
 
     file: Annotated[
         Positional[str | None],
-        tyro.conf.arg(metavar="[FILE]", help="a TOML file, or a study that comes along; default: what --out holds"),
+        flag(metavar="[FILE]", help="a TOML file, or a study that comes along; default: what --out holds"),
     ] = None
     out: Annotated[
         Path | None,
-        tyro.conf.arg(help="folder of the study, to make or to resume", help_behavior_hint="(required)"),
+        flag(help="folder of the study, to make or to resume", help_behavior_hint="(required)"),
     ] = None
-    scale: Annotated[str | None, tyro.conf.arg(help="one of the scales of the file, such as small")] = None
+    scale: Annotated[str | None, flag(help="one of the scales of the file, such as small")] = None
     workers: Workers = None
-    threads: Annotated[
-        int | None, tyro.conf.arg(help="threads of a run; default: the cores shared out", help_behavior_hint="")
-    ] = None
+    threads: Annotated[int | None, flag(help="threads of a run; default: the cores shared out")] = None
     on: Annotated[
         Literal["here", "ray", "slurm"],
-        tyro.conf.arg(help="processes of this machine, tasks of a Ray cluster, or a script for sbatch, printed"),
+        flag(help="processes of this machine, tasks of a Ray cluster, or a script for sbatch, printed"),
     ] = "here"
     dry_run: Annotated[
-        bool, tyro.conf.arg(help="print the grid with the time and the disk that it takes, and stop", aliases=["-n"])
+        bool, flag(help="print the grid with the time and the disk that it takes, and stop", aliases=["-n"])
     ] = False
     device: Device = "auto"
 

@@ -6,24 +6,25 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import tyro
-
 from ... import presets, report, runs
 from ...processes import joined
-from ...recipe import Game, Machine, Networks, Optimisation, Reading, Recipe, Scores, Usual, known
+from ...recipe import AutoCount, Execution, Game, Networks, Optimisation, Reading, Recipe, Scores, Usual, known
 from ...runs.recording import Recording, summary
 from .. import display
-from ..command import Command, Device, chosen_device
+from ..command import Command, Device, chosen_device, flag
 from ..passes import passes
 from ..stopping import Stop, Stopped
 
+OPEN = [field.name for field in fields(Recipe) if field.default is None]
+"""What of a recipe is chosen where nothing is said."""
+
 
 @dataclass(kw_only=True)
-class Hardware:
+class Machine:
     """What this command runs on; no part of the recipe."""
 
     device: Device = "auto"
-    threads: Annotated[int | None, tyro.conf.arg(help_behavior_hint="(automatic)")] = None
+    threads: AutoCount = None
     """Threads of a CPU: what OMP_NUM_THREADS says, or as many as train fastest."""
     profile: bool = False
     """Write where the time goes, profile.txt, and a trace of two rounds, trace.json."""
@@ -38,29 +39,25 @@ class Train(Command):
     equipoise train --out runs/mine --penalties "r1(weight=5)" --loss "mine.py:my_loss(beta=4)" --dry-run
 
     A CALL is a name of `equipoise list` or FILE.py:NAME of your own, with what differs from its usual arguments in
-    brackets. A number that is chosen automatically may be given as auto, "--preset sngan --batch auto". Put DATA before
-    flags that take several values.
+    brackets. What is chosen automatically may be given as auto: --preset sngan --batch auto. Put DATA before flags that
+    take several values.
     """
 
-    out: Annotated[
-        Path | None, tyro.conf.arg(help="run folder to make or to resume", help_behavior_hint="(required)")
-    ] = None
+    out: Annotated[Path | None, flag(help="run folder to make or to resume", help_behavior_hint="(required)")] = None
     preset: Annotated[
         str,
-        tyro.conf.arg(
-            help="a published system, at its width and length, in place of the default: equipoise list presets"
-        ),
+        flag(help="a published system, at its width and length, in place of the default: equipoise list presets"),
     ] = "default"
     dry_run: Annotated[
-        bool, tyro.conf.arg(help="print the complete recipe, and how long it takes, and stop", aliases=["-n"])
+        bool, flag(help="print the complete recipe, and how long it takes, and stop", aliases=["-n"])
     ] = False
     usual: Usual = field(default_factory=Usual)
     data: Reading = field(default_factory=Reading)
     networks: Networks = field(default_factory=Networks)
     game: Game = field(default_factory=Game)
     optimisation: Optimisation = field(default_factory=Optimisation)
-    hardware: Hardware = field(default_factory=Hardware)
     machine: Machine = field(default_factory=Machine)
+    execution: Execution = field(default_factory=Execution)
     scores: Scores = field(default_factory=Scores)
 
     @classmethod
@@ -74,7 +71,9 @@ class Train(Command):
     def recipe(self) -> Recipe:
         """What the flags say."""
         groups = (part for part in vars(self).values() if _of_recipe(type(part)))
-        return Recipe(**{name: value for group in groups for name, value in vars(group).items()})
+        said: dict[str, Any] = {name: value for group in groups for name, value in vars(group).items()}
+        left_open = [name for name, value in said.items() if value in ("auto", ("auto",)) and name in OPEN]
+        return Recipe(**said | dict.fromkeys(left_open))
 
     def run(self) -> int:
         """Trains until the recipe's length is reached or a signal asks to stop."""
@@ -82,9 +81,9 @@ class Train(Command):
             raise ValueError("train needs a folder for the run: --out runs/NAME")
         self.check_data()
         with joined() as world:
-            recipe, device = self.length(), chosen_device(self.hardware.device)
+            recipe, device = self.length(), chosen_device(self.machine.device)
             with passes(show=world.leads) as watch:
-                run = runs.Session(recipe, self.out, device, world, watch, self.hardware.threads)
+                run = runs.Session(recipe, self.out, device, world, watch, self.machine.threads)
             return self.lead(run) if world.leads else self.follow(run)
 
     def lead(self, run: runs.Session) -> int:
@@ -110,7 +109,7 @@ class Train(Command):
     @contextmanager
     def recorded(self, run: runs.Session) -> Iterator[Callable[[], None]]:
         """Takes a profile where one is asked for; what is to be called after each round."""
-        if not self.hardware.profile:
+        if not self.machine.profile:
             yield lambda: None
             return
         recording = Recording(run.folder.path, run.device)

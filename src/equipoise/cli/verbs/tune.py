@@ -6,7 +6,6 @@ from math import isnan
 from pathlib import Path
 from typing import Annotated
 
-import tyro
 from tyro.conf import Positional
 
 from ... import presets, report, study
@@ -21,7 +20,7 @@ from ...study.files import STUDY
 from ...study.plan import best_setting
 from ...study.tuning import KNOBS, MEASURED, TUNED, USUAL, Answer, answer, tuning
 from .. import study_display as display
-from ..command import Command, Device, chosen_device
+from ..command import Command, Device, chosen_device, flag
 from ..stopping import Stop
 from .study import Workers, threads_each, workers_on
 
@@ -34,18 +33,18 @@ class Tune(Command):
     equipoise tune photos/ --out runs/tuning --fields "lr_d=log(1e-5, 1e-2)" --preset sngan --size 64
     """
 
-    data: Annotated[Positional[str], tyro.conf.arg(metavar="[DATA]", help="what train takes as data")] = "builtin"
+    data: Annotated[Positional[str], flag(metavar="[DATA]", help="what train takes as data")] = "builtin"
     out: Annotated[
-        Path | None, tyro.conf.arg(help="folder of the search, to make or to resume", help_behavior_hint="(required)")
+        Path | None, flag(help="folder of the search, to make or to resume", help_behavior_hint="(required)")
     ] = None
     fields: Annotated[
         tuple[str, ...],
-        tyro.conf.arg(help=f"what to tune: {', '.join(KNOBS)}, or a field with a range, lr_d=log(1e-5, 1e-2)"),
+        flag(help=f"what to tune: {', '.join(KNOBS)}, or a field with a range, lr_d=log(1e-5, 1e-2)"),
     ] = ("penalty weight", "lr")
-    minutes: Annotated[float, tyro.conf.arg(help="how long the search may take on this machine")] = 60.0
-    preset: Annotated[str, tyro.conf.arg(help="what is tuned: equipoise list presets")] = "default"
-    size: Annotated[str | None, tyro.conf.arg(help="height and width of the images", help_behavior_hint="")] = None
-    trials: Annotated[int, tyro.conf.arg(help="settings to try")] = 9
+    minutes: Annotated[float, flag(help="how long the search may take on this machine")] = 60.0
+    preset: Annotated[str, flag(help="what is tuned: equipoise list presets")] = "default"
+    size: Annotated[str | None, flag(help="height and width of the images")] = None
+    trials: Annotated[int, flag(help="settings to try")] = 9
     workers: Workers = None
     device: Device = "auto"
 
