@@ -269,6 +269,15 @@ def test_an_average_that_is_longer_than_the_run_is_named(photos, tmp_path, capsy
         assert (said in capsys.readouterr().out) == told
 
 
+@pytest.mark.parametrize(("scored", "told"), [(0.01, False), (1.0, True)])
+def test_a_long_first_look_at_real_images_is_announced(photos, tmp_path, monkeypatch, capsys, scored, told):
+    monkeypatch.setattr(planning, "measure_pace", lambda *_: Pace(image=0.5, scored=scored))
+    monkeypatch.setattr(Scoreboard, "unseen", 30)
+    assert cli.main(["train", str(photos), "--out", str(tmp_path / "x"), "--size", "8", *TINY, "--dry-run"]) == 0
+    said = "30 s of it for a first look at 30 real images, which scores need once"
+    assert (said in capsys.readouterr().out) == told
+
+
 def test_training_prints_plain_lines_where_there_is_no_terminal(photos, tmp_path, capsys):
     assert cli.main(["train", str(photos), "--out", str(tmp_path / "x"), "--size", "8", *TINY]) == 0
     out = capsys.readouterr().out
