@@ -38,7 +38,7 @@ RUNS = {
     "cells64": Run(
         "data/cells64 --minutes 10",
         note="Red cells with their pale middles, white ones with violet nuclei and granules, each elsewhere "
-        "and of another shape; many could be taken for real at a glance. A few nuclei have yellow spots or squares in them.",
+        "and of another shape; many could be taken for real at a glance. A few nuclei have yellow spots or squares.",
     ),
     "cells96": Run(
         "data/cells96 --minutes 10",

@@ -36,7 +36,7 @@ SHORTEST = 0.3  # seconds for a level of growth
 PIXELS = 256 * 256  # of all images of a round that a CPU is timed with, at most,
 FEW = 16  # but for so few images
 PIECES = 4  # of a batch, at most
-RECENT = 0.25  # of what a run has seen, which tells its pace
+RECENT = 0.5  # of what a run has seen, which tells its pace
 SLIGHT = 0.01  # of a run, less than which changes nothing
 SUDDEN = 2  # times as many images are left at most, or as few
 
