@@ -134,7 +134,7 @@ def _opened(content: bytes, name: str) -> Iterator[Image.Image]:
             yield image
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise BrokenImage(
-            f"{name} is a decompression bomb: more pixels than PIL.Image.MAX_IMAGE_PIXELS = {Image.MAX_IMAGE_PIXELS}"
+            f"{name}: a decompression bomb, more pixels than PIL.Image.MAX_IMAGE_PIXELS = {Image.MAX_IMAGE_PIXELS}"
         ) from None
     except UnidentifiedImageError:
         reason = "not an image of a known kind" if content else "the file is empty"
