@@ -47,8 +47,8 @@ RUNS = {
     ),
     "cells128": Run(
         "data/cells128 --minutes 10",
-        note="Violet nuclei with darker and lighter parts, red cells of all shapes, many of them melted together; FD "
-        "still falls. In batches of 16 instead of 8: 854, blots under a weave.",
+        note="Red cells of all shapes, many of them melted together and some with a short scar, violet nuclei with "
+        "darker and lighter parts, a few of them square; FD still falls. With sixteen times the weight of R1: 543.",
     ),
     "cells300": Run(
         "data/cells300 --minutes 10",
