@@ -140,41 +140,41 @@ class TestMinutes:
 
     @pytest.fixture
     def recipe(self, arrays, monkeypatch):
-        """A minute of rounds of four images, each taking half a second as foreseen and what is beside it a quarter."""
+        """Rounds of four images, each taking half a second as foreseen and what is beside it a quarter."""
         monkeypatch.setattr(planning, "measure_pace", lambda *_: Pace(image=0.5 / 4, scored=0.001))
         monkeypatch.setattr(
             session.time, "perf_counter", partial(next, count(step=0.25))
         )  # twice in a round, once beside it
-        return small(PLAIN, arrays, images=None, minutes=1, save_every=40, score_every=1000, sample_every=1000)
+        return small(PLAIN, arrays, images=None, minutes=0.25, save_every=12, score_every=1000, sample_every=1000)
 
     def test_a_run_that_takes_longer_than_foreseen_ends_in_time(self, recipe, arrays, tmp_path):
         out = RunFolder(tmp_path / "x")
         told = finish(recipe, out.path)
-        images, foreseen = out.recipe().images, 54 / (0.5 / 4)  # a tenth is for scores
+        images, foreseen = out.recipe().images, 13.5 / (0.5 / 4)  # a tenth is for scores
         assert told[0].images == foreseen
-        assert told[-1].seen == told[-1].images == images == 54 / ((0.5 + 0.25) / 4)
-        assert out.context()["lengths"] == {"40": images}
-        assert out.context()["chosen"]["images"] == "in 1 minute, at the pace of training"
+        assert told[-1].seen == told[-1].images == images == 13.5 / ((0.5 + 0.25) / 4)
+        assert out.context()["lengths"] == {"12": images}
+        assert out.context()["chosen"]["images"] == "in 0.25 minutes, at the pace of training"
         finish(replace(out.recipe(), minutes=None), tmp_path / "y")
         assert same_state(out.path, tmp_path / "y")
 
     def test_a_stopped_run_goes_on_with_the_length_it_had(self, recipe, tmp_path):
         seen = []
-        stop = lambda: len(seen) == 12 or seen.append(1)
+        stop = lambda: len(seen) == 4 or seen.append(1)
         [*runs.train(recipe, tmp_path / "x", stop=stop)]
-        assert RunFolder(tmp_path / "x").recipe().images == 288
+        assert RunFolder(tmp_path / "x").recipe().images == 72
         again = finish(recipe, tmp_path / "x")
-        assert (again[0].seen, again[0].images, again[-1].seen) == (48, 288, 288)
+        assert (again[0].seen, again[0].images, again[-1].seen) == (16, 72, 72)
 
     def test_growth_follows(self, recipe, arrays, tmp_path):
         grows = {"network": SMALL["pggan"], "d_norm": "none", "size": "8", "growth": "progressive(start=4, share=0.6)"}
         run = session.Session(replace(recipe, **grows), tmp_path / "x")
         level = next(growing(run.state.nets["G"]))
         rounds = [(run.state.begun, level.level) for _ in run.train()]
-        assert run.folder.context()["lengths"] == {"40": 288}
-        assert run.state.seen == 288
-        levels = [dict(rounds)[seen] for seen in (84, 88, 168, 172)]  # held for 86 images, which fades take too
-        assert levels == pytest.approx([0, 2 / 86, 1 - 4 / 86, 1])
+        assert run.folder.context()["lengths"] == {"12": 72}
+        assert run.state.seen == 72
+        levels = [dict(rounds)[seen] for seen in (20, 24, 40, 44)]  # held for 21 images, which fades take too
+        assert levels == pytest.approx([0, 3 / 21, 19 / 21, 1])
 
     def test_what_is_due_at_the_end_alone_stays_there(self):
         recipe, reason = at_pace(Recipe(images=100, minutes=2, score_every=100, sample_every=50), 120)

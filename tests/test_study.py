@@ -543,6 +543,8 @@ loss = "least_squares"
         page = (tmp_path / "s" / "report.html").read_text()
         assert "two losses" in page
         assert cli.main(["study", "--out", str(tmp_path / "s")]) == 0  # nothing is left
+        assert cli.main(["study", "--out", str(tmp_path / "s"), "--threads", "2"]) == 1
+        assert "was begun with 1 threads a run, which all of its runs have, not with 2" in capsys.readouterr().err
 
     def test_the_dry_run_says_what_it_takes_and_writes_nothing(self, file, tmp_path, capsys):
         assert cli.main(["study", str(file), "--out", str(tmp_path / "s"), "-n"]) == 0

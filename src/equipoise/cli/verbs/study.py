@@ -89,8 +89,14 @@ def workers_on(device: str, asked: int | None) -> int:
 
 
 def threads_each(out: Path, workers: int, asked: int | None = None) -> int:
-    """The threads of a run: those that the study began with, else OMP_NUM_THREADS or the cores shared out."""
+    """The threads of a run: those that the study began with, else OMP_NUM_THREADS or the cores shared out.
+
+    Raises ValueError where a study that is there has another number than is asked for.
+    """
     if (out / STUDY).exists():
-        return study.threads(out)
+        held = study.threads(out)
+        if asked not in (None, held):
+            raise ValueError(f"{out} was begun with {held} threads a run, which all of its runs have, not with {asked}")
+        return held
     stated = os.environ.get("OMP_NUM_THREADS", "")
     return asked or (int(stated) if stated.isdigit() and int(stated) else max(1, (os.cpu_count() or 1) // workers))
