@@ -6,7 +6,7 @@ from math import ceil, floor, log
 from typing import NamedTuple, TypeVar
 
 from .checks import check_range
-from .schedules import Length, Rate, at
+from .schedules import Length, Rate, at, images_of
 
 Value = TypeVar("Value", int, float)
 
@@ -58,7 +58,7 @@ class Growth:
     def lengths(self, sides: tuple[int, ...]) -> tuple[int, int]:
         """How many images a level is held for and how many the next one takes to fade in."""
         doublings = len(sides) - 1 - self.first(sides)
-        images = self.images.images if isinstance(self.images, Length) else self.images
+        images = None if self.images is None else images_of(self.images)
         if None in (self.hold, self.fade) and images is None:
             raise ValueError("how long are the phases of growth? Say hold=... and fade=...; a recipe knows its length")
         phases = max(1, doublings * ((self.hold is None) + (self.fade is None)))

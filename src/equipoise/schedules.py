@@ -46,6 +46,11 @@ class Schedule:
         return self.text
 
 
+def images_of(length: int | Length) -> int:
+    """How many images a length is now."""
+    return length.images if isinstance(length, Length) else length
+
+
 Rate = Number | Callable[[int], Number]
 """A number, or a schedule of one: any function of the images seen."""
 
@@ -140,4 +145,4 @@ def _between(
 def _number(images: int | Length | None) -> int:
     if images is None:
         raise ValueError("how long is this schedule? Say images=...; only a recipe knows the length of its run")
-    return images.images if isinstance(images, Length) else images
+    return images_of(images)

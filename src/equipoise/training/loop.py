@@ -45,9 +45,8 @@ def steps(
     from (seed, rank, images seen), so that a resumed run is the same run. The processes of a `world` each get their
     share of every batch, and begin from the first one's state; sharded weights have to be parts of equal networks.
 
-    `pieces` is into how many parts a batch is split, processed one after the other, to save memory. The result is that
-    of the whole batch, but for what a forward changes or what looks at its batch: batch normalisation and minibatch
-    statistics are those of a piece, power iteration takes a step per piece, augmentations draw per piece.
+    `pieces` is into how many parts a batch is split, one after the other, to save memory. The result is that of the
+    whole batch, but batch normalisation, minibatch statistics, power iteration and augmentations are those of a piece.
     """
     check_range(at_least=1, pieces=pieces)
     check_range(at_least=0, ema_images=ema_images)
