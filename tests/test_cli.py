@@ -1,5 +1,6 @@
 """The command line as its user meets it: exit status, one clear line, nothing lost."""
 
+import io
 import os
 import pty
 import re
@@ -12,6 +13,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from equipoise import __version__, cli
 from equipoise.cli import display
@@ -311,6 +313,23 @@ def test_where_there_is_no_terminal_long_passes_say_seldom_how_far_they_are(monk
     with passes(show=False) as watch:
         assert list(watch([[1, 2]], "images", 2)) == [[1, 2]]
     assert capsys.readouterr().err.splitlines() == ["images: 2 of 5", "images: 4 of 5"]
+
+
+def test_in_a_terminal_a_pass_has_a_bar_below_that_of_the_run_while_it_lasts(monkeypatch):
+    screen = Console(force_terminal=True, color_system=None, file=io.StringIO(), width=120)
+    for module in ("passes", "display"):
+        monkeypatch.setattr(f"equipoise.cli.{module}.console", screen)
+    row = {"speed": 5.0, "d.loss": 1.0}
+    with passes() as watch, display.progress() as show:
+        show(Progress(10, 100, row, None))
+        for _ in watch([[1, 2], [3]], "real images", 3):
+            time.sleep(0.2)  # it is drawn ten times a second
+        show(Progress(20, 100, row, None))
+        assert next(iter(watch([[1, 2], [3]], "generated images", 3))) == [1, 2]  # and is broken off
+    shown = screen.file.getvalue()
+    assert re.search(r"10/100 .*\n.*real images .* 2/3", shown)
+    assert "real images" not in shown[shown.index("20/100") :]
+    assert not screen._live_stack  # all bars have ended
 
 
 def test_the_same_command_goes_on_and_another_is_refused(run, photos, capsys):

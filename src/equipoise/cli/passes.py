@@ -1,4 +1,4 @@
-"""How far a pass over images or the like is, said on the standard error."""
+"""How far a pass over images or the like is: a bar in a terminal, else lines on the standard error."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -10,29 +10,37 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..watching import Watch, unwatched
+from .terminal import console
 
 PATIENCE = 20  # seconds without a line, where there is no terminal
 
 
 @contextmanager
 def passes(show: bool = True) -> Iterator[Watch]:
-    """A function that shows how far each pass is: a bar, or where there is no terminal seldom a line."""
-    screen = Console(stderr=True)
+    """A function that shows how far each pass is: a bar while it lasts, or where there is no terminal seldom a line."""
+    screen = console if console.is_terminal else Console(stderr=True)  # a bar of a run is on the console too
     if not show:
         yield unwatched
     elif not screen.is_terminal:
         yield _seldom_said()
     else:
         columns = [TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn()]
-        with Progress(*columns, TimeRemainingColumn(), console=screen, transient=True) as bar:
+        bar = Progress(*columns, TimeRemainingColumn(), console=screen, transient=True)
 
-            def watch(parts: Iterable[Any], name: str, count: int) -> Iterator[Any]:
-                task = bar.add_task(name, total=count)
-                for part in parts:
-                    yield part
-                    bar.advance(task, _number(part))
+        def watch(parts: Iterable[Any], name: str, count: int) -> Iterator[Any]:
+            task = bar.add_task(name, total=count)
+            bar.start()
+            for part in parts:
+                yield part
+                bar.advance(task, _number(part))
+            bar.remove_task(task)
+            if not bar.tasks:
+                bar.stop()
 
+        try:
             yield watch
+        finally:
+            bar.stop()
 
 
 def _seldom_said() -> Watch:

@@ -8,6 +8,7 @@ import torch
 from ..processes import ALONE, World
 from ..recipe import Recipe, known
 from ..training import State
+from ..watching import Watch, unwatched
 from .folder import RunFolder, append_row, read_rows
 from .outputs import Output
 from .references import RealImages
@@ -21,11 +22,17 @@ class Scoreboard:
     """
 
     def __init__(
-        self, folder: RunFolder, recipe: Recipe, outputs: list[Output], device: torch.device, world: World = ALONE
+        self,
+        folder: RunFolder,
+        recipe: Recipe,
+        outputs: list[Output],
+        device: torch.device,
+        world: World = ALONE,
+        watch: Watch = unwatched,
     ) -> None:
         self.folder, self.recipe, self.outputs, self.world = folder, recipe, outputs, world
         calls = known(recipe.score)
-        of = lambda real: Scorer(RealImages(real), str(recipe.features), device, calls, world=world)
+        of = lambda real: Scorer(RealImages(real), str(recipe.features), device, calls, watch, world)
         self.scorers = [of(output.real) for output in outputs]
 
     @property

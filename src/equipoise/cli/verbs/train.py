@@ -84,7 +84,7 @@ class Train(Command):
             recipe, device = self.length(), chosen_device(self.machine.device)
             with passes(show=world.leads) as watch:
                 run = runs.Session(recipe, self.out, device, world, watch, self.machine.threads)
-            return self.lead(run) if world.leads else self.follow(run)
+                return self.lead(run) if world.leads else self.follow(run)
 
     def lead(self, run: runs.Session) -> int:
         """Trains, and says what happens."""
