@@ -1,5 +1,6 @@
 """Rounds on a device whose tensors have no values: nothing waits for it, and nothing is left on the CPU."""
 
+from functools import partial
 from itertools import repeat
 
 import pytest
@@ -21,13 +22,15 @@ OF_DISCRIMINATORS = ["approximate_r2", "consistency", "dragan", "drift", "lecam"
 OF_DISCRIMINATORS += ["wgan_gp", "zero_centered"]
 
 
+def as_cpu(of_torch, kind="cpu", *how, **others):
+    return of_torch("cpu" if kind == "meta" else kind, *how, **others)
+
+
 @pytest.fixture(autouse=True)
 def device_without_values(monkeypatch):
     """Meta as a device that can be trained on: random numbers and autocast are the CPU's."""
-    enabled, of_torch = torch.is_autocast_enabled, torch.autocast
-    as_cpu = lambda kind: "cpu" if kind == "meta" else kind
-    monkeypatch.setattr(torch, "is_autocast_enabled", lambda kind="cpu": enabled(as_cpu(kind)))
-    monkeypatch.setattr(torch, "autocast", lambda kind, *how, **others: of_torch(as_cpu(kind), *how, **others))
+    for name in ("autocast", "is_autocast_enabled", "get_autocast_dtype"):
+        monkeypatch.setattr(torch, name, partial(as_cpu, getattr(torch, name)))
     normal = lambda seed, count, size, device: torch.randn(count, size, device=device)
     monkeypatch.setattr("equipoise.training.player.normal", normal)
 

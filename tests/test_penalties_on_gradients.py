@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from equipoise import penalties, spec
+from equipoise import networks, penalties, spec
 from equipoise.critic import Critic
+from equipoise.networks import ImageShape
 from equipoise.penalties import gradient
 
 FORMS = {  # of a critic whose gradient has the norm n everywhere
@@ -177,3 +178,20 @@ def test_r1_makes_the_dirac_game_converge(every):
 def test_wrong_sides_are_refused():
     with pytest.raises(ValueError, match="one_unsquared"):
         spec.build("wgan_gp(sided='both')", penalties)
+
+
+@pytest.mark.parametrize("name", ["dragan", "max_gradient", "r1", "r2", "wgan_gp", "zero_centered"])
+def test_a_discriminator_in_bfloat16_is_penalised_as_in_float32_but_for_rounding(name):
+    """The value and its gradient with respect to the weights, also where penalties are without autocast around."""
+    torch.manual_seed(0)
+    D = spec.build("r3(g_width=16, d_width=16)", networks)(ImageShape(3, 16, 16))[1]
+    x, y = torch.randn(2, 16, 3, 16, 16)
+    values, gradients = [], []
+    for dtype in (None, torch.bfloat16):
+        torch.manual_seed(1)
+        value = getattr(penalties, name)()(Critic(D, dtype=dtype), x, y)
+        found = torch.autograd.grad(value, [*D.parameters()], allow_unused=True)  # of the last bias there is none
+        values.append(value.item())
+        gradients.append(torch.cat([part.flatten() for part in found if part is not None]))
+    assert values[0] != values[1] == pytest.approx(values[0], rel=0.02)
+    assert (gradients[1] - gradients[0]).norm() < 0.05 * gradients[0].norm()

@@ -169,13 +169,12 @@ def test_the_discriminator_runs_once_a_batch():
     assert len(forwards) == 3  # reals, fakes, and the generator's fakes
 
 
-def test_penalties_run_in_float32_under_bfloat16():
-    run, seen = Run(None, [penalties.r1()]), []
-    run.D.register_forward_hook(
-        lambda module, args, output: seen.append((torch.is_autocast_enabled("cpu"), output.dtype))
-    )
-    run.steps(1, precision=BFLOAT16)
-    assert seen == [(True, torch.bfloat16), (True, torch.bfloat16), (False, torch.float32), (True, torch.bfloat16)]
+def test_penalties_ask_for_the_losss_run_in_bfloat16_and_for_one_in_float32_in_float16():
+    for precision, of_penalty in ((BFLOAT16, []), (FLOAT16, [torch.float32])):
+        run, seen = Run(None, [penalties.r1()]), []
+        run.D.register_forward_hook(lambda module, args, output, seen=seen: seen.append(output.dtype))
+        run.steps(1, precision=precision)
+        assert seen == [precision.dtype] * 2 + of_penalty + [precision.dtype]
 
 
 class TestFloat16:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .numerics import wide
+from .numerics import autocast_to, wide
 from .trees import leaves, map_leaves
 
 Images = Float[Tensor, "batch *shape"]
@@ -91,8 +91,11 @@ class Critic:
     `features` and `class_logits` are the outputs of its submodules of these names, at whatever depth (an `nn.Identity`
     marks them; of other networks `features` and `class_logits` give the submodules' names).
 
-    Penalties share the run that the loss has paid for, but where that was under autocast and they are not, where it had
-    no graph and they need one, and where the images have been changed since; `again()` is a critic without that memory.
+    Penalties share the run that the loss has paid for, but where it had no graph and they need one, and where the
+    images have been changed since; `again()` is a critic without that memory.
+
+    With a `dtype` D always runs under autocast to it, and without one in the precision of its surroundings: a critic of
+    bfloat16 is asked by penalties whose own arithmetic is float32. `exact()` is one for small differences of logits.
 
     `generator` and `latents` say what made the fakes, and `learner` which of the networks is updated; `seen` how
     many images were seen, for schedules; `piece` which of how many pieces of a batch the images are.
@@ -111,12 +114,13 @@ class Critic:
         class_logits: str = "class_logits",
         seen: int | None = None,
         piece: tuple[int, int] = (0, 1),
+        dtype: torch.dtype | None = None,
     ) -> None:
         self.D, self.labels, self.augment = D, labels, augment
         self.generator, self.latents = generator, latents
         self._learner = learner
         self.names = {"features": features, "class_logits": class_logits}
-        self.seen, self.piece = seen, piece
+        self.seen, self.piece, self.dtype = seen, piece, dtype
         self.runs: list[Run] = []
 
     @classmethod
@@ -140,10 +144,11 @@ class Critic:
         compiled = getattr(getattr(self.D, "forward", None), "input_gradient", None)
         if compiled is None:
             return torch.autograd.grad(per_sample(self(images), len(images)).sum(), images, create_graph=True)[0]
-        if self.augment is None:
-            return cast(Tensor, compiled(images, self.labels))
-        shown = self.augment(images)
-        return torch.autograd.grad(shown, images, compiled(shown, self.labels), create_graph=True)[0]
+        with autocast_to(self.dtype, images):
+            if self.augment is None:
+                return cast(Tensor, compiled(images, self.labels))
+            shown = self.augment(images)
+            return torch.autograd.grad(shown, images, compiled(shown, self.labels), create_graph=True)[0]
 
     def features(self, images: Images) -> list[Float[Tensor, "batch _"]]:
         """All features of all heads, those of one layer in a row."""
@@ -157,7 +162,15 @@ class Critic:
         """The same critic without memory: an independent run, with its own dropout and augmentation."""
         names = self.names["features"], self.names["class_logits"]
         made = self.labels, self.augment, self.generator, self.latents, self._learner
-        return Critic(self.D, *made, *names, self.seen, self.piece)
+        return Critic(self.D, *made, *names, self.seen, self.piece, self.dtype)
+
+    def exact(self) -> "Critic":
+        """A critic in the precision of its surroundings, float32 in a penalty: rounding hides small differences."""
+        if self.dtype is None:
+            return self
+        other = self.again()
+        other.dtype = None
+        return other
 
     @property
     def learner(self) -> nn.Module:
@@ -208,12 +221,13 @@ class Critic:
     def run(self, images: Images) -> Output:
         """What D returned for these very images."""
         device, version = images.device.type, 0 if images.is_inference() else images._version
-        autocast, graph = torch.is_autocast_enabled(device), torch.is_grad_enabled()
-        for run in self.runs:
-            same = run.images is images and (run.version, run.autocast) == (version, autocast)
-            if same and (run.graph or not graph):
-                return run.output if graph else map_leaves(Tensor.detach, run.output)
-        self.runs.append(Run(images, version, autocast, graph, self.run_afresh(images)))
+        with autocast_to(self.dtype, images):
+            autocast, graph = torch.is_autocast_enabled(device), torch.is_grad_enabled()
+            for run in self.runs:
+                same = run.images is images and (run.version, run.autocast) == (version, autocast)
+                if same and (run.graph or not graph):
+                    return run.output if graph else map_leaves(Tensor.detach, run.output)
+            self.runs.append(Run(images, version, autocast, graph, self.run_afresh(images)))
         return self.runs[-1].output
 
     def run_afresh(self, images: Images) -> Output:

@@ -92,7 +92,7 @@ def consistency_term(weight: Rate = 2.0, features: float = 0.1, margin: float = 
     check_range(at_least=0, weight=weight, features=features)
 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
-        first = Critic.of(critic)
+        first = Critic.of(critic).exact()
         second, before = first.again(), random_state(real.device)
         change = _squared_change(second(real), first(real))
         if not has_drawn(real.device, before):  # power iteration changes logits too, without any dropout
@@ -123,16 +123,16 @@ def consistency(kind: Kind = "cr", weight: Rate | None = None, shift: float = 0.
         return _latent_consistency(weight, noise)
 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
-        sides = (real, detached(fake)) if kind == "bcr" else (real,)
-        changed = [_squared_change(critic(x), critic(shifted_and_flipped(x.detach(), shift))).mean() for x in sides]
-        return at(10.0 if weight is None else weight, Critic.of(critic).seen) * torch.stack(changed).sum()
+        sides, asked = (real, detached(fake)) if kind == "bcr" else (real,), Critic.of(critic).exact()
+        changed = [_squared_change(asked(x), asked(shifted_and_flipped(x.detach(), shift))).mean() for x in sides]
+        return at(10.0 if weight is None else weight, asked.seen) * torch.stack(changed).sum()
 
     return penalty
 
 
 def _latent_consistency(weight: Rate | None, noise: float) -> Penalty:
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
-        asked = Critic.of(critic)
+        asked = Critic.of(critic).exact()
         z = asked.made_from()
         near = asked.generate(z + noise * torch.randn_like(z))
         if asked.generator_learns:
@@ -173,7 +173,7 @@ def _approximate(weight: Rate, scale: float, every: int, side: Callable[[Images,
     check_range(above=0, scale=scale)
 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
-        images, asked = detached(side(real, fake)), Critic.of(critic)
+        images, asked = detached(side(real, fake)), Critic.of(critic).exact()
         with without_autocast(images), resting(asked.D):
             change = _change(asked, images, images + scale * torch.randn_like(images))
         return at(weight, asked.seen) / (2 * scale**2) * change.square().mean()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..checks import check_pieces
 from ..critic import Critic
+from ..numerics import dtype_in_penalties
 from ..processes import ALONE, World
 from ..randomness import LATENTS, mixed, normal
 from ..schedules import Rate
@@ -53,7 +54,8 @@ class Turn:
 
     def critic(self, net: str = "D", **known: Any) -> Critic:
         """The network as losses and penalties see it, at this time and in this piece; `known` as for `Critic`."""
-        return Critic(self.nets[net], seen=self.seen, piece=self.piece, **known)
+        dtype = dtype_in_penalties(self.device)
+        return Critic(self.nets[net], seen=self.seen, piece=self.piece, dtype=dtype, **known)
 
     def note(self, **statistics: Tensor) -> None:
         """Reports statistics beside the terms of the objective."""

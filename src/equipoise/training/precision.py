@@ -11,10 +11,11 @@ from torch import nn
 class Precision(NamedTuple):
     """How networks are run: in `dtype` by autocast where it is not float32, with channels last where that pays.
 
-    Penalties, power iteration, averages and metrics are float32 in any case. On a GPU the products of float32 numbers
-    in training are rounded to TensorFloat-32's ten bits where `tf32` says so, and only there: with `float32` nothing
-    is, with `tf32`, `bfloat16` and `float16` what is left in float32, penalties and their double backward among it.
-    Metrics and the decompositions of norms and constraints never are.
+    Power iteration, averages and metrics are float32 in any case. Penalties are too, but in bfloat16 the discriminator
+    that they ask, its gradients and their double backward are those of the loss. On a GPU the products of float32
+    numbers in training are rounded to TensorFloat-32's ten bits where `tf32` says so, and only there: with `float32`
+    nothing is, with `tf32`, `bfloat16` and `float16` what is left in float32. Metrics and the decompositions of norms
+    and constraints never are.
     """
 
     name: str = "float32"
