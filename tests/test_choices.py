@@ -82,6 +82,26 @@ class TestChoices:
         assert (recipe.loss, recipe.lr_g) == ("relativistic", "decay(1e-3, share=0.5)")
         assert "r1(weight=3.0)" in recipe.penalties
 
+    @pytest.mark.parametrize(
+        ("length", "wide"),
+        [
+            ({}, False),
+            ({"images": 299_999}, False),
+            ({"images": 300_000}, True),
+            ({"minutes": 4.0}, False),
+            ({"minutes": 5.0}, True),
+            ({"minutes": 9.0, "size": "64"}, False),
+            ({"minutes": 10.0, "size": "64"}, True),
+            ({"images": 75_000, "size": "64x256"}, True),
+            ({"minutes": 4.0, "images": 300_000}, False),  # chosen for these minutes
+        ],
+    )
+    def test_networks_of_long_runs_are_wider_and_learn_more_slowly(self, arrays, length, wide):
+        recipe, reasons = self.default(arrays, **{"size": "32"} | length)
+        assert ("g_width=32, d_width=32" in recipe.network) == ("twice as wide" in reasons["network"]) == wide
+        slow = wide or "size" in length
+        assert recipe.lr_g == recipe.lr_d == f"decay({'1e-3' if slow else '2e-3'}, share=0.5)"
+
     def test_a_batch_is_no_larger_than_the_data(self, tmp_path):
         np.save(tmp_path / "x.npy", np.zeros((5, 8, 8), np.uint8))
         assert self.default(tmp_path / "x.npy")[0].batch == 5

@@ -1,5 +1,6 @@
 """What suits a kind of data on a kind of machine, as one table: each setting with its reason."""
 
+from math import prod, sqrt
 from typing import Any, NamedTuple
 
 import torch
@@ -32,11 +33,15 @@ class Regime(NamedTuple):
     """Minutes that a run of that length may take, before it is shortened."""
     by_area: bool = False
     """Whether penalties of images that are not small weigh more, in proportion to their area."""
+    wider: Choice | None = None
+    """The network of a long run, which is trained with `FALLING`."""
     g_condition: Choice | None = None
     """How this generator is conditioned, where it is not the network's usual way."""
 
 
 SMALL, LARGE = 32, 96  # pixels: up to the first, above the second
+LONG = 300_000  # images of 32x32, of which wider networks learn more in the same time; of larger ones fewer are enough
+A_MINUTE = 60_000  # images of 32x32 that narrow networks are shown by a CPU core
 FALLING = Choice("decay(1e-3, share=0.5)", "falls to 0 over the second half")
 POINTS = Regime(  # of two dimensions
     network=Choice("mlp(width=128, z_dim=2)", "points have no space to convolve over"),
@@ -56,10 +61,20 @@ GPU = Regime(
     rate=FALLING,
     by_area=True,
 )
-_NARROW = "dcgan(g_width=16, d_width=16, d_feature_norm='none', d_gain=0.7{})"
-_FAST = "strided convolutions: of all networks the most steps a second on a few CPU cores"
+_STRIDED = "strided convolutions: of all networks the most steps a second on a few CPU cores"
+
+
+_WIDE = f"{_STRIDED}, twice as wide for a long run"
+
+
+def strided(width: int, upsampling: str = "transposed") -> str:
+    """`dcgan` of this width, for R1 in place of normalisation in D."""
+    others = "" if upsampling == "transposed" else f", upsampling={upsampling!r}"
+    return f"dcgan(g_width={width}, d_width={width}, d_feature_norm='none', d_gain=0.7{others})"
+
+
 CPU = Regime(
-    network=Choice(_NARROW.format(", upsampling='nearest'"), f"{_FAST}, without grids"),
+    network=Choice(strided(16, "nearest"), f"{_STRIDED}, without grids"),
     loss=Choice("hinge", "with R1 ahead of others after minutes, on photographs and on small images"),
     batch=Choice(16, "small, for many steps on a few CPU cores"),
     penalty=Choice(1.0, "every fourth step costs a CPU half as much; stronger, large images are learnt later"),
@@ -67,11 +82,12 @@ CPU = Regime(
     rate=FALLING,
     images=Choice(140_000, "minutes on a few CPU cores for small images; --images or --minutes for longer"),
     longest=20,
+    wider=Choice(strided(32, "nearest"), f"{_WIDE}, without grids"),
     g_condition=Choice("self_modulation", "classes come apart soonest so, and stay varied"),
 )
 CPU_LARGE = CPU._replace(batch=Choice(8, "smaller still where images are large: more steps in the same time"))
 CPU_SMALL = CPU._replace(rate=Choice("decay(2e-3, share=0.5)", "narrow networks learn small images fastest so"))
-CPU_SMALL_GREY = CPU_SMALL._replace(network=Choice(_NARROW.format(""), _FAST))
+CPU_SMALL_GREY = CPU_SMALL._replace(network=Choice(strided(16), _STRIDED), wider=Choice(strided(32), _WIDE))
 
 
 def regime(recipe: Recipe, device: torch.device) -> Regime:
@@ -82,6 +98,16 @@ def regime(recipe: Recipe, device: torch.device) -> Regime:
         return POINTS._replace(network=network)
     if device.type == "cuda":
         return GPU
-    if side > SMALL:
-        return CPU_LARGE if side > LARGE else CPU
-    return CPU_SMALL if channels > 1 else CPU_SMALL_GREY
+    suits = CPU_LARGE if side > LARGE else CPU if side > SMALL else CPU_SMALL if channels > 1 else CPU_SMALL_GREY
+    return suits._replace(network=suits.wider, rate=FALLING) if suits.wider and is_long(recipe) else suits
+
+
+def is_long(recipe: Recipe) -> bool:
+    """Whether a CPU is shown many images: as the length says, or as one core would be in so many minutes.
+
+    >>> [is_long(Recipe(size="64", minutes=minutes)) for minutes in (5, 10)]
+    [False, True]
+    """
+    times = sqrt(prod(recipe.height_width() or (SMALL, SMALL))) / SMALL  # as large as 32x32
+    images = recipe.images or 0 if recipe.minutes is None else recipe.minutes * A_MINUTE / times**2
+    return images * times >= LONG
