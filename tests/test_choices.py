@@ -93,6 +93,7 @@ class TestChoices:
             ({"minutes": 9.0, "size": "64"}, False),
             ({"minutes": 10.0, "size": "64"}, True),
             ({"images": 75_000, "size": "64x256"}, True),
+            ({"minutes": 60.0, "size": "96"}, False),  # of so large images they are unstable
             ({"minutes": 4.0, "images": 300_000}, False),  # chosen for these minutes
         ],
     )

@@ -40,6 +40,7 @@ class Regime(NamedTuple):
 
 
 SMALL, LARGE = 32, 96  # pixels: up to the first, above the second
+WIDE = 64  # pixels of images that wider networks learn; of 96 their training breaks out
 LONG = 300_000  # images of 32x32, of which wider networks learn more in the same time; of larger ones fewer are enough
 A_MINUTE = 60_000  # images of 32x32 that narrow networks are shown by a CPU core
 FALLING = Choice("decay(1e-3, share=0.5)", "falls to 0 over the second half")
@@ -99,7 +100,8 @@ def regime(recipe: Recipe, device: torch.device) -> Regime:
     if device.type == "cuda":
         return GPU
     suits = CPU_LARGE if side > LARGE else CPU if side > SMALL else CPU_SMALL if channels > 1 else CPU_SMALL_GREY
-    return suits._replace(network=suits.wider, rate=FALLING) if suits.wider and is_long(recipe) else suits
+    wide = suits.wider if side <= WIDE and is_long(recipe) else None
+    return suits._replace(network=wide, rate=FALLING) if wide else suits
 
 
 def is_long(recipe: Recipe) -> bool:
