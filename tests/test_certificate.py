@@ -87,8 +87,8 @@ def test_rounding_agrees(asked, tmp_path, dropout):
 
 
 def test_what_one_player_draws_is_nothing_to_the_other(asked, tmp_path):
-    """R1 in float32 has images of its own augmented, so that more is drawn before the generator's turn."""
-    shown = asked(dropout=0.0, penalties=("r1",), augment="diffaug('translation')", precision="bfloat16")
+    """For consistency, in float32, images are augmented again, so that more is drawn before the generator's turn."""
+    shown = asked(dropout=0.0, penalties=("consistency",), augment="diffaug('translation')", precision="bfloat16")
     errors = Session(shown, tmp_path / "x").plan.certificate.errors
     assert errors["g"] < 0.1
 

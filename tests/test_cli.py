@@ -306,10 +306,11 @@ def test_progress_names_every_player_and_the_first_score(capsys):
 
 
 def test_where_there_is_no_terminal_long_passes_say_seldom_how_far_they_are(monkeypatch, capsys):
-    times = iter([0, 1, 30, 31, 60, 61])  # when the pass begins, at its parts, and where a line is said
+    times = iter([0, 1, 30, 31, 60, 61, 900, 901])  # when a pass begins, at its parts, and where a line is said
     monkeypatch.setattr("equipoise.cli.passes.monotonic", lambda: next(times))
     with passes() as watch:
         assert list(watch([[1, 2], [3, 4], [5]], "images", 5)) == [[1, 2], [3, 4], [5]]
+        assert list(watch([[1]], "images", 1)) == [[1]]  # long after, and short
     with passes(show=False) as watch:
         assert list(watch([[1, 2]], "images", 2)) == [[1, 2]]
     assert capsys.readouterr().err.splitlines() == ["images: 2 of 5", "images: 4 of 5"]
@@ -319,17 +320,23 @@ def test_in_a_terminal_a_pass_has_a_bar_below_that_of_the_run_while_it_lasts(mon
     screen = Console(force_terminal=True, color_system=None, file=io.StringIO(), width=120)
     for module in ("passes", "display"):
         monkeypatch.setattr(f"equipoise.cli.{module}.console", screen)
+
+    def broken():
+        yield [1, 2]
+        raise RuntimeError
+
     row = {"speed": 5.0, "d.loss": 1.0}
     with passes() as watch, display.progress() as show:
         show(Progress(10, 100, row, None))
         for _ in watch([[1, 2], [3]], "real images", 3):
             time.sleep(0.2)  # it is drawn ten times a second
+        with pytest.raises(RuntimeError):
+            [*watch(broken(), "generated images", 3)]
+        assert len(screen._live_stack) == 1  # the bar of the run
         show(Progress(20, 100, row, None))
-        assert next(iter(watch([[1, 2], [3]], "generated images", 3))) == [1, 2]  # and is broken off
     shown = screen.file.getvalue()
     assert re.search(r"10/100 .*\n.*real images .* 2/3", shown)
     assert "real images" not in shown[shown.index("20/100") :]
-    assert not screen._live_stack  # all bars have ended
 
 
 def test_the_same_command_goes_on_and_another_is_refused(run, photos, capsys):

@@ -1,5 +1,7 @@
 """Penalties on what the critic answers: drift, LeCam, and the consistency of answers."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -287,15 +289,26 @@ def test_an_approximate_penalty_runs_a_network_once_more_and_not_on_fakes():
     assert len(runs) == 4
 
 
-@pytest.mark.parametrize("name", ["approximate_r1", "approximate_r2", "consistency"])
-def test_small_differences_of_logits_are_in_float32_where_the_loss_is_in_bfloat16(name):
+SMALL_DIFFERENCES = {
+    "approximate_r1": penalties.approximate_r1(),
+    "approximate_r2": penalties.approximate_r2(),
+    "consistency": penalties.consistency(),
+    "zcr": penalties.consistency(kind="zcr"),
+    "consistency_term": penalties.consistency_term(),
+}
+
+
+@pytest.mark.parametrize("name", SMALL_DIFFERENCES)
+def test_small_differences_of_logits_are_in_float32_whatever_the_loss_is_in(name):
     """At 2^-8 the rounding of D(x) alone would be worth thousands of an approximate penalty."""
-    D, penalty = nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.Tanh(), nn.Linear(8, 1)), getattr(penalties, name)()
-    x, y = torch.randn(2, 4, 3, 2, 2)
-    found = []
-    for dtype in (None, torch.bfloat16):
-        critic = Critic(D, dtype=dtype)
-        critic(x)
-        torch.manual_seed(0)
-        found.append(penalty(critic, x, y))
-    assert found[0] == found[1] > 0
+    D = nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.Dropout(), nn.Identity(), nn.Linear(8, 1))
+    G, (x, y) = nn.Sequential(nn.Linear(4, 12), nn.Unflatten(1, (3, 2, 2))), torch.randn(2, 4, 3, 2, 2)
+    found, around = [], torch.autocast("cpu", torch.bfloat16, enabled=name != "zcr")  # G is asked by zcr
+    for dtype, context in ((None, nullcontext()), (torch.bfloat16, nullcontext()), (None, around)):
+        with context:
+            critic = Critic(D, generator=G, latents=torch.ones(4, 4), features="3", dtype=dtype)
+            if found:  # the loss has asked, in bfloat16
+                critic(x)
+            torch.manual_seed(0)
+            found.append(SMALL_DIFFERENCES[name](critic, x, y))
+    assert found[0] == found[1] == found[2] > 0

@@ -19,7 +19,7 @@ import study_pages
 from PIL import Image
 from scipy import stats
 
-from equipoise import cli, report
+from equipoise import cli, presets, report
 from equipoise.cli import study_display
 from equipoise.recipe import Recipe
 from equipoise.report import study_spectra
@@ -403,6 +403,19 @@ class TestRuns:
         assert [recipe["images"] for recipe in recipes] == [length] * 2
         assert [recipe["score_every"] for recipe in recipes] == [-(-length // max(1, min(10, length // 32)))] * 2
 
+    def test_the_networks_that_are_timed_are_those_that_are_trained(self, tmp_path, monkeypatch):
+        timed = []
+        slow = lambda recipe, *_, **__: timed.append(recipe.network) or Pace(image=6.0, scored=1e-3)
+        monkeypatch.setattr(sys.modules["equipoise.study.work"], "measure_pace", slow)
+        few = {"data": "builtin", "features": "pixels", "score": ["fd"], "score_images": 10, "minutes": 6}
+        study = small(base=few, rows={"a": {}}, seeds=(0,))
+        out = done(study, tmp_path / "s")
+        (file,) = out.glob("*/*/recipe.json")
+        recipe = json.loads(file.read_text())["recipe"]
+        assert recipe["images"] == 60
+        assert timed == [recipe["network"]]
+        assert "g_width=32" in recipe["network"]  # as in six minutes that are not slow
+
 
 RANGES = {"lr_d": "log(1e-4, 1e-2)", "lr_g": 1e-3}
 
@@ -739,6 +752,15 @@ class TestTuning:
         assert cli.main([*words, "--fields", "lr_d=log(3e-4, 1e-3)"]) == 0
         assert cli.main([*words, "--fields", "lr"]) == 1
         assert "holds another study; nothing was changed. It differs in" in capsys.readouterr().err
+
+    def test_networks_and_rates_are_those_of_one_run(self, arrays, tmp_path, monkeypatch):
+        monkeypatch.setattr(planning, "measure_pace", lambda *_: Pace(image=1e-3, scored=1e-5))
+        usual = replace(presets.default(), data=str(arrays), size="32")
+        for minutes, width, rate in ((8.0, 16, "2e-3"), (12.0, 32, "1e-3")):
+            study = tuning.tuning(usual, ["lr_d"], minutes, tmp_path / "x", "cpu", trials=2)
+            assert f"g_width={width}" in study.base["network"]
+            assert study.base["lr_g"] == f"decay({rate}, share=0.5)"
+            assert ranges_in(study.rows[tuning.TUNED])
 
     def test_too_little_time_is_said(self, tmp_path, capsys):
         assert cli.main(["tune", BASE["data"], "--out", str(tmp_path / "t"), "--minutes", "0.01"]) == 1

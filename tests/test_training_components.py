@@ -168,7 +168,7 @@ def test_layers_of_the_discriminator_hear_of_fakes():
     assert run.D.features[0].score.item() == pytest.approx(stats["d.fake"].clamp(0, 1).item())
 
 
-def test_a_penalty_in_float32_does_not_share_a_run_in_bfloat16():
+def test_a_penalty_that_needs_float32_does_not_share_a_run_in_bfloat16():
     """An image that shifting and flipping leave as it is has a consistency of zero, in any precision of the loss."""
     run = Run(penalty="consistency(weight=1000000.0)")
     run.D.features[-1].p = 0.0

@@ -1,7 +1,8 @@
 """The discriminator as losses and penalties see it: a function of images alone."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, cast
+from copy import copy
+from typing import Any, NamedTuple, Protocol, TypeGuard, cast
 
 import torch
 from jaxtyping import Float
@@ -40,9 +41,23 @@ def ask(net: Callable[..., Any], x: Any, labels: Tensor | None) -> Any:
     return net(x) if labels is None else net(x, labels)
 
 
+class Mapped(Protocol):
+    """A generator with intermediate latents w."""
+
+    mapping: Callable[..., Any]
+    """From z to w."""
+    synthesis: Callable[..., Any]
+    """From w to images."""
+
+
+def has_mapping(G: object) -> TypeGuard[Mapped]:
+    """Whether a generator is one with intermediate latents."""
+    return hasattr(G, "mapping") and hasattr(G, "synthesis")
+
+
 def generate(G: Callable[..., Any], z: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
     """Fakes, and the latents that they are made from: w of a generator with `mapping` and `synthesis`, else z."""
-    if not (hasattr(G, "mapping") and hasattr(G, "synthesis")):
+    if not has_mapping(G):
         return wide(ask(G, z, labels)), z
     w = ask(G.mapping, z, labels)
     return wide(G.synthesis(w)), w
@@ -91,11 +106,11 @@ class Critic:
     `features` and `class_logits` are the outputs of its submodules of these names, at whatever depth (an `nn.Identity`
     marks them; of other networks `features` and `class_logits` give the submodules' names).
 
-    Penalties share the run that the loss has paid for, but where it had no graph and they need one, and where the
-    images have been changed since; `again()` is a critic without that memory.
+    Penalties share the run that the loss has paid for, but where that was in another precision or had no graph and they
+    need one, and where the images have been changed since; `again()` is a critic without that memory.
 
-    With a `dtype` D always runs under autocast to it, and without one in the precision of its surroundings: a critic of
-    bfloat16 is asked by penalties whose own arithmetic is float32. `exact()` is one for small differences of logits.
+    With a `dtype` D runs under autocast to it, float32 is none, and without one in the precision of its surroundings: a
+    critic of bfloat16 can be asked by penalties whose own arithmetic is float32.
 
     `generator` and `latents` say what made the fakes, and `learner` which of the networks is updated; `seen` how
     many images were seen, for schedules; `piece` which of how many pieces of a batch the images are.
@@ -144,7 +159,7 @@ class Critic:
         compiled = getattr(getattr(self.D, "forward", None), "input_gradient", None)
         if compiled is None:
             return torch.autograd.grad(per_sample(self(images), len(images)).sum(), images, create_graph=True)[0]
-        with autocast_to(self.dtype, images):
+        with autocast_to(self.dtype, images.device):
             if self.augment is None:
                 return cast(Tensor, compiled(images, self.labels))
             shown = self.augment(images)
@@ -160,16 +175,14 @@ class Critic:
 
     def again(self) -> "Critic":
         """The same critic without memory: an independent run, with its own dropout and augmentation."""
-        names = self.names["features"], self.names["class_logits"]
-        made = self.labels, self.augment, self.generator, self.latents, self._learner
-        return Critic(self.D, *made, *names, self.seen, self.piece, self.dtype)
+        other = copy(self)
+        other.runs = []
+        return other
 
     def exact(self) -> "Critic":
-        """A critic in the precision of its surroundings, float32 in a penalty: rounding hides small differences."""
-        if self.dtype is None:
-            return self
-        other = self.again()
-        other.dtype = None
+        """The same critic in float32, for differences of logits that rounding would hide."""
+        other = copy(self)
+        other.dtype = torch.float32
         return other
 
     @property
@@ -205,7 +218,7 @@ class Critic:
         """What the generator makes of other latents, with the same labels."""
         if self.generator is None:
             raise ValueError("this penalty runs the generator again: it needs Critic(D, generator=G, latents=z)")
-        if hasattr(self.generator, "synthesis"):
+        if has_mapping(self.generator):
             return wide(self.generator.synthesis(latents))
         return wide(ask(self.generator, latents, self.labels))
 
@@ -221,7 +234,7 @@ class Critic:
     def run(self, images: Images) -> Output:
         """What D returned for these very images."""
         device, version = images.device.type, 0 if images.is_inference() else images._version
-        with autocast_to(self.dtype, images):
+        with autocast_to(self.dtype, images.device):
             autocast, graph = torch.is_autocast_enabled(device), torch.is_grad_enabled()
             for run in self.runs:
                 same = run.images is images and (run.version, run.autocast) == (version, autocast)

@@ -21,15 +21,6 @@ def without_autocast(x: Tensor) -> torch.autocast:
     return torch.autocast(x.device.type, enabled=False)
 
 
-def autocast_to(dtype: torch.dtype | None, x: Tensor) -> AbstractContextManager[None]:
-    """Autocast to this dtype on the device of `x`, whatever there is around it; None changes nothing."""
-    return nullcontext() if dtype is None else torch.autocast(x.device.type, dtype)
-
-
-def dtype_in_penalties(device: torch.device) -> torch.dtype | None:
-    """That of D in penalties, where its loss is computed now: bfloat16 there too, else None, the one of penalties.
-
-    In float16 gradients with respect to images, which no factor scales, would be rounded to 0.
-    """
-    enabled, dtype = torch.is_autocast_enabled(device.type), torch.get_autocast_dtype(device.type)
-    return dtype if enabled and dtype == torch.bfloat16 else None
+def autocast_to(dtype: torch.dtype | None, device: torch.device) -> AbstractContextManager[None]:
+    """Autocast to this dtype whatever there is around it, none with float32; None changes nothing."""
+    return nullcontext() if dtype is None else torch.autocast(device.type, dtype, enabled=dtype != torch.float32)

@@ -158,7 +158,7 @@ class Execution:
     """Precision, and how memory is saved."""
 
     precision: Annotated[str | None, _hint(metavar=_braced("precision"))] = None
-    """The precision of networks; penalties, power iteration, averages and metrics are float32 in any case."""
+    """The precision of networks; power iteration, averages and metrics are float32 in any case."""
     pieces: AutoCount = None
     """Equal parts that a batch is split into, processed one after the other, to save memory."""
     recompute: bool = False

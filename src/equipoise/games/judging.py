@@ -46,7 +46,7 @@ class Judge:
 
     def terms(self, turn: Turn, real: Tensor, fake: Tensor, **known: Any) -> Terms:
         """The loss and the penalties, for reals and fakes that no gradient passes; `known` as for `Critic`."""
-        if self.penalties:  # which share the loss's run of D
+        if self.penalties:  # so that they can share the loss's run of D
             real, fake = real.detach().requires_grad_(), fake.requires_grad_()
         critic = turn.critic(self.net, augment=self.augment, learner=turn.nets[self.net], **known)
         terms = {"loss": self.loss.d(critic, real, fake)}

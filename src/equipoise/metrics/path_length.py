@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..checks import check_choice, check_range
-from ..critic import ask
+from ..critic import ask, has_mapping
 from ..interpolation import slerp
 from . import lpips
 from .features import Features
@@ -46,7 +46,7 @@ class PathLength:
     def measure(self, subject: Subject, features: Features) -> None:
         """Looks at pairs of images that are `epsilon` apart on a path."""
         G = subject.G
-        if self.space == "w" and not (hasattr(G, "mapping") and hasattr(G, "synthesis")):
+        if self.space == "w" and not has_mapping(G):
             raise ValueError(
                 "ppl in w needs a generator with `mapping` and `synthesis`, and this one has none: space='z'"
             )

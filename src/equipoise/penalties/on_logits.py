@@ -15,7 +15,6 @@ from torch.nn.utils.parametrize import ParametrizationList
 
 from ..checks import check_choice, check_range
 from ..critic import Critic, CriticLike, Fakes, Images, Logits, Scalar, heads, per_sample
-from ..numerics import without_autocast
 from ..processes import mean_of_all
 from ..randomness import has_drawn, random_state, set_random_state
 from ..schedules import Rate, at
@@ -123,7 +122,8 @@ def consistency(kind: Kind = "cr", weight: Rate | None = None, shift: float = 0.
         return _latent_consistency(weight, noise)
 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
-        sides, asked = (real, detached(fake)) if kind == "bcr" else (real,), Critic.of(critic).exact()
+        asked = Critic.of(critic).exact()
+        sides = (real, detached(fake)) if kind == "bcr" else (real,)
         changed = [_squared_change(asked(x), asked(shifted_and_flipped(x.detach(), shift))).mean() for x in sides]
         return at(10.0 if weight is None else weight, asked.seen) * torch.stack(changed).sum()
 
@@ -174,7 +174,7 @@ def _approximate(weight: Rate, scale: float, every: int, side: Callable[[Images,
 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
         images, asked = detached(side(real, fake)), Critic.of(critic).exact()
-        with without_autocast(images), resting(asked.D):
+        with resting(asked.D):
             change = _change(asked, images, images + scale * torch.randn_like(images))
         return at(weight, asked.seen) / (2 * scale**2) * change.square().mean()
 

@@ -118,7 +118,7 @@ def distance(found: Tensor, wanted: Tensor) -> float:
 def from_one_seed(player: Player) -> Player:
     """The player, who draws the same however much others have drawn.
 
-    A penalty in float32 under a faster precision shows the discriminator its images again, augmented once more.
+    A penalty that needs float32 under a faster precision shows the discriminator its images again, augmented once more.
     """
 
     def objective(turn: Turn) -> Terms:

@@ -1,6 +1,6 @@
 """What a recipe leaves open, chosen for the data and the machine, each choice with its reason."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from inspect import signature
@@ -20,7 +20,7 @@ from ..schedules import at
 from ..spec import find, name_of, parse
 from ..training.precision import choose as choose_precision
 from .forecast import Pace, per_second
-from .regimes import FALLING, SMALL, Choice, regime
+from .regimes import FALLING, SMALL, Choice, Regime, regime
 from .warm_start import taken
 
 LARGEST = 128  # pixels; larger images have to be asked for
@@ -43,39 +43,50 @@ def choose(
     """
     as_there = taken(recipe)
     recipe, reasons = replace(recipe, **as_there), dict.fromkeys(as_there, f"as in {Path(recipe.start).name}")
-    makers: dict[str, Callable[[Recipe], Choice | None]] = {  # later ones may look at what earlier ones chose
-        "labels": lambda now: _labels(source),
-        "size": lambda now: _size(source),
-        "channels": lambda now: _channels(source),
-        "range": lambda now: _range(source),
-        "g_condition": lambda now: _g_condition(now, device),  # while the network is open
-        "network": lambda now: regime(now, device).network,
-        "loss": lambda now: regime(now, device).loss,
-        "batch": lambda now: _batch(now, source, device),
-        "pieces": lambda now: Choice(1, "whole batches" if now.shard else "whole batches fit into memory"),
-        "mirror": lambda now: _mirror(now, source),
-        "images": lambda now: _images(now, source, device, pace),
-        "lr_g": lambda now: _rate(now, device),
-        "lr_d": lambda now: _rate(now, device),
-        "ema_images": lambda now: _average(now),
-        "penalties": lambda now: _penalties(now, device),
-        "augment": lambda now: _augment(now, source),
-        "precision": lambda now: _precision(now, device),
-        "score": lambda now: usual_score(source),
-        "features": lambda now: usual_features(source, known(now.score), Range.parse(known(now.range))),
-        "g_batch": lambda now: Choice(now.batch, "as many as the discriminator's"),
-        "score_images": lambda now: Choice(
-            min(SCORE_IMAGES, max(source.count, 2)), "enough to rank checkpoints of one run"
-        ),
-        "score_every": lambda now: _score_every(now, pace),
-        **{name: partial(_every, times=PICTURES) for name in ("sample_every", "save_every")},
-    }
+
+    def fill(makers: Mapping[str, Callable[[Recipe], Choice | None]]) -> None:
+        nonlocal recipe
+        for name, make in makers.items():  # later ones may look at what earlier ones chose
+            if getattr(recipe, name) is None and (choice := make(recipe)) is not None:
+                reasons[name] = choice.reason
+                recipe = replace(recipe, **{name: choice.value})
+
+    fill(
+        {
+            "labels": lambda now: _labels(source),
+            "size": lambda now: _size(source),
+            "channels": lambda now: _channels(source),
+            "range": lambda now: _range(source),
+        }
+    )
+    suits = regime(recipe, device)
+    fill(
+        {
+            "g_condition": lambda now: _g_condition(now, suits),  # while the network is open
+            "network": lambda now: suits.network,
+            "loss": lambda now: suits.loss,
+            "batch": lambda now: _batch(source, suits),
+            "pieces": lambda now: Choice(1, "whole batches" if now.shard else "whole batches fit into memory"),
+            "mirror": lambda now: _mirror(now, source),
+            "images": lambda now: _images(now, source, suits, pace),
+            "lr_g": lambda now: _rate(now, suits),
+            "lr_d": lambda now: _rate(now, suits),
+            "ema_images": lambda now: _average(now),
+            "penalties": lambda now: _penalties(now, suits),
+            "augment": lambda now: _augment(now, source),
+            "precision": lambda now: _precision(now, device),
+            "score": lambda now: usual_score(source),
+            "features": lambda now: usual_features(source, known(now.score), Range.parse(known(now.range))),
+            "g_batch": lambda now: Choice(now.batch, "as many as the discriminator's"),
+            "score_images": lambda now: Choice(
+                min(SCORE_IMAGES, max(source.count, 2)), "enough to rank checkpoints of one run"
+            ),
+            "score_every": lambda now: _score_every(now, pace),
+            **{name: partial(_every, times=PICTURES) for name in ("sample_every", "save_every")},
+        }
+    )
     if recipe.instruments:
-        makers["instruments_every"] = partial(_every, times=PICTURES)
-    for name, make in makers.items():
-        if getattr(recipe, name) is None and (choice := make(recipe)) is not None:
-            reasons[name] = choice.reason
-            recipe = replace(recipe, **{name: choice.value})
+        fill({"instruments_every": partial(_every, times=PICTURES)})
     return recipe, reasons
 
 
@@ -133,24 +144,23 @@ def _range(source: Source) -> Choice:
     return Choice(str(found), "the scale of the data" if source.toy else "what the file states, or its extremes")
 
 
-def _g_condition(recipe: Recipe, device: torch.device) -> Choice | None:
+def _g_condition(recipe: Recipe, suits: Regime) -> Choice | None:
     """None, the network's usual way, where the network is the user's."""
-    return regime(recipe, device).g_condition if recipe.labels and recipe.network is None else None
+    return suits.g_condition if recipe.labels and recipe.network is None else None
 
 
-def _rate(recipe: Recipe, device: torch.device) -> Choice:
-    suits = regime(recipe, device)
+def _rate(recipe: Recipe, suits: Regime) -> Choice:
     of_network = parse(known(recipe.network).rpartition(".py:")[2]) == parse(suits.network.value)
     return suits.rate if of_network else FALLING
 
 
-def _batch(recipe: Recipe, source: Source, device: torch.device) -> Choice:
+def _batch(source: Source, suits: Regime) -> Choice:
     if source.count < 64:
         return Choice(min(8, source.count), f"there are {source.count} images")
-    return regime(recipe, device).batch
+    return suits.batch
 
 
-def _images(recipe: Recipe, source: Source, device: torch.device, pace: Pace | None) -> Choice:
+def _images(recipe: Recipe, source: Source, suits: Regime, pace: Pace | None) -> Choice:
     if recipe.minutes is not None and pace is not None:
         seconds = 60 * recipe.minutes
         scores = _for_scores(recipe, source, pace, seconds)
@@ -160,7 +170,6 @@ def _images(recipe: Recipe, source: Source, device: torch.device, pace: Pace | N
             return Choice(images, f"in {length}, {speed} and some scores")
         look = f"scores, with a first look at {source.count:,} real images, take up to {scores:.0f} s"
         return Choice(images, f"half of {length}, {speed}; {look}")
-    suits = regime(recipe, device)
     if suits.images is None:
         images = min(25_000_000, max(2_000_000, 200 * source.count))
         return Choice(images, f"{images // source.count} times the {source.count:,} images; some hours on a GPU")
@@ -201,12 +210,11 @@ def _takes(recipe: Recipe, argument: str) -> bool:
     return argument in signature(find(recipe.game, games)).parameters
 
 
-def _penalties(recipe: Recipe, device: torch.device) -> Choice:
+def _penalties(recipe: Recipe, suits: Regime) -> Choice:
     if not _takes(recipe, "penalties"):
         return Choice((), "the game takes none")
     kind, how = ("approximate_r", "; without the second derivative") if recipe.shard else ("r", "")
     names = [f"{kind}{side}" for side in ((1, 2) if known(recipe.loss) == "relativistic" else (1,))]
-    suits = regime(recipe, device)
     weight = round(suits.penalty.value * (max(1.0, _side(recipe) / SMALL) ** 2 if suits.by_area else 1.0), 1)
     lazy = f", every={suits.penalty_every}" if suits.penalty_every > 1 else ""
     return Choice(tuple(f"{name}(weight={weight!r}{lazy})" for name in names), f"{suits.penalty.reason}{how}")

@@ -33,16 +33,21 @@ class Regime(NamedTuple):
     """Minutes that a run of that length may take, before it is shortened."""
     by_area: bool = False
     """Whether penalties of images that are not small weigh more, in proportion to their area."""
-    wider: Choice | None = None
-    """The network of a long run, which is trained with `FALLING`."""
     g_condition: Choice | None = None
     """How this generator is conditioned, where it is not the network's usual way."""
 
 
-SMALL, LARGE = 32, 96  # pixels: up to the first, above the second
-WIDE = 64  # pixels of images that wider networks learn; of 96 their training breaks out
-LONG = 300_000  # images of 32x32, of which wider networks learn more in the same time; of larger ones fewer are enough
-A_MINUTE = 60_000  # images of 32x32 that narrow networks are shown by a CPU core
+SMALL, MIDDLE, LARGE = 32, 64, 96  # pixels
+LONG = 300_000  # images of 32x32, after which wider networks are ahead
+A_MINUTE = 60_000  # images of 32x32 that narrow networks are shown by one core, of whatever machine
+
+
+def strided(width: int, upsampling: str = "transposed") -> str:
+    """`dcgan` of this width, for R1 in place of normalisation in D."""
+    others = "" if upsampling == "transposed" else f", upsampling={upsampling!r}"
+    return f"dcgan(g_width={width}, d_width={width}, d_feature_norm='none', d_gain=0.7{others})"
+
+
 FALLING = Choice("decay(1e-3, share=0.5)", "falls to 0 over the second half")
 POINTS = Regime(  # of two dimensions
     network=Choice("mlp(width=128, z_dim=2)", "points have no space to convolve over"),
@@ -63,17 +68,7 @@ GPU = Regime(
     by_area=True,
 )
 _STRIDED = "strided convolutions: of all networks the most steps a second on a few CPU cores"
-
-
-_WIDE = f"{_STRIDED}, twice as wide for a long run"
-
-
-def strided(width: int, upsampling: str = "transposed") -> str:
-    """`dcgan` of this width, for R1 in place of normalisation in D."""
-    others = "" if upsampling == "transposed" else f", upsampling={upsampling!r}"
-    return f"dcgan(g_width={width}, d_width={width}, d_feature_norm='none', d_gain=0.7{others})"
-
-
+_WIDER = f"{_STRIDED}, twice as wide for a long run"
 CPU = Regime(
     network=Choice(strided(16, "nearest"), f"{_STRIDED}, without grids"),
     loss=Choice("hinge", "with R1 ahead of others after minutes, on photographs and on small images"),
@@ -83,33 +78,42 @@ CPU = Regime(
     rate=FALLING,
     images=Choice(140_000, "minutes on a few CPU cores for small images; --images or --minutes for longer"),
     longest=20,
-    wider=Choice(strided(32, "nearest"), f"{_WIDE}, without grids"),
     g_condition=Choice("self_modulation", "classes come apart soonest so, and stay varied"),
 )
+CPU_LONG = CPU._replace(network=Choice(strided(32, "nearest"), f"{_WIDER}, without grids"))
 CPU_LARGE = CPU._replace(batch=Choice(8, "smaller still where images are large: more steps in the same time"))
 CPU_SMALL = CPU._replace(rate=Choice("decay(2e-3, share=0.5)", "narrow networks learn small images fastest so"))
-CPU_SMALL_GREY = CPU_SMALL._replace(network=Choice(strided(16), _STRIDED), wider=Choice(strided(32), _WIDE))
+CPU_SMALL_GREY = CPU_SMALL._replace(network=Choice(strided(16), _STRIDED))
+CPU_SMALL_GREY_LONG = CPU._replace(network=Choice(strided(32), _WIDER))
 
 
 def regime(recipe: Recipe, device: torch.device) -> Regime:
-    """The one for images of this size and so many channels, here."""
+    """The one for images of this size and so many channels, for a run of this length, here."""
     side, channels = min(known(recipe.height_width())), known(recipe.channels)
     if side == 1:
         network = POINTS.network._replace(value=f"mlp(width=128, z_dim={max(2, channels)})")
         return POINTS._replace(network=network)
-    if device.type == "cuda":
-        return GPU
-    suits = CPU_LARGE if side > LARGE else CPU if side > SMALL else CPU_SMALL if channels > 1 else CPU_SMALL_GREY
-    wide = suits.wider if side <= WIDE and is_long(recipe) else None
-    return suits._replace(network=wide, rate=FALLING) if wide else suits
+    return GPU if device.type == "cuda" else on_cpu(side, channels > 1, is_long(recipe))
+
+
+def on_cpu(side: int, in_colour: bool, long: bool) -> Regime:
+    """The one for a CPU. At 96x96 training of wider networks breaks out, so that large images have none."""
+    if side > MIDDLE:
+        return CPU_LARGE if side > LARGE else CPU
+    if side > SMALL or in_colour:
+        return CPU_LONG if long else CPU if side > SMALL else CPU_SMALL
+    return CPU_SMALL_GREY_LONG if long else CPU_SMALL_GREY
 
 
 def is_long(recipe: Recipe) -> bool:
-    """Whether a CPU is shown many images: as the length says, or as one core would be in so many minutes.
+    """Whether n images of side s, n s / 32 >= 300,000, are shown: as many as are asked for, or as minutes usually have.
+
+    How fast this machine is does not matter, so that the same command trains the same networks everywhere.
 
     >>> [is_long(Recipe(size="64", minutes=minutes)) for minutes in (5, 10)]
     [False, True]
     """
-    times = sqrt(prod(recipe.height_width() or (SMALL, SMALL))) / SMALL  # as large as 32x32
-    images = recipe.images or 0 if recipe.minutes is None else recipe.minutes * A_MINUTE / times**2
-    return images * times >= LONG
+    scale = sqrt(prod(recipe.height_width() or (SMALL, SMALL))) / SMALL
+    if recipe.minutes is not None:
+        return recipe.minutes * A_MINUTE / scale >= LONG
+    return recipe.images is not None and recipe.images * scale >= LONG

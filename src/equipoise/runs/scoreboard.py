@@ -32,8 +32,9 @@ class Scoreboard:
     ) -> None:
         self.folder, self.recipe, self.outputs, self.world = folder, recipe, outputs, world
         calls = known(recipe.score)
-        of = lambda real: Scorer(RealImages(real), str(recipe.features), device, calls, watch, world)
-        self.scorers = [of(output.real) for output in outputs]
+        self.scorers = [
+            Scorer(RealImages(output.real), str(recipe.features), device, calls, watch, world) for output in outputs
+        ]
 
     @property
     def unseen(self) -> int:

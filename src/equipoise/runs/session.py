@@ -89,7 +89,7 @@ class Session:
         self.folder, self.device, self.world = RunFolder(out), torch.device(device), world
         keep_freed_memory(self.device)
         self.plan = Plan(recipe, self.folder, self.device, world, watch, threads)
-        self.recipe, self.dataset, self.watch = self.plan.recipe, self.plan.dataset, watch
+        self.recipe, self.dataset = self.plan.recipe, self.plan.dataset
         world.together(self.build)
 
     def build(self) -> None:
@@ -98,7 +98,7 @@ class Session:
         check_shares(self.recipe, self.assembled.growth, self.world)
         self.state: State = self.assembled.state
         self.outputs = outputs(self.dataset, self.state.averages)
-        self.scores = Scoreboard(self.folder, self.recipe, self.outputs, self.device, self.world, self.watch)
+        self.scores = Scoreboard(self.folder, self.recipe, self.outputs, self.device, self.world, self.plan.watch)
         self.bench = Bench(self.recipe.instruments, self.outputs, self.device)
         if not self.folder.recipe_file.exists():
             self.bench.check(self.state.nets)

@@ -58,12 +58,14 @@ def tuning(
     trained to the end with three seeds each, which says how sure the answer is. `lengths` are those of a search that
     has begun, which do not follow from how busy the machine is now.
     """
-    session = Session(replace(recipe, images=None, minutes=minutes), out / "timed", device, threads=threads)
+    of_one = minutes / trials  # about what a run to the end has, which decides how wide networks are
+    session = Session(replace(recipe, images=None, minutes=of_one), out / "timed", device, threads=threads)
     complete, own = session.recipe, ("seed", "minutes", "images")
     searched = space(complete, fields)
     drawn(searched, np.random.default_rng(0))  # raises ValueError for a range that is none
     search = Search(trials=trials, method="halving")
-    base = {name: value for name, value in asdict(recipe).items() if value is not None and name not in own}
+    timed = replace(recipe, network=complete.network, lr_g=complete.lr_g, lr_d=complete.lr_d)
+    base = {name: value for name, value in asdict(timed).items() if value is not None and name not in own}
     study = Study(
         base={**base, "images": 10**9},
         rows={USUAL: {}, TUNED: searched},

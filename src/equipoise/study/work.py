@@ -24,6 +24,7 @@ from .grid import scored_alike
 from .plan import FAILURE, Job, failure, has_ended, jobs
 
 CLAIMS, WAIT = ".claims", 1.0
+FOREVER = 1_000_000  # images
 
 
 class Event(NamedTuple):
@@ -122,13 +123,12 @@ def timed(out: Path, job: Job, device: torch.device) -> Recipe:
         if not file.exists():
             images = images_in(recipe, out / job.cell.slug / "timed", device, threads(out))
             write_whole(file, lambda beside: beside.write_text(json.dumps(images)))
-    return scored_alike(replace(recipe, images=json.loads(file.read_text()), minutes=None))
+    return scored_alike(replace(recipe, images=json.loads(file.read_text())))
 
 
 def images_in(recipe: Recipe, unwritten: Path, device: torch.device, threads: int) -> int:
     """How many real images fit into the recipe's minutes, training alone."""
-    endless = replace(recipe, images=1_000_000, score_every=1_000_000, minutes=None)
-    long = Session(endless, unwritten, device, threads=threads)
+    long = Session(replace(recipe, images=FOREVER, score_every=FOREVER), unwritten, device, threads=threads)
     clock = time.process_time if device.type == "cpu" and threads == 1 else time.perf_counter
     with working(threads):
         pace = measure_pace(long.recipe, long.dataset.meaning.space, device, clock=clock)

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from ..critic import ask, per_sample, taken_apart
+from ..numerics import wide
+from ..trees import map_leaves
 
 log = getLogger("equipoise.training")
 Seen = tuple[int, Any, Any]
@@ -138,7 +140,7 @@ class Compiled:
 
 def total(D: Callable[..., Any], x: Tensor, labels: Tensor | None) -> Tensor:
     """The sum of all samples' logits."""
-    return per_sample(taken_apart(ask(D, x, labels)).logits, len(x)).sum()
+    return per_sample(map_leaves(wide, taken_apart(ask(D, x, labels)).logits), len(x)).sum()
 
 
 @cache

@@ -77,7 +77,8 @@ def steps(
             for number, name in enumerate(plan):
                 player = players[name]
                 batch = next(unseen) if player.fresh else batch
-                turn = Turn(state.nets, batch, begin, seed=mixed(seed, begin, STEPS, number), world=world)
+                drawn = mixed(seed, begin, STEPS, number)
+                turn = Turn(state.nets, batch, begin, seed=drawn, world=world, dtype=precision.of_critics)
                 with span(f"{name}: forward"):
                     means.add(move(player, name, state, turn, kept, precision), f"{name}.")
                 with span(f"{name}: after"):

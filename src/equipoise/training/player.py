@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from ..checks import check_pieces
 from ..critic import Critic
-from ..numerics import dtype_in_penalties
 from ..processes import ALONE, World
 from ..randomness import LATENTS, mixed, normal
 from ..schedules import Rate
@@ -38,6 +37,8 @@ class Turn:
     piece: tuple[int, int] = (0, 1)
     """Which of how many pieces of the batch this is."""
     world: World = ALONE
+    dtype: torch.dtype | None = None
+    """Of critics, for losses and penalties alike: see `Critic`."""
 
     def __post_init__(self) -> None:
         self._draws = count()
@@ -54,8 +55,7 @@ class Turn:
 
     def critic(self, net: str = "D", **known: Any) -> Critic:
         """The network as losses and penalties see it, at this time and in this piece; `known` as for `Critic`."""
-        dtype = dtype_in_penalties(self.device)
-        return Critic(self.nets[net], seen=self.seen, piece=self.piece, dtype=dtype, **known)
+        return Critic(self.nets[net], seen=self.seen, piece=self.piece, dtype=self.dtype, **known)
 
     def note(self, **statistics: Tensor) -> None:
         """Reports statistics beside the terms of the objective."""

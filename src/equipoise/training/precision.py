@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from ..numerics import autocast_to
+
 
 class Precision(NamedTuple):
     """How networks are run: in `dtype` by autocast where it is not float32, with channels last where that pays.
@@ -28,9 +30,17 @@ class Precision(NamedTuple):
         """Whether small gradients are rounded to 0 unless losses are scaled."""
         return self.dtype == torch.float16
 
+    @property
+    def of_critics(self) -> torch.dtype | None:
+        """The dtype of a discriminator for losses and penalties alike; None where it is float32 for penalties.
+
+        In float16 gradients with respect to images, which no factor scales, would be rounded to 0.
+        """
+        return self.dtype if self.dtype == torch.bfloat16 else None
+
     def autocast(self, device: torch.device) -> AbstractContextManager[None]:
         """The context in which networks run for the losses."""
-        return torch.autocast(device.type, self.dtype, enabled=self.dtype != torch.float32)
+        return autocast_to(self.dtype, device)
 
     def place(self, net: nn.Module, device: torch.device) -> nn.Module:
         """The network on the device, in the memory format."""
