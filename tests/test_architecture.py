@@ -32,6 +32,7 @@ SHARED = {
     "cache",
     "spec",
     "checks",
+    "calls",
     "critic",
     "growth",
     "interpolation",

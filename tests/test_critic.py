@@ -8,7 +8,8 @@ from torch import nn
 from torch.nn.functional import dropout
 
 from equipoise import penalties
-from equipoise.critic import Critic, generate, per_sample
+from equipoise.calls import generate
+from equipoise.critic import Critic, per_sample
 
 
 class Judge(nn.Module):

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from copy import copy
-from typing import Any, NamedTuple, Protocol, TypeGuard, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from .calls import ask, has_mapping
 from .numerics import autocast_to, wide
 from .trees import leaves, map_leaves
 
@@ -34,33 +35,6 @@ class Run(NamedTuple):
     autocast: bool
     graph: bool
     output: Output
-
-
-def ask(net: Callable[..., Any], x: Any, labels: Tensor | None) -> Any:
-    """The output of a network, which is called with labels only where there are some."""
-    return net(x) if labels is None else net(x, labels)
-
-
-class Mapped(Protocol):
-    """A generator with intermediate latents w."""
-
-    mapping: Callable[..., Any]
-    """From z to w."""
-    synthesis: Callable[..., Any]
-    """From w to images."""
-
-
-def has_mapping(G: object) -> TypeGuard[Mapped]:
-    """Whether a generator is one with intermediate latents."""
-    return hasattr(G, "mapping") and hasattr(G, "synthesis")
-
-
-def generate(G: Callable[..., Any], z: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Fakes, and the latents that they are made from: w of a generator with `mapping` and `synthesis`, else z."""
-    if not has_mapping(G):
-        return wide(ask(G, z, labels)), z
-    w = ask(G.mapping, z, labels)
-    return wide(G.synthesis(w)), w
 
 
 def heads(logits: Logits) -> list[Tensor]:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from ..augment import Augmentation
+from ..calls import ask, generate
 from ..constraints import Constraint
-from ..critic import ask, generate
 from ..labels import in_turn
 from ..losses import CriticLoss, Loss, hinge
 from ..networks.growing import shown

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from ..critic import ask
+from ..calls import ask
 from ..norms.operator import SIZE, Convolution
 from ..numerics import wide
 from ..weights import layers, rows_of

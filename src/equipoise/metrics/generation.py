@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, Real, UInt8
 from torch import Tensor, nn
 
+from ..calls import ask
 from ..checks import check_range
-from ..critic import ask
 from ..parts import Parts, sliced
 from ..randomness import has_drawn, mixed, random_state, seeded
 from ..ranges import BYTES, Range

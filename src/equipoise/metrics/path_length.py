@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..calls import ask, has_mapping
 from ..checks import check_choice, check_range
-from ..critic import ask, has_mapping
 from ..interpolation import slerp
 from . import lpips
 from .features import Features

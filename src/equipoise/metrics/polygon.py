@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..calls import ask
 from ..checks import check_range
-from ..critic import ask
 from .features import Features
 from .full_precision import exact
 from .intervals import of_f1, of_share

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from ..calls import ask
 from ..checks import check_range
-from ..critic import ask
 from .features import Features
 from .intervals import of_mean
 from .metric import Intervals, Subject, Values

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..critic import ask, per_sample
+from ..calls import ask
+from ..critic import per_sample
 from ..data import Meaning
 from ..metrics.full_precision import exact
 from ..randomness import seeded

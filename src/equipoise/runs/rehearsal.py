@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from .. import games
+from ..calls import ask, generate
 from ..checks import check_pieces
-from ..critic import Critic, ask, generate
+from ..critic import Critic
 from ..labels import LabelSpace
 from ..networks.growing import shown
 from ..problems import one_line

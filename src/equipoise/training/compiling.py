@@ -12,7 +12,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ..critic import ask, per_sample, taken_apart
+from ..calls import ask
+from ..critic import per_sample, taken_apart
 from ..numerics import wide
 from ..trees import map_leaves
 
