@@ -19,7 +19,7 @@ from test_networks import SMALL
 from equipoise import presets, runs, spec
 from equipoise.networks.growing import growing
 from equipoise.recipe import Recipe
-from equipoise.runs import RunFolder, planning, session
+from equipoise.runs import RunFolder, clock, planning, session
 from equipoise.runs.choices import at_pace
 from equipoise.runs.folder import load_checkpoint, read_rows
 from equipoise.runs.forecast import Pace
@@ -142,9 +142,8 @@ class TestMinutes:
     def recipe(self, arrays, monkeypatch):
         """Rounds of four images, each taking half a second as foreseen and what is beside it a quarter."""
         monkeypatch.setattr(planning, "measure_pace", lambda *_: Pace(image=0.5 / 4, scored=0.001))
-        monkeypatch.setattr(
-            session.time, "perf_counter", partial(next, count(step=0.25))
-        )  # twice in a round, once beside it
+        tick = partial(next, count(step=0.25))  # twice in a round, once beside it
+        monkeypatch.setattr(clock.time, "perf_counter", tick)
         return small(PLAIN, arrays, images=None, minutes=0.25, save_every=12, score_every=1000, sample_every=1000)
 
     def test_a_run_that_takes_longer_than_foreseen_ends_in_time(self, recipe, arrays, tmp_path):

@@ -1,6 +1,5 @@
 """Training as a run: from a recipe and a folder to checkpoints, statistics, pictures and scores in that folder."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from math import isfinite
@@ -21,6 +20,7 @@ from ..watching import Watch, unwatched
 from ..writing import write_whole
 from .assemble import Assembled, assemble, check_shares, rounds
 from .choices import at_pace
+from .clock import Clock
 from .folder import RunFolder, Unusable, append_row, load_checkpoint, read_rows
 from .forecast import images_left
 from .hardware import hardware, keep_freed_memory, memory, working
@@ -104,9 +104,7 @@ class Session:
             self.bench.check(self.state.nets)
         self.pending: list[tuple[int, Stats]] = []  # images seen before each round, and its statistics
         self.in_score = False
-        self.seconds = self.recorded_seconds = 0.0
-        self.seconds_before = self.beside = 0.0  # until it was resumed, and since then of checkpoints and pictures
-        self.recorded_images = 0
+        self.clock = Clock()
 
     def forecast(self) -> float:
         """The seconds that the run will take from its start to its end."""
@@ -150,8 +148,8 @@ class Session:
             saved = load_checkpoint(folder.newest_checkpoint(), device)
         if self.world.leads:
             folder.forget_after(saved["seen"] if saved else -1)
-        self.seconds = max((row["seconds"] for row in read_rows(folder.stats_file)), default=0.0)
-        self.recorded_seconds, self.recorded_images = self.seconds, saved["seen"] if saved else 0
+        seconds = max((row["seconds"] for row in read_rows(folder.stats_file)), default=0.0)
+        self.clock = Clock(seconds, saved["seen"] if saved else 0)
         return saved
 
     def advance(self, stop: Callable[[], bool]) -> Iterator[Progress]:
@@ -159,15 +157,14 @@ class Session:
         self.measure_start()
         if not self.state.seen or self.scores.missing(self.state.seen):
             yield self.after_round(self.state.begun)
-        self.seconds_before, self.beside = self.seconds, 0.0
+        self.clock.start()
         batch, world = self.assembled.batch, self.world
         images = training_batches(self.dataset, self.recipe, batch, self.state.seen, self.device, world)
         stream = rounds(self.assembled, images, self.recipe, world)
         while self.state.seen < known(self.recipe.images) and not world.any(bool(stop())):
-            before, mark = self.state.seen, time.perf_counter()
-            with explained(self.recipe, self.folder.last_good):
+            before = self.state.seen
+            with explained(self.recipe, self.folder.last_good), self.clock.training():
                 self.pending.append((self.state.seen, next(stream)))
-            self.seconds += time.perf_counter() - mark
             yield self.after_round(before)
         self.record()
         self.save()
@@ -175,11 +172,11 @@ class Session:
     def keep_time(self) -> None:
         """Sets the number of images anew by the pace so far, where the length is in minutes and they were chosen."""
         recipe, growth, seen, images = self.recipe, self.assembled.growth, self.state.seen, known(self.recipe.images)
-        trained = self.seconds - self.seconds_before
-        if recipe.minutes is None or "images" not in self.plan.reasons or seen >= images or not trained:
+        chosen, share = recipe.minutes is not None and "images" in self.plan.reasons, self.clock.training_share
+        if not chosen or not share or seen >= images:
             return
         if self.world.leads:
-            seconds = self.folder.seconds() * trained / (trained + self.beside)
+            seconds = self.folder.seconds() * share
             images = seen + images_left(seconds, images, [*read_rows(self.folder.stats_file)])
         images = self.world.from_first(images)
         if images == recipe.images or (growth and not growth.can_last(images, seen, self.assembled.sides)):
@@ -198,16 +195,15 @@ class Session:
         recording = saving or scoring or measuring or due(max(1, known(recipe.images) // ROWS))
         with span("statistics"):
             row = self.record(measuring) if recording else None
-        mark = time.perf_counter()
-        with span("checkpoints"):
-            if saving or scoring:
-                self.save()
-        with span("pictures"):
-            if due(recipe.sample_every):
-                self.picture()
-            if self.world.leads and (due(recipe.sample_every) or self.level_ends()):
-                self.picture_level()
-        self.beside += time.perf_counter() - mark
+        with self.clock.beside():
+            with span("checkpoints"):
+                if saving or scoring:
+                    self.save()
+            with span("pictures"):
+                if due(recipe.sample_every):
+                    self.picture()
+                if self.world.leads and (due(recipe.sample_every) or self.level_ends()):
+                    self.picture_level()
         with span("scores"):
             score = self.score() if scoring else None
         if saving:
@@ -236,16 +232,13 @@ class Session:
         """
         if not self.pending:
             return None
-        mark = time.perf_counter()
-        table = fetched([stats for _, stats in self.pending], self.world)
-        self.seconds += time.perf_counter() - mark  # a GPU works until the numbers are here
+        with self.clock.training():  # a GPU works until the numbers are here
+            table = fetched([stats for _, stats in self.pending], self.world)
         self.world.together(lambda: self.check(table))
         self.pending.clear()
-        speed = (self.state.seen - self.recorded_images) / (self.seconds - self.recorded_seconds)
-        self.recorded_seconds, self.recorded_images = self.seconds, self.state.seen
+        timing = {"seconds": round(self.clock.seconds, 3), "speed": round(self.clock.speed(self.state.seen), 1)}
         names = dict.fromkeys(name for row in table for name in row)  # some may be missing from some rounds
         means = {name: float(np.mean([row[name] for row in table if name in row])) for name in names}
-        timing = {"seconds": round(self.seconds, 3), "speed": round(speed, 1)}
         row: dict[str, Any] = {"seen": self.state.seen, **timing, **means, "memory": memory(self.device)}
         if not self.world.leads:
             return None
