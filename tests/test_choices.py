@@ -100,8 +100,8 @@ class TestChoices:
     def test_networks_of_long_runs_are_wider_and_learn_more_slowly(self, arrays, length, wide):
         recipe, reasons = self.default(arrays, **{"size": "32"} | length)
         assert ("g_width=32, d_width=32" in recipe.network) == ("twice as wide" in reasons["network"]) == wide
-        rates = ("2e-3", "1e-3", "5e-4")[wide + ("size" in length)]
-        assert recipe.lr_g == recipe.lr_d == f"decay({rates}, share=0.5)"
+        rate = "1e-3" if wide or "size" in length else "2e-3"
+        assert recipe.lr_g == recipe.lr_d == f"decay({rate}, share=0.5)"
 
     def test_a_batch_is_no_larger_than_the_data(self, tmp_path):
         np.save(tmp_path / "x.npy", np.zeros((5, 8, 8), np.uint8))

@@ -80,15 +80,11 @@ CPU = Regime(
     longest=20,
     g_condition=Choice("self_modulation", "classes come apart soonest so, and stay varied"),
 )
-CPU_LONG = CPU._replace(
-    network=Choice(strided(32, "nearest"), f"{_WIDER}, without grids"),
-    rate=Choice("decay(5e-4, share=0.5)", "at higher ones wide networks swing once they see large images"),
-)
+CPU_LONG = CPU._replace(network=Choice(strided(32, "nearest"), f"{_WIDER}, without grids"))
 CPU_LARGE = CPU._replace(batch=Choice(8, "smaller still where images are large: more steps in the same time"))
 CPU_SMALL = CPU._replace(rate=Choice("decay(2e-3, share=0.5)", "narrow networks learn small images fastest so"))
-CPU_SMALL_LONG = CPU_LONG._replace(rate=FALLING)
 CPU_SMALL_GREY = CPU_SMALL._replace(network=Choice(strided(16), _STRIDED))
-CPU_SMALL_GREY_LONG = CPU_SMALL_LONG._replace(network=Choice(strided(32), _WIDER))
+CPU_SMALL_GREY_LONG = CPU_LONG._replace(network=Choice(strided(32), _WIDER))
 
 
 def regime(recipe: Recipe, device: torch.device) -> Regime:
@@ -101,14 +97,14 @@ def regime(recipe: Recipe, device: torch.device) -> Regime:
 
 
 def on_cpu(side: int, in_colour: bool, long: bool) -> Regime:
-    """The one for a CPU; of wider networks for images above 64 pixels nobody knows yet that they are better."""
+    """The one for a CPU; wider networks are no better for images above 64 pixels, after minutes."""
     if side > MIDDLE:
         return CPU_LARGE if side > LARGE else CPU
+    if long:
+        return CPU_LONG if in_colour or side > SMALL else CPU_SMALL_GREY_LONG
     if side > SMALL:
-        return CPU_LONG if long else CPU
-    if in_colour:
-        return CPU_SMALL_LONG if long else CPU_SMALL
-    return CPU_SMALL_GREY_LONG if long else CPU_SMALL_GREY
+        return CPU
+    return CPU_SMALL if in_colour else CPU_SMALL_GREY
 
 
 def is_long(recipe: Recipe) -> bool:
