@@ -289,7 +289,9 @@ def test_an_approximate_penalty_runs_a_network_once_more_and_not_on_fakes():
     assert len(runs) == 4
 
 
-SMALL_DIFFERENCES = {
+IN_FLOAT32 = {
+    "drift": penalties.drift(),
+    "lecam": penalties.lecam(warm_up=0, decay=0.0),
     "approximate_r1": penalties.approximate_r1(),
     "approximate_r2": penalties.approximate_r2(),
     "consistency": penalties.consistency(),
@@ -298,8 +300,8 @@ SMALL_DIFFERENCES = {
 }
 
 
-@pytest.mark.parametrize("name", SMALL_DIFFERENCES)
-def test_small_differences_of_logits_are_in_float32_whatever_the_loss_is_in(name):
+@pytest.mark.parametrize("name", IN_FLOAT32)
+def test_penalties_on_logits_are_in_float32_whatever_the_loss_is_in(name):
     """At 2^-8 the rounding of D(x) alone would be worth thousands of an approximate penalty."""
     D = nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.Dropout(), nn.Identity(), nn.Linear(8, 1))
     G, (x, y) = nn.Sequential(nn.Linear(4, 12), nn.Unflatten(1, (3, 2, 2))), torch.randn(2, 4, 3, 2, 2)
@@ -310,5 +312,17 @@ def test_small_differences_of_logits_are_in_float32_whatever_the_loss_is_in(name
             if found:  # the loss has asked, in bfloat16
                 critic(x)
             torch.manual_seed(0)
-            found.append(SMALL_DIFFERENCES[name](critic, x, y))
+            found.append(IN_FLOAT32[name](critic, x, y))
     assert found[0] == found[1] == found[2] > 0
+
+
+def test_drift_is_not_lost_beside_a_loss_in_bfloat16():
+    """The loss of D gives a bias no gradient, since it is in both logits, and what is left is that of drift alone."""
+    D, (x, y) = nn.Linear(4, 1), torch.randn(2, 8, 4)
+    gradients = []
+    for dtype in (None, torch.bfloat16):
+        critic = Critic(D, dtype=dtype)
+        (critic(y).mean() - critic(x).mean() + penalties.drift()(critic, x, y)).backward()
+        gradients.append(D.bias.grad.item())
+        D.zero_grad()
+    assert gradients[1] == pytest.approx(gradients[0], rel=1e-3) != 0

@@ -154,7 +154,7 @@ class Critic:
         return other
 
     def exact(self) -> "Critic":
-        """The same critic in float32, for differences of logits that rounding would hide."""
+        """The same critic in float32, for what is small beside the loss, which rounding would hide."""
         other = copy(self)
         other.dtype = torch.float32
         return other

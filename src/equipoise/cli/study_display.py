@@ -18,19 +18,19 @@ Show = Callable[[Event], None]
 def grid(study: Study, workers: int, threads: int, device: str) -> int:
     """Every cell with what a run takes, and what the whole study takes; the exit status, 1 where none can run."""
     shown = plain_table("row", "column", "a run takes about", "on disk", "")
-    seconds = disk = 0.0
+    seconds = disk = longest = 0.0
     possible = 0
     for cost in costs(study, device, threads):
         took = "" if cost.problem else duration(cost.seconds)
         shown.add_row(cost.cell.row, cost.cell.column, took, "" if cost.problem else size(cost.size), cost.problem)
         runs, possible = runs_of(study, cost.cell), possible + (not cost.problem)
-        seconds, disk = seconds + runs * cost.seconds, disk + runs * cost.size
+        seconds, disk, longest = seconds + runs * cost.seconds, disk + runs * cost.size, max(longest, cost.seconds)
     console.print(shown)
     seeds = f"{len(study.cells)} cells x {len(study.seeds)} seeds"
     search = f", after a search of {study.search.trials} settings each" if study.search else ""
     print(f"{seeds}{search}; {workers} at a time, {threads} thread{'s' * (threads > 1)} each")
     mean = seconds / max(sum(runs_of(study, cell) for cell in study.cells), 1)
-    takes = max(seconds / workers, serial_runs(study, workers) * mean)
+    takes = max(seconds / workers, serial_runs(study, workers) * mean, longest)
     print(f"the study takes about {duration(takes)} and {size(disk)}; nothing was written")
     return 0 if possible else 1
 

@@ -1,6 +1,7 @@
 """Penalties on logits: their size, their distance to the other side's mean, their consistency, their smoothness.
 
-Of several heads the values are summed, of a map they are the mean over it.
+Of several heads the values are summed, of a map they are the mean over it. All ask D in float32: in bfloat16 small
+differences are rounded away, and so is a small gradient of a logit that is added to that of the loss.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,8 +33,9 @@ def drift(weight: Rate = 1e-3) -> Penalty:
     check_range(at_least=0, weight=weight)
 
     def penalty(critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
-        squares = torch.stack([head.square().mean() for head in heads(critic(real))])
-        return at(weight, Critic.of(critic).seen) * squares.sum()
+        asked = Critic.of(critic).exact()
+        squares = torch.stack([head.square().mean() for head in heads(asked(real))])
+        return at(weight, asked.seen) * squares.sum()
 
     return penalty
 
@@ -61,7 +63,7 @@ class Lecam(Remembering):
 
     def forward(self, critic: CriticLike, real: Images, fake: Fakes) -> Scalar:
         """The penalty, after the averages have moved."""
-        asked = Critic.of(critic)
+        asked = Critic.of(critic).exact()
         asked.require_whole_batch("lecam")
         reals, fakes = heads(asked(real)), heads(asked(detached(fake)))
         average = self.average("real", reals), self.average("fake", fakes)

@@ -13,11 +13,11 @@ from ..numerics import autocast_to
 class Precision(NamedTuple):
     """How networks are run: in `dtype` by autocast where it is not float32, with channels last where that pays.
 
-    Power iteration, averages and metrics are float32 in any case. Penalties are too, but in bfloat16 the discriminator
-    that they ask, its gradients and their double backward are those of the loss. On a GPU the products of float32
-    numbers in training are rounded to TensorFloat-32's ten bits where `tf32` says so, and only there: with `float32`
-    nothing is, with `tf32`, `bfloat16` and `float16` what is left in float32. Metrics and the decompositions of norms
-    and constraints never are.
+    Power iteration, averages and metrics are float32 in any case. Penalties are too, but in bfloat16 the gradient of
+    the discriminator with respect to images, and its double backward, are computed as its loss is. On a GPU the
+    products of float32 numbers in training are rounded to TensorFloat-32's ten bits where `tf32` says so, and only
+    there: with `float32` nothing is, with `tf32`, `bfloat16` and `float16` what is left in float32. Metrics and the
+    decompositions of norms and constraints never are.
     """
 
     name: str = "float32"
