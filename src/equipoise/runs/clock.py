@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Literal
 
 
 class Clock:
@@ -23,23 +24,21 @@ class Clock:
         """From now on rounds are played, and their share is counted."""
         self._before, self._beside = self.seconds, 0.0
 
-    @contextmanager
-    def training(self) -> Iterator[None]:
+    def training(self) -> AbstractContextManager[None]:
         """Within, the network is trained."""
-        mark = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds += time.perf_counter() - mark
+        return self._adding_to("seconds")
+
+    def beside(self) -> AbstractContextManager[None]:
+        """Within, something else is done that belongs to the length of a run, such as checkpoints and pictures."""
+        return self._adding_to("_beside")
 
     @contextmanager
-    def beside(self) -> Iterator[None]:
-        """Within, something else is done that belongs to the length of a run, such as checkpoints and pictures."""
+    def _adding_to(self, kind: Literal["seconds", "_beside"]) -> Iterator[None]:
         mark = time.perf_counter()
         try:
             yield
         finally:
-            self._beside += time.perf_counter() - mark
+            setattr(self, kind, getattr(self, kind) + time.perf_counter() - mark)
 
     def speed(self, seen: int) -> float:
         """The images a second of training since the last time that it was asked, where so many have been seen now."""
